@@ -1,0 +1,59 @@
+# A fresh machine needs Python 3.11+, pip and make; everything else is set up here.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
+COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
+           --no-emit-index-url --python-version 3.11
+
+.PHONY: help setup demo test lint format bench chaos simulate schemas lock clean
+
+help:        ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+setup: .venv/.ready        ## make .venv with everything in it, .venv/bin/buckstop among it
+
+demo: setup        ## the main job, on an embedded server: a plan, a crash, a budget, a hop cap
+	$(BIN)/buckstop demo
+
+test: setup        ## every test that must pass before a commit
+	$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: setup        ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup        ## let ruff put the code in order
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+bench: setup        ## fan-out against stock Celery, side by side
+	$(BIN)/python bench/fanout.py --width 1000 --runs 5
+
+chaos: setup        ## the chaos test, longer than in make test
+	BUCKSTOP_CHAOS_TASKS=1500 $(BIN)/pytest -q tests/test_chaos.py --timeout 900
+
+simulate: setup        ## many small worlds with every fault
+	$(BIN)/buckstop simulate --seeds 200 --tasks 8000
+
+schemas: setup        ## write docs/schemas anew
+	$(BIN)/python -m envelopes.schemas docs/schemas
+
+lock: .tools/.ready        ## resolve the dependencies anew
+	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.lock
+	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements/dev.lock
+
+clean:        ## take away what setup has made
+	rm -rf .venv .tools
+
+.tools/.ready: requirements/tools.lock
+	$(PYTHON) -m pip install -q --upgrade --require-hashes --target .tools -r requirements/tools.lock
+	@touch $@
+
+.venv/.ready: .tools/.ready requirements/dev.lock pyproject.toml
+	$(UV) venv -q --allow-existing --python $(PYTHON) .venv
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

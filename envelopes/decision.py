@@ -1,0 +1,52 @@
+"""What a person says to a dead letter. A decision is mail to the task; the first one wins."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from envelopes import limits
+from envelopes.request import Amount, Seconds
+from envelopes.strict import Frozen
+
+
+class Verb(StrEnum):
+    """What can be decided of an escalated task."""
+
+    APPROVE = "approve"
+    """Deliver what is kept, though it is below the bar."""
+    AMEND = "amend"
+    """Deliver this instead."""
+    RETRY = "retry"
+    """Go on, with more of what ran out."""
+    ABORT = "abort"
+
+
+class Decision(Frozen):
+    """One person's decision on one letter."""
+
+    letter: str = Field(min_length=1, max_length=100)
+    verb: Verb
+    by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
+    why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)
+    result: JsonValue = None
+    budget: Amount | None = None
+    hops: int = Field(default=0, ge=0, le=limits.HOPS_CEILING)
+    time: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _the_verb_has_what_it_needs(self) -> Self:
+        if self.verb is Verb.AMEND and self.result is None:
+            raise ValueError("result: amend needs the result to deliver")
+        if self.verb is not Verb.AMEND and self.result is not None:
+            raise ValueError(f"result: {self.verb} carries none; say amend")
+        if self.verb is not Verb.RETRY and (self.budget or self.hops or self.time):
+            raise ValueError(f"budget, hops, time: only retry takes more, not {self.verb}")
+        return self
+
+
+class Cancellation(Frozen):
+    """A caller's wish to stop."""
+
+    by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
+    why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)

@@ -1,0 +1,114 @@
+"""What a worker hands back: a typed status, never free text.
+
+    success   the result is the agent's final word on its subtask
+    partial   there is something, but not all: a reason says what is missing, or an ask says what
+              the agent wants from the owner
+    failed    there is nothing to use: a reason says why, and no result is carried
+
+Whatever else an agent returns, raises or does becomes a `failed` envelope with a `fault`, made by
+the runtime that ran it (workers/runtime.py) or by the owner that missed it.
+"""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from envelopes import limits
+from envelopes.request import Name
+from envelopes.strict import Frozen
+
+
+class Status(StrEnum):
+    """The three things a worker can say."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Fault(StrEnum):
+    """Why an envelope was made for an agent instead of by it."""
+
+    RAISED = "raised"
+    CONTRACT = "contract"
+    """It returned something that is no envelope, or one that breaks the rules."""
+    BUDGET = "budget"
+    """Its next call could have overrun its allowance, so the call was not made."""
+    PRICE = "price"
+    """There is a usd ceiling and nobody knows what its model costs."""
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    """Its worker fell silent."""
+    STOPPED = "stopped"
+    """Its worker was told to stop before it was done."""
+
+
+class Usage(Frozen):
+    """What the agent says it used. For the record: only the meter's figures are booked."""
+
+    tokens: int = Field(default=0, ge=0, le=limits.AMOUNT_CEILING)
+    usd_micros: int = Field(default=0, ge=0, le=limits.AMOUNT_CEILING)
+    calls: int = Field(default=0, ge=0, le=limits.AMOUNT_CEILING)
+
+
+class Handoff(Frozen):
+    """Ask the owner to give this step to another agent."""
+
+    kind: Literal["handoff"] = "handoff"
+    to: Name
+    goal: str | None = Field(default=None, min_length=1, max_length=limits.GOAL_CHARS_MAX)
+    input: JsonValue = None
+
+
+class Envelope(Frozen):
+    """The answer to one subtask."""
+
+    status: Status
+    result: JsonValue = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    reason: str | None = Field(default=None, min_length=1, max_length=limits.REASON_CHARS_MAX)
+    usage: Usage | None = None
+    progress: bool | None = None
+    ask: Handoff | None = None
+    fault: Fault | None = None
+
+    @model_validator(mode="after")
+    def _the_status_means_what_it_says(self) -> Self:
+        if self.status is Status.SUCCESS:
+            if self.confidence is None:
+                raise ValueError("confidence: a success says how sure it is, from 0 to 1")
+            if self.ask is not None:
+                raise ValueError("ask: a success is a final word and asks for nothing; say partial")
+        elif self.reason is None:
+            raise ValueError(f"reason: {self.status} needs one")
+        if self.status is Status.FAILED and (self.result is not None or self.ask is not None):
+            raise ValueError(
+                "result: a failed envelope carries none; say partial to keep something"
+            )
+        if self.status is Status.PARTIAL and self.result is not None and self.confidence is None:
+            raise ValueError("confidence: a partial result says how sure it is, from 0 to 1")
+        if self.fault is not None and self.status is Status.SUCCESS:
+            raise ValueError("fault: a success has none")
+        return self
+
+    @classmethod
+    def success(cls, result: JsonValue, confidence: float, **more: object) -> Self:
+        """Say that this is the final word."""
+        return cls(status=Status.SUCCESS, result=result, confidence=confidence, **more)  # type: ignore[arg-type]
+
+    @classmethod
+    def partial(cls, result: JsonValue, confidence: float, reason: str, **more: object) -> Self:
+        """Say that there is something, and what is missing."""
+        return cls(
+            status=Status.PARTIAL,
+            result=result,
+            confidence=confidence,
+            reason=reason,
+            **more,  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def failed(cls, reason: str, fault: Fault | None = None) -> Self:
+        """Say that there is nothing to use, and why."""
+        return cls(status=Status.FAILED, reason=reason[: limits.REASON_CHARS_MAX], fault=fault)

@@ -1,0 +1,136 @@
+"""Every limit of the system, each with its reason.
+
+Nothing else in the repository may spell one of these numbers. Units come last in a name:
+`_MS` milliseconds, `_BYTES` bytes; what has no unit is a count.
+"""
+
+from typing import Final
+
+# --- what a task may ask for -------------------------------------------------------------------
+
+HOPS_DEFAULT: Final = 12
+"""Transfers of control before the owner is asked; public runs that succeeded rarely need more."""
+HOPS_CEILING: Final = 100
+"""A task may raise its own cap, but a cap nobody can reach is no cap."""
+SUBTASKS_DEFAULT: Final = 256
+"""Messages one task may ever publish; breadth is bounded by this, not by hops."""
+SUBTASKS_CEILING: Final = 10_000
+"""The widest task measured to be decided in bounded time."""
+REPLANS_DEFAULT: Final = 3
+REPLANS_CEILING: Final = 20
+"""Each costs a hop as well; above this the plan is not the problem."""
+CONFIDENCE_DEFAULT: Final = 0.7
+TIMEOUT_CEILING_S: Final = 7 * 24 * 3600
+"""A week. Longer work is many tasks, each with an end of its own."""
+STEP_TIMEOUT_DEFAULT_S: Final = 300
+"""Longer than any single model call; a hung agent is revoked after it."""
+DESK_TIMEOUT_DEFAULT_S: Final = 24 * 3600
+"""A letter's due time: a working day and its night."""
+RETENTION_S: Final = 7 * 24 * 3600
+"""How long a finished task can still be shown: a week, as long as the longest task may run."""
+ENDING_SHARE_DEFAULT: Final = 0.1
+"""The slice of the budget that is held back for the ending."""
+
+# --- money and tokens --------------------------------------------------------------------------
+
+AMOUNT_CEILING: Final = 10**12
+"""A million dollars in micro-dollars. Far below 2**53, where Lua's numbers stop being integers."""
+MICROS_PER_USD: Final = 1_000_000
+
+# --- sizes -------------------------------------------------------------------------------------
+
+MESSAGE_BYTES_MAX: Final = 256 * 1024
+"""What a worker will fetch. Larger work travels by reference."""
+REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A plan of 10,000 short steps fits."""
+PAYLOAD_BYTES_MAX: Final = 128 * 1024
+"""One step's goal, input and inputs as JSON; leaves room for headers and base64 in a message."""
+ENVELOPE_BYTES_MAX: Final = 128 * 1024
+"""What a worker may hand back."""
+GOAL_CHARS_MAX: Final = 32 * 1024
+REASON_CHARS_MAX: Final = 4 * 1024
+NAME_CHARS_MAX: Final = 64
+LABELS_MAX: Final = 16
+FALLBACKS_MAX: Final = 8
+JSON_DEPTH_MAX: Final = 32
+"""People and models do not nest deeper; parsers die of it."""
+TRAIL_MAX: Final = 32
+"""Fingerprints a message carries; older ones are only in the task."""
+JOURNAL_MAX: Final = 20_000
+"""Lines kept of one task's history; two per subtask at the subtask ceiling."""
+LETTERS_MAX: Final = 200_000
+"""Dead letters kept. Intake refuses new work long before."""
+LETTER_BYTES_MAX: Final = 64 * 1024
+"""Original bytes kept of one undeliverable message; the rest is counted, not stored."""
+
+MEMORY_SHARE_MAX: Final = 0.9
+"""Of the server's maxmemory; above it new work is refused, so that accepted work can end."""
+
+# --- signs of life -----------------------------------------------------------------------------
+
+BEAT_MS: Final = 3_000
+"""How often a worker process says that it lives: three beats fit a lease."""
+LEASE_MS: Final = 10_000
+"""Silence after which a claim is taken away."""
+PATIENCE_MS: Final = 30_000
+"""How long a message may lie on its queue before the owner looks whether it is still there."""
+WAKE_LEASE_MS: Final = 5_000
+"""How long an orchestrator may think about a task before another one may."""
+LOST_MAX: Final = 3
+"""Workers one step may take down with it before it is called poison."""
+GRACE_DEFAULT_S: Final = 25
+"""What a process told to stop may take to end what is under way; orchestrators and containers are
+usually killed after 30."""
+
+# --- loops -------------------------------------------------------------------------------------
+
+REPEAT_MAX: Final = 3
+"""The same agent with the same payload, counted once per hop: 0.12 % false stops, 6,446 runs."""
+
+# --- the store and its scripts -----------------------------------------------------------------
+
+SOCKET_TIMEOUT_S: Final = 5
+"""Silence after which a connection counts as dead; with the default a worker sat deaf for 150 s."""
+RETRIES_MAX: Final = 3
+"""Times one call is sent again over a new connection before the caller's own back-off begins."""
+WAIT_MS_MAX: Final = 4_000
+"""How long one wait at a bell may last: below the socket timeout, or it would look like death."""
+BELLS_MAX: Final = 64
+"""Strokes kept on one bell. A stroke only wakes; more sleepers than this need no more strokes."""
+LUA_ARGS_MAX: Final = 1_000
+"""Arguments a script gives to one command; Lua's stack ends near 8,000. Even: pairs stay whole."""
+AMOUNT_DIGITS_MAX: Final = 15
+"""Digits of any figure a script takes: below 2**53, where Lua's numbers stop being integers."""
+OP_CHARS_MAX: Final = 64
+"""The name of one operation, by which a retry is known."""
+REPLY_KEPT_MS: Final = 60_000
+"""How long a reply that hands something out is kept for its retry; far beyond any lease."""
+POSTED_REMEMBERED_CHARS: Final = 600
+"""Operation ids of recent posts kept with a task: about 16, each for a retry a second later."""
+MAIL_READ_MAX: Final = 1_000
+"""Letters one decision takes in; the rest wakes the task again at once."""
+MAIL_READ_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Mail one decision takes in; a thousand envelopes at their largest would be 128 MB."""
+FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What one fetch carries at most, so that the server is never held up by one worker."""
+FETCH_MAX: Final = 1_000
+"""Messages one fetch takes at most."""
+WORKER_TTL_MS: Final = 15_000
+"""How long a worker's record outlives its last beat: five beats."""
+WORKERS_KEPT_MS: Final = 3_600_000
+"""How long a silent worker stays in the list of workers, for whoever asks what died."""
+
+# --- workers -----------------------------------------------------------------------------------
+
+OUTAGE_S: Final = 120
+"""How long a worker waits for the server with a charge or a result in hand; after that it is lost."""
+AHEAD_MAX: Final = 128
+"""Messages a worker takes beyond its free slots, where the ones it has end quickly."""
+AHEAD_MS: Final = 250
+"""It takes no more ahead than it ends in this time, so no message waits here for long."""
+QUICK_MS: Final = 50
+"""An agent that ends sooner than this on average is quick enough to take its work ahead."""
+ENDING_MS: Final = 1_000
+"""What an async agent gets to clean up once it is cancelled; then nobody waits for it any more."""
+KILL_AFTER_MS: Final = 5_000
+"""What a prefork child gets beyond its step's time before the pool kills it."""

@@ -1,0 +1,1 @@
+"""The owner of every task: it decides, publishes, settles and ends."""

@@ -1,0 +1,331 @@
+"""Submit tasks and follow them, from any Python program.
+
+    from orchestrator.client import Buckstop
+
+    with Buckstop() as buckstop:
+        task = buckstop.submit(
+            goal="compare three vendors", agent="research",
+            budget={"tokens": 20_000}, timeout="5m", until={"kind": "plan_done"},
+        )
+        for view in task.watch():
+            print(view.state, view.ledger.spent)
+        print(task.result().result)
+
+What is wrong with a request raises Refused, naming the field; a server that cannot keep promises
+raises Unfit, naming the fix. Once `submit` has returned, the task ends in exactly one outcome.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from envelopes import Ledger
+from envelopes.decision import Cancellation, Decision
+from envelopes.scripts import connect, new_op
+from envelopes.strict import Refused
+from orchestrator import checks, intake
+from orchestrator.intake import RequestLike
+from orchestrator.settings import Settings
+from orchestrator.store import Events, Store
+from orchestrator.view import KeptView, State, TaskView, view
+
+REREAD_S = 1.0
+"""A watcher looks at the task itself this often, in case an announcement was lost."""
+GATHER_S = 0.1
+"""Announcements that come this close together are one change: a wide task makes hundreds."""
+DECIDED_WITHIN_S = 10.0
+"""How long to wait for an orchestrator to act on a decision before saying that none has."""
+AWAY_S = 30.0
+"""How long a watcher waits for a server that went away."""
+PREFIX_AMONG = 10_000
+"""How many of the newest tasks a shortened id is looked for in."""
+_PAGE = 500
+_LETTER_TEXTS = ("kind", "why", "reason", "task", "state", "verb", "by", "decided_why")
+
+
+class NotFound(LookupError):
+    """There is no such task or letter, or a shortened id fits several."""
+
+
+class TimedOut(TimeoutError):
+    """The task had not ended, or the decision not been acted on, in the time given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a task ended."""
+
+    task: str
+    outcome: State
+    result: Any
+    confidence: float | None
+    stop_reason: str | None
+    ledger: Ledger
+    kept: Mapping[str, KeptView]
+    """By step: the best that was produced, whatever the outcome."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A task and everything that happened to it."""
+
+    task: TaskView
+    journal: tuple[Mapping[str, Any], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the story as a JSON object."""
+        return {**self.task.as_json(), "journal": list(self.journal)}
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedLetter:
+    """What became of a letter."""
+
+    letter: str
+    first: bool
+    """Whether it was this decision that counted."""
+    verb: str
+    by: str
+    why: str
+
+
+class Buckstop:
+    """One connection to a deployment. Safe to share between threads."""
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+        """Connect to the URL, else to BUCKSTOP_URL, else to what `buckstop up` started here."""
+        self.settings = settings or Settings.read(start=Path.cwd(), url=url)
+        self._client = connect(self.settings.url)
+        self.store = Store(self._client, self.settings.keys)
+        self._fit = False
+
+    def submit(self, request: RequestLike = b"", /, **fields: object) -> "TaskHandle":
+        """Submit a task, given as fields, as a request or as its JSON; or raise Refused or Unfit.
+
+        With an idempotency key that was used before, return the task it was used for.
+        """
+        submission = intake.submission(request or {}, **fields)
+        self._require_fit()
+        submitted = self.store.submit(submission)
+        return TaskHandle(self, submitted.task_id, created=submitted.created)
+
+    def task(self, task_id: str) -> "TaskHandle":
+        """Return a task by its id or by an unambiguous beginning of it, or raise NotFound."""
+        if task_id and self.store.task(task_id) is not None:
+            return TaskHandle(self, task_id)
+        found = [known for known in self._newest(PREFIX_AMONG) if known.startswith(task_id)]
+        if len(found) != 1 or not task_id:
+            raise NotFound(_none_or_several(task_id, found))
+        return TaskHandle(self, found[0])
+
+    def tasks(self, count: int = 20, offset: int = 0) -> list[TaskView]:
+        """Return tasks, newest first."""
+        stored = ((each, self.store.task(each)) for each in self.store.tasks(offset, count))
+        return [view(each, fields) for each, fields in stored if fields is not None]
+
+    def letters(self, count: int = 20, offset: int = 0) -> list[dict[str, Any]]:
+        """Return open letters, newest first."""
+        found = [(each, self.store.letter(each)) for each in self.store.letters(offset, count)]
+        return [_letter(each, stored) for each, stored in found if stored is not None]
+
+    def letter(self, letter_id: str) -> dict[str, Any]:
+        """Return one letter, open or decided, or raise NotFound."""
+        stored = self.store.letter(letter_id)
+        if not stored:
+            raise NotFound(f"no letter {letter_id!r}; see which are open: buckstop letters")
+        return _letter(letter_id, stored)
+
+    def decide(self, decision: Decision, timeout: float = DECIDED_WITHIN_S) -> DecidedLetter:
+        """Decide a letter and wait until an orchestrator has acted on it.
+
+        The first decision wins: `first` says whether this one was it, and the rest whose was.
+        Raise TimedOut where no orchestrator is at work; the decision is kept for when one is.
+        """
+        letter = self.letter(decision.letter)
+        if not letter["task"]:
+            raise Refused(
+                "letter", f"{decision.letter} is a message of no task; nobody waits on it"
+            )
+        if letter["state"] == "open":
+            letter = self._acted_on(decision, letter["task"], timeout)
+        ours = (decision.verb.value, decision.by, decision.why)
+        said = (letter["verb"], letter["by"], letter["decided_why"])
+        return DecidedLetter(decision.letter, said == ours, *said)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _require_fit(self) -> None:
+        """Ask everything before the first submit, and for room before each one."""
+        if self._fit:
+            checks.require_room(self._client)
+        else:
+            checks.require_fit(self._client)
+            self._fit = True
+
+    def _newest(self, count: int) -> Iterator[str]:
+        for offset in range(0, count, _PAGE):
+            page = self.store.tasks(offset, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+
+    def _acted_on(self, decision: Decision, task_id: str, timeout: float) -> dict[str, Any]:
+        """Post a decision and return the letter once it is decided, by this decision or another."""
+        give_up = time.monotonic() + timeout
+        with self.store.events(task_id) as events:
+            before = set(self.store.journal(task_id))
+            text = f"decide\n{decision.model_dump_json()}".encode()
+            self.store.post(task_id, text, new_op())
+            while (left := give_up - time.monotonic()) > 0:
+                letter = self.letter(decision.letter)
+                if letter["state"] != "open":
+                    return letter
+                new = [
+                    json.loads(line) for line in self.store.journal(task_id) if line not in before
+                ]
+                if refused := [note["text"] for note in new if note["why"] == "refused_decision"]:
+                    raise Refused("verb", f"{refused[0]}; the letter stays open")
+                events.get(min(REREAD_S, left))
+        raise TimedOut(
+            f"nobody acted on the decision of {decision.letter} within {timeout:g} s; it is kept, "
+            "but is an orchestrator running? start one with: buckstop serve"
+        )
+
+
+class TaskHandle:
+    """One accepted task."""
+
+    def __init__(self, buckstop: Buckstop, task_id: str, *, created: bool = True) -> None:
+        self.id = task_id
+        self.created = created
+        """False where an idempotency key named a task that was there before."""
+        self._buckstop = buckstop
+
+    def status(self) -> TaskView:
+        """Return the task as it is now, or raise NotFound."""
+        stored = self._buckstop.store.task(self.id)
+        if stored is None:
+            raise NotFound(_none_or_several(self.id, []))
+        return view(self.id, stored)
+
+    def watch(self, timeout: float | None = None) -> Iterator[TaskView]:
+        """Yield the task as it is, and again after each change, until it has ended.
+
+        Announcements wake it; the task itself is what is read, so the end is seen even where every
+        announcement was lost. It leaves early, without a word, when the time given has passed. A
+        server that restarts meanwhile is waited for, AWAY_S at most.
+        """
+        give_up = None if timeout is None else time.monotonic() + timeout
+        seen, heard = -1, time.monotonic()
+        while True:
+            try:
+                for now in self._changes(give_up):
+                    heard = time.monotonic()
+                    if now.version != seen:
+                        seen = now.version
+                        yield now
+            except (RedisConnectionError, RedisTimeoutError):
+                if time.monotonic() - heard > AWAY_S:
+                    raise
+                time.sleep(REREAD_S)
+            else:
+                return
+
+    def _changes(self, give_up: float | None) -> Iterator[TaskView]:
+        """Read the task at every announcement and once a second, until it ends or time is up."""
+        with self._buckstop.store.events(self.id) as events:
+            while True:
+                yield (now := self.status())
+                left = REREAD_S if give_up is None else min(REREAD_S, give_up - time.monotonic())
+                if now.final or left <= 0:
+                    return
+                if events.get(left) is not None:
+                    _gather(events)
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Wait until the task has ended and return how, or raise TimedOut; the task goes on."""
+        last = None
+        for last in self.watch(timeout):
+            pass
+        if last is None or not last.final:
+            at = last.state if last else "unknown"
+            raise TimedOut(f"task {self.id} is still {at} after {timeout:g} s; it goes on")
+        return _result(last)
+
+    result = wait
+
+    def cancel(self, why: str = "", by: str = "client") -> bool:
+        """Ask the owner to stop the task; False where it has ended already."""
+        wish = Cancellation(by=by, why=why)
+        text = f"cancel\n{wish.model_dump_json()}".encode()
+        return self._buckstop.store.post(self.id, text, new_op())
+
+    def show(self) -> Story:
+        """Return the task with its history."""
+        lines = self._buckstop.store.journal(self.id)
+        return Story(self.status(), tuple(json.loads(line) for line in lines))
+
+
+def _gather(events: Events) -> None:
+    """Let announcements that come in a burst pass; one look at the task covers them all."""
+    until = time.monotonic() + GATHER_S
+    while (left := until - time.monotonic()) > 0:
+        events.get(left)
+
+
+def _result(task: TaskView) -> Result:
+    return Result(
+        task=task.id,
+        outcome=task.state,
+        result=task.result,
+        confidence=task.confidence,
+        stop_reason=task.stop_reason,
+        ledger=task.ledger,
+        kept=task.kept,
+    )
+
+
+def _letter(letter_id: str, stored: Mapping[str, bytes]) -> dict[str, Any]:
+    """Read a letter's hash; what is not there is said to be nothing."""
+    letter: dict[str, Any] = dict.fromkeys(_LETTER_TEXTS, "") | {"id": letter_id, "story": None}
+    for name, value in stored.items():
+        if name == "story":
+            letter[name] = json.loads(value)
+        elif name.endswith("_ms") or name == "size":
+            letter[name] = int(value)
+        else:
+            letter[name] = value.decode("utf-8", "backslashreplace")
+    return letter
+
+
+def _none_or_several(task_id: str, found: list[str]) -> str:
+    if task_id and found:
+        return (
+            f"{task_id!r} is the beginning of {len(found)} task ids; write more of it: "
+            + ", ".join(found[:5])
+        )
+    return f"no task {task_id!r}; see which there are: buckstop tasks"

@@ -1,0 +1,192 @@
+"""Record facts, judge nothing.
+
+Late, repeated, reordered or unknown mail changes nothing: a report counts only while its subtask
+is open, a decision only while its letter is, a cancellation only until the task has ended.
+
+What a worker says of its own cost is for the record; what is booked is what the meter had charged,
+clamped to the allowance.
+"""
+
+from collections.abc import Sequence
+
+from envelopes import Amounts, Envelope, Fault, Status, limits
+from envelopes.decision import Verb
+from envelopes.strict import compact
+from orchestrator.core import gate
+from orchestrator.core.commands import Look
+from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
+from orchestrator.core.result import composed
+from orchestrator.core.task import Decided, Handover, Kept, Phase, StepPhase, StepState
+from orchestrator.core.turn import Turn
+
+
+def absorb_mail(turn: Turn, mail: Sequence[Mail]) -> None:
+    """Record every letter, in the order of arrival."""
+    places = {s.open.subtask: p for p, s in enumerate(turn.steps) if s.open is not None}
+    for letter in mail:
+        match letter:
+            case Report():
+                place = places.pop(letter.subtask, None)
+                if place is None:
+                    turn.note("late_envelope", "changes nothing", subtask=letter.subtask)
+                else:
+                    _absorb_report(turn, place, letter)
+            case Cancelled():
+                if turn.task.cancelled is None:
+                    turn.change(cancelled=f"{letter.by}: {letter.why}".rstrip(": "))
+            case Decided():
+                _absorb_decision(turn, letter)
+
+
+def _absorb_report(turn: Turn, place: int, report: Report) -> None:
+    step, envelope = turn.steps[place], report.envelope
+    kept = _better(step.kept, _kept(step, envelope))
+    fields: dict[str, object] = {"kept": kept, "reason": envelope.reason, "fault": envelope.fault}
+    if envelope.fault is Fault.STOPPED:
+        # Its worker was told to go; nothing is known against the agent or the step.
+        fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop}
+    elif envelope.ask is not None:
+        ask = envelope.ask
+        handover = Handover(ask.to, ask.goal, compact(ask.input), envelope.reason or "")
+        fields |= {"phase": StepPhase.ASKING, "ask": handover}
+    elif envelope.status is not Status.SUCCESS:
+        fields |= {"phase": StepPhase.BROKEN}
+    elif _below_the_bar(turn, step, envelope):
+        sure = f"confidence {envelope.confidence} is below {turn.task.terms.confidence_min}"
+        fields |= {"phase": StepPhase.BROKEN, "reason": sure}
+    else:
+        fields |= {"phase": StepPhase.DONE}
+    turn.note(
+        "envelope",
+        envelope.reason or "",
+        step,
+        status=envelope.status,
+        confidence=envelope.confidence,
+        charged=report.charged,
+    )
+    turn.settle(place, report.charged, **fields)
+
+
+def _below_the_bar(turn: Turn, step: StepState, envelope: Envelope) -> bool:
+    """Say whether somebody else should try: the agent is unsure, and there is somebody else."""
+    unsure = (envelope.confidence or 0) < turn.task.terms.confidence_min
+    return unsure and any(agent not in step.tried for agent in step.plan.fallbacks)
+
+
+def _kept(step: StepState, envelope: Envelope) -> Kept | None:
+    if envelope.status is Status.FAILED or envelope.confidence is None:
+        return None
+    assert step.open is not None
+    return Kept(
+        subtask=step.open.subtask,
+        agent=step.agent,
+        result=compact(envelope.result),
+        confidence=envelope.confidence,
+        final=envelope.status is Status.SUCCESS,
+    )
+
+
+def _better(old: Kept | None, new: Kept | None) -> Kept | None:
+    """Keep a final word before a part, then the surer one, then the later one."""
+    if old is None or new is None:
+        return new or old
+    return max(new, old, key=lambda kept: (kept.final, kept.confidence))
+
+
+def _absorb_decision(turn: Turn, decided: Decided) -> None:
+    task = turn.task
+    if task.letter is None or task.letter.id != decided.letter or task.decision is not None:
+        turn.note("late_decision", f"{decided.verb} by {decided.by}: the letter is closed")
+        return
+    if wrong := _senseless(turn, decided):
+        turn.note("refused_decision", f"{decided.verb} by {decided.by}: {wrong}")
+        return
+    turn.change(decision=decided)
+
+
+def _senseless(turn: Turn, decided: Decided) -> str | None:
+    if decided.verb is Verb.APPROVE and composed(turn.steps) is None:
+        return "nothing is kept that could be delivered"
+    if decided.verb is Verb.AMEND:
+        return gate.schema_refusal(turn.task, decided.result or "null")
+    return None
+
+
+# --- claims ------------------------------------------------------------------------------------
+
+
+def absorb_claims(turn: Turn) -> Look | None:
+    """Record what became of open subtasks; ask to see them, or to take away those that ran out."""
+    claims = turn.sight.claims
+    subtasks = turn.open_subtasks()
+    if not subtasks or turn.task.phase is not Phase.WORKING:
+        return None
+    if claims is None:
+        return Look(subtasks) if turn.now_ms >= turn.task.look_ms else None
+    run_out = []
+    for place in list(turn.places(StepPhase.OPEN)):
+        step = turn.steps[place]
+        claim = claims.get(step.open.subtask) if step.open else None
+        if claim is None or claim.state is ClaimState.REPORTED:
+            continue
+        if claim.state in {ClaimState.REVOKED, ClaimState.ABSENT}:
+            _settle_claim(turn, place, claim)
+        elif _ran_out(turn, step, claim) and step.open:
+            run_out.append(step.open.subtask)
+    return Look(turn.open_subtasks(), revoke=tuple(run_out)) if run_out else None
+
+
+def _ran_out(turn: Turn, step: StepState, claim: Claim) -> bool:
+    """Say whether a claim has to be taken away. Nothing is done about it before it is."""
+    assert step.open is not None
+    if claim.state is ClaimState.ISSUED:
+        waited = turn.now_ms - step.open.published_ms
+        return waited >= limits.PATIENCE_MS and not claim.queued
+    return _silent(turn, claim) or _timed_out(turn, step, claim)
+
+
+def _silent(turn: Turn, claim: Claim) -> bool:
+    return turn.now_ms >= claim.beat_ms + limits.LEASE_MS
+
+
+def _timed_out(turn: Turn, step: StepState, claim: Claim) -> bool:
+    return turn.now_ms >= claim.since_ms + step.plan.timeout_ms
+
+
+def _settle_claim(turn: Turn, place: int, claim: Claim) -> None:
+    """Book a claim that nobody can charge any more, and say what that means for its step."""
+    step = turn.steps[place]
+    assert step.open is not None
+    charged = claim.charged
+    if claim.state is ClaimState.ABSENT:
+        charged = step.open.allowance.as_amounts()  # the record is gone: assume the worst
+    again: dict[str, object] = {"phase": StepPhase.WAITING, "next_hop": step.hop}
+    if claim.state is ClaimState.REVOKED and not claim.since_ms:
+        why, text, fields = "unclaimed", "its message is not on the queue any more", again
+    elif claim.state is ClaimState.ABSENT or _silent(turn, claim):
+        why, text, fields = _lost(step, again)
+    elif _timed_out(turn, step, claim):
+        why, text = "step_timeout", f"no envelope within {step.plan.timeout_ms} ms"
+        fields = {"phase": StepPhase.BROKEN, "reason": text, "fault": Fault.TIMEOUT}
+    else:
+        why, text, fields = "revoked", "taken away by the owner", again
+    turn.note(why, text, step, charged=charged)
+    turn.settle(place, charged if claim.since_ms or claim.charged else Amounts(), **fields)
+
+
+def _lost(step: StepState, again: dict[str, object]) -> tuple[str, str, dict[str, object]]:
+    """Re-issue a step whose worker fell silent, unless it has taken too many workers with it."""
+    lost = step.lost + 1
+    if lost < limits.LOST_MAX:
+        return "lost", f"its worker fell silent ({lost})", again | {"lost": lost}
+    text = f"poison: {lost} workers fell silent over it"
+    return (
+        "poison",
+        text,
+        {
+            "phase": StepPhase.BROKEN,
+            "lost": lost,
+            "reason": text,
+            "fault": Fault.LOST,
+        },
+    )

@@ -1,0 +1,101 @@
+"""Everything that can leave the core, on one screen.
+
+A decision is a new task, the commands that go with it, and the lines for its journal. The shell
+writes all of it in one commit (store.py); none of it may be seen before the commit has succeeded.
+
+`Look` is the other answer: the core cannot decide on what it was shown. The shell looks at the
+claims of open subtasks, takes away those it is told to, loads the task again (a report may have
+come in between) and asks again. Taking a claim away is safe to repeat, and safe to do alone: if
+the shell dies in between, the next one finds a revoked claim, settles it and goes on.
+"""
+
+from envelopes import Amounts, Ledger, Limits
+from orchestrator.core.task import Record, Task
+
+
+class Publish(Record, frozen=True):
+    """Send one subtask to its agent's queue, with its allowance already reserved."""
+
+    subtask: int
+    step: str
+    agent: str
+    attempt: int
+    hop: int
+    allowance: Limits
+    timeout_ms: int
+    goal: str
+    payload: str
+    """JSON text: goal, input, and the results of the step's needs by name."""
+    trail: tuple[str, ...]
+    ledger: Ledger
+
+
+class Settle(Record, frozen=True):
+    """Forget the claim of a subtask: its envelope is absorbed, or its claim was revoked."""
+
+    subtask: int
+
+
+class Escalate(Record, frozen=True):
+    """File a dead letter and wait for a person."""
+
+    letter: str
+    why: str
+    kind: str
+    due_ms: int
+    story: str
+    """JSON text: what was asked, spent and kept, and what may be decided."""
+
+
+class CloseLetter(Record, frozen=True):
+    """Take the letter off the desk: it was decided, or its default applied."""
+
+    letter: str
+    verb: str
+    by: str
+    why: str
+
+
+class Conclude(Record, frozen=True):
+    """End the task. Nothing comes after it."""
+
+    outcome: str
+
+
+Command = Publish | Settle | Escalate | CloseLetter | Conclude
+
+
+class Note(Record, frozen=True):
+    """One line of the journal: what was decided or learnt, and why."""
+
+    at_ms: int
+    why: str
+    """The rule's name."""
+    text: str
+    spent: Amounts
+    reserved: Amounts
+    step: str | None = None
+    subtask: int | None = None
+    hop: int | None = None
+    agent: str | None = None
+    status: str | None = None
+    confidence: float | None = None
+    charged: Amounts | None = None
+    allowance: Limits | None = None
+
+
+class Decision(Record, frozen=True):
+    """What is to be, and what is to be done about it."""
+
+    task: Task
+    commands: tuple[Command, ...]
+    notes: tuple[Note, ...]
+    alarm_ms: int | None
+    """When to wake the task if no mail comes; None for a task that has ended."""
+
+
+class Look(Record, frozen=True):
+    """Show me these claims; and take those away."""
+
+    subtasks: tuple[int, ...]
+    revoke: tuple[int, ...] = ()

@@ -1,0 +1,38 @@
+"""Which moves a task and a step can make, as data.
+
+The diagram in ARCHITECTURE.md is generated from these tables (tests/test_architecture.py), and no
+step or task can make a move that does not stand here (turn.py). To allow a new move, add it here
+first, with its cause.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from orchestrator.core.task import Phase, StepPhase
+
+STEP_MOVES: Final[Mapping[tuple[StepPhase, StepPhase], str]] = {
+    (StepPhase.WAITING, StepPhase.OPEN): "published",
+    (StepPhase.WAITING, StepPhase.BROKEN): "message too large",
+    (StepPhase.OPEN, StepPhase.DONE): "success",
+    (StepPhase.OPEN, StepPhase.BROKEN): "failed, partial, late, poison",
+    (StepPhase.OPEN, StepPhase.ASKING): "asks for a handoff",
+    (StepPhase.OPEN, StepPhase.WAITING): "lost or revoked",
+    (StepPhase.ASKING, StepPhase.WAITING): "handed over",
+    (StepPhase.ASKING, StepPhase.BROKEN): "handoff not allowed",
+    (StepPhase.BROKEN, StepPhase.WAITING): "next agent, or a person's retry",
+    (StepPhase.BROKEN, StepPhase.DROPPED): "optional",
+}
+
+TASK_MOVES: Final[Mapping[tuple[Phase, Phase], str]] = {
+    (Phase.WORKING, Phase.ON_DESK): "escalated",
+    (Phase.WORKING, Phase.DONE): "concluded",
+    (Phase.ON_DESK, Phase.WORKING): "a person's retry",
+    (Phase.ON_DESK, Phase.DONE): "decided, cancelled, or nobody decided",
+}
+
+
+def diagram(moves: Mapping[tuple[StrEnum, StrEnum], str], first: StrEnum) -> str:
+    """Draw a table of moves as a Mermaid state diagram."""
+    lines = [f"    {a.value} --> {b.value}: {why}" for (a, b), why in moves.items()]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {first.value}", *lines])

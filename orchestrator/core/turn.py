@@ -1,0 +1,175 @@
+"""One decision in the making.
+
+A `Turn` lives inside one call of `decide` and nowhere else. It is the only mutable thing in the
+core: rules change it through a few verbs, and `decision()` turns it into values again. Every verb
+keeps the books: a step that opens reserves its allowance, a step that ends settles it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from envelopes import Amounts, Limits, limits
+from orchestrator.core.commands import Command, Decision, Note, Settle
+from orchestrator.core.facts import Claim, ClaimState, Sight
+from orchestrator.core.finish import next_flip_ms
+from orchestrator.core.task import Phase, StepPhase, StepState, Task
+from orchestrator.core.transitions import STEP_MOVES, TASK_MOVES
+
+_LOOK_AGAIN_MIN_MS = 200  # a look costs a round trip; nothing is decided faster by looking more
+
+
+class Turn:
+    """A task being decided."""
+
+    __slots__ = ("_by_phase", "_changed", "_places", "commands", "notes", "now_ms", "sight", "task")
+
+    def __init__(self, task: Task, sight: Sight, now_ms: int) -> None:
+        self.task = task
+        self.sight = sight
+        self.now_ms = now_ms
+        self.commands: list[Command] = []
+        self.notes: list[Note] = []
+        self._changed: list[StepState] | None = None
+        self._by_phase: dict[StepPhase, list[int]] | None = None
+        self._places: dict[str, int] | None = None
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> list[StepState] | tuple[StepState, ...]:
+        """Return the steps as they are now, in plan order."""
+        return self.task.steps if self._changed is None else self._changed
+
+    def places(self, phase: StepPhase) -> list[int]:
+        """Return where the steps in this phase stand, in plan order."""
+        if self._by_phase is None:
+            self._by_phase = {each: [] for each in StepPhase}
+            for place, step in enumerate(self.steps):
+                self._by_phase[step.phase].append(place)
+        return self._by_phase[phase]
+
+    def step(self, name: str) -> StepState:
+        """Return the step of that name."""
+        if self._places is None:
+            self._places = {step.plan.id: place for place, step in enumerate(self.steps)}
+        return self.steps[self._places[name]]
+
+    def open_subtasks(self) -> tuple[int, ...]:
+        """Return the numbers of all subtasks that are not settled."""
+        steps = self.steps
+        return tuple(o.subtask for p in self.places(StepPhase.OPEN) if (o := steps[p].open))
+
+    # --- changing --------------------------------------------------------------------------------
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the task's head."""
+        phase = fields.get("phase", self.task.phase)
+        assert phase is self.task.phase or (self.task.phase, phase) in TASK_MOVES
+        self.task = replace(self.task, **fields)
+
+    def set_step(self, place: int, **fields: Any) -> StepState:
+        """Change fields of one step; a move that is not in the table is our bug."""
+        if self._changed is None:
+            self._changed = list(self.task.steps)
+        before = self._changed[place]
+        after = replace(before, **fields)
+        if after.phase is not before.phase:
+            assert (before.phase, after.phase) in STEP_MOVES, (before.phase, after.phase)
+            self._by_phase = None
+        self._changed[place] = after
+        return after
+
+    def set_plan(self, steps: Iterable[StepState]) -> None:
+        """Put another plan in force."""
+        assert not self.open_subtasks()
+        self._changed = list(steps)
+        self._by_phase = self._places = None
+
+    def settle(self, place: int, charged: Amounts, **fields: Any) -> StepState:
+        """End a step's open subtask: book what it charged, give the rest back, forget its claim."""
+        opened = self.steps[place].open
+        assert opened is not None
+        self.change(ledger=self.task.ledger.settle(opened.allowance, charged))
+        self.commands.append(Settle(opened.subtask))
+        return self.set_step(place, open=None, **fields)
+
+    def note(
+        self,
+        why: str,
+        text: str,
+        step: StepState | None = None,
+        *,
+        subtask: int | None = None,
+        status: str | None = None,
+        confidence: float | None = None,
+        charged: Amounts | None = None,
+        allowance: Limits | None = None,
+    ) -> None:
+        """Write a line of the journal."""
+        ledger = self.task.ledger
+        if step is not None and subtask is None and step.open is not None:
+            subtask = step.open.subtask
+        self.notes.append(
+            Note(
+                at_ms=self.now_ms,
+                why=why,
+                text=text,
+                spent=ledger.spent,
+                reserved=ledger.reserved,
+                step=None if step is None else step.plan.id,
+                subtask=subtask,
+                hop=None if step is None else step.hop,
+                agent=None if step is None else step.agent,
+                status=status,
+                confidence=confidence,
+                charged=charged,
+                allowance=allowance,
+            )
+        )
+
+    # --- ending ----------------------------------------------------------------------------------
+
+    def decision(self) -> Decision:
+        """Turn what has become of the turn into values."""
+        opened = [s for p in self.places(StepPhase.OPEN) if (s := self.steps[p]).open]
+        look_ms = self._look_ms(opened)
+        if self._changed is not None or look_ms != self.task.look_ms:
+            self.task = replace(self.task, steps=tuple(self.steps), look_ms=look_ms)
+        return Decision(self.task, tuple(self.commands), tuple(self.notes), self._alarm_ms())
+
+    def _alarm_ms(self) -> int | None:
+        task = self.task
+        if task.phase is Phase.DONE:
+            return None
+        if task.phase is Phase.ON_DESK:
+            assert task.letter is not None
+            return task.letter.due_ms
+        times = [task.deadline_ms, task.look_ms, next_flip_ms(task, self.now_ms)]
+        return min(time for time in times if time)
+
+    def _look_ms(self, opened: list[StepState]) -> int:
+        """Say when claims must be looked at: the first moment one can have run out."""
+        if not opened:
+            return 0
+        claims = self.sight.claims
+        if claims is None:
+            fresh = (s for s in opened if s.open and s.open.published_ms == self.now_ms)
+            soonest = min((_patience_ms(s) for s in fresh), default=limits.LEASE_MS)
+            fresh_ms = self.now_ms + soonest
+            return min(self.task.look_ms, fresh_ms) if self.task.look_ms else fresh_ms
+        soonest = min(self._runs_out_ms(s, claims) for s in opened)
+        return max(soonest, self.now_ms + _LOOK_AGAIN_MIN_MS)
+
+    def _runs_out_ms(self, step: StepState, claims: Any) -> int:
+        assert step.open is not None
+        claim: Claim | None = claims.get(step.open.subtask)
+        if claim is None or claim.state is not ClaimState.CLAIMED:
+            return self.now_ms + _patience_ms(step)
+        return min(claim.beat_ms + limits.LEASE_MS, claim.since_ms + step.plan.timeout_ms)
+
+
+def _patience_ms(step: StepState) -> int:
+    """Bound the wait before the next look: a claim can be made, and run out, in between."""
+    return max(_LOOK_AGAIN_MIN_MS, min(limits.LEASE_MS, step.plan.timeout_ms))

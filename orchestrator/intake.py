@@ -1,0 +1,140 @@
+"""The way in: what is refused before it becomes a task.
+
+A request that could never end well is refused while its caller is still there to read why:
+unreadable or out of bounds (envelopes/request.py says which field), an allowance that its own
+ceiling can never hold, a step too large for a message, a result schema that is none. And nothing
+new is taken while the server is short of memory (checks.py).
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import BaseModel
+
+from envelopes import Ledger, Refused, Step, TaskRequest, limits
+from envelopes.strict import compact, parse
+from orchestrator.store import Submission
+
+_ID_BYTES = 10
+"""80 random bits: among a million tasks, two share an id in one of 10**12 deployments."""
+
+RequestLike = TaskRequest | Mapping[str, Any] | str | bytes
+"""A request, its fields, or its JSON."""
+
+
+def submission(request: RequestLike, **fields: object) -> Submission:
+    """Check a request and make it a submission with an id of its own, or raise Refused."""
+    checked = read(request, **fields)
+    return Submission(
+        task_id=secrets.token_hex(_ID_BYTES),
+        request=checked.model_dump_json().encode(),
+        fields={},
+        tenant=checked.tenant,
+        idempotency_key=checked.idempotency_key,
+        retention_ms=limits.RETENTION_S * 1000,
+    )
+
+
+def read(request: RequestLike, **fields: object) -> TaskRequest:
+    """Read a request, whatever form it has, and check it against itself, or raise Refused."""
+    checked = parse(
+        TaskRequest, _as_json(request, fields), bytes_max=limits.REQUEST_BYTES_MAX, what="request"
+    )
+    _check_schema(checked.result_schema)
+    ledger = Ledger.opened(checked.budget.limits(), checked.budget.ending_share)
+    for where, step in _steps(checked):
+        _check_allowance(where, step, ledger)
+        _check_size(where, step, checked)
+    return checked
+
+
+def _as_json(request: RequestLike, fields: Mapping[str, object]) -> bytes | str:
+    """Bring every form of a request into the one that is parsed, so that all are checked alike."""
+    if isinstance(request, str | bytes):
+        if fields:
+            raise Refused(next(iter(fields)), "a request given as text takes no more fields")
+        return request
+    base = request.model_dump(mode="json") if isinstance(request, TaskRequest) else request
+    try:
+        return compact(_plain({**base, **fields}))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused("request", f"cannot be written as JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn models and decimals inside a value into what JSON knows."""
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case Decimal():
+            return str(value)
+        case Mapping():
+            return {key: _plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case _:
+            return value
+
+
+def _steps(request: TaskRequest) -> Iterator[tuple[str, Step]]:
+    if request.plan is None:
+        yield "agent", request.plans[0][0]
+    for number, step in enumerate(request.plan or ()):
+        yield f"plan.{number}", step
+    for number, plan in enumerate(request.fallback_plans):
+        for place, step in enumerate(plan):
+            yield f"fallback_plans.{number}.{place}", step
+
+
+def _check_allowance(where: str, step: Step, ledger: Ledger) -> None:
+    if step.allowance is None:
+        return
+    asked, free = step.allowance.limits(), ledger.free()
+    for name, unit in (("tokens", "tokens"), ("usd_micros", "micro-dollars"), ("calls", "calls")):
+        wanted, most = getattr(asked, name), getattr(free, name)
+        if wanted is not None and most is not None and wanted > most:
+            raise Refused(
+                f"{where}.allowance",
+                f"step {step.id!r} asks for {wanted:,} {unit}, but the task's budget holds "
+                f"{most:,} after what is kept back for its ending (budget.ending_share)",
+            )
+
+
+def _check_size(where: str, step: Step, request: TaskRequest) -> None:
+    size = len(compact({"goal": step.goal or request.goal, "input": step.input}).encode())
+    if size > limits.PAYLOAD_BYTES_MAX:
+        raise Refused(
+            f"{where}.input",
+            f"step {step.id!r} needs a message of {size:,} bytes, at most "
+            f"{limits.PAYLOAD_BYTES_MAX:,} are sent; pass a reference to larger work",
+        )
+
+
+def _check_schema(schema: Mapping[str, Any] | None) -> None:
+    if schema is None:
+        return
+    if (reference := next(_foreign_references(schema), None)) is not None:
+        raise Refused(
+            "result_schema",
+            f'"$ref": {reference!r} points outside the schema; only "#..." is followed',
+        )
+    try:
+        Draft202012Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        raise Refused("result_schema", f"not a JSON Schema: {error.message}") from None
+
+
+def _foreign_references(schema: Any) -> Iterator[str]:
+    """Find what a validator might try to fetch from elsewhere."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key in {"$ref", "$dynamicRef"} and isinstance(value, str) and value[:1] != "#":
+                yield value
+            yield from _foreign_references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _foreign_references(value)

@@ -1,0 +1,43 @@
+-- CLAIM: hand out tasks whose alarm has rung, each to one orchestrator for a few seconds.
+--
+-- KEYS   the caller's last reply
+-- ARGV   op, count
+-- Reply  {now ms, next alarm ms or false, task ids}
+--
+-- Checks: the same op again gets the same ids again. A due id without a task is dropped.
+-- Writes: alarm and held_until a lease ahead; the reply, for its retry. Bells that rang for what
+-- is handed out are silenced once nothing is due any more.
+-- needs: _time, _amounts
+local op, count, now = ARGV[1], amount(ARGV[2]), now_ms()
+if not count then
+  return refused('count', 'not a whole number')
+end
+
+local function next_alarm()
+  local first = redis.call('ZRANGE', KEY.due, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2]) or false
+end
+
+if redis.call('HGET', KEYS[1], 'op') == op then
+  return {now, next_alarm(), cmsgpack.unpack(redis.call('HGET', KEYS[1], 'reply'))}
+end
+
+local claimed, until_ms = {}, now + LIMIT.WAKE_LEASE_MS
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, count)) do
+  if redis.call('EXISTS', KEY.task .. id) == 1 then
+    redis.call('ZADD', KEY.due, until_ms, id)
+    redis.call('HSET', KEY.task .. id, 'held_until', until_ms)
+    claimed[#claimed + 1] = id
+  else
+    redis.call('ZREM', KEY.due, id)
+  end
+end
+if #claimed > 0 then
+  redis.call('HSET', KEYS[1], 'op', op, 'reply', cmsgpack.pack(claimed))
+  redis.call('PEXPIRE', KEYS[1], LIMIT.REPLY_KEPT_MS)
+end
+local next_ms = next_alarm()
+if not next_ms or next_ms > now then
+  redis.call('DEL', KEY.bell)
+end
+return {now, next_ms, claimed}

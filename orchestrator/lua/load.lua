@@ -1,0 +1,27 @@
+-- LOAD: read a task and the mail it has not absorbed, as of one moment.
+--
+-- KEYS   task, mail
+-- ARGV   the version the caller knows, or empty
+-- Reply  false where there is no such task, else {version, accepted ms, retention ms, now ms,
+--        mail, names and values of the hash or false where the known version is current}
+--
+-- Writes nothing.
+-- needs: _time
+local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms')
+if not head[1] then
+  return false
+end
+
+local mail, bytes, step = {}, 0, 100
+while #mail < LIMIT.MAIL_READ_MAX and bytes < LIMIT.MAIL_READ_BYTES_MAX do
+  local more = redis.call('LRANGE', KEYS[2], #mail, #mail + step - 1)
+  for _, letter in ipairs(more) do
+    mail[#mail + 1] = letter
+    bytes = bytes + #letter
+  end
+  if #more < step then
+    break
+  end
+end
+local hash = head[1] ~= ARGV[1] and redis.call('HGETALL', KEYS[1])
+return {head[1], head[2], head[3], now_ms(), mail, hash}

@@ -1,0 +1,309 @@
+"""The loop: claim → load → decide → commit.
+
+Any number of these run side by side. None of them owns a task for longer than one decision: CLAIM
+pushes a due task's alarm a few seconds ahead, COMMIT succeeds only on the version that was decided
+on, and an orchestrator that dies in between has done nothing at all. What it would have done is
+done by the next one that finds the alarm.
+
+Nobody polls: an idle loop sleeps on the doorbell until mail rings it or the next alarm is due.
+
+What this loop keeps in memory is a cache and nothing else: the tasks it decided last, by version.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+
+import msgspec
+from redis.exceptions import ConnectionError as RedisGone
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSilent
+
+from envelopes import TaskRequest, limits
+from envelopes.scripts import connect
+from envelopes.seal import Signer
+from envelopes.strict import parse
+from orchestrator import log as log_lines
+from orchestrator.checks import wait_until_fit
+from orchestrator.core import state
+from orchestrator.core.commands import (
+    CloseLetter,
+    Command,
+    Conclude,
+    Decision,
+    Escalate,
+    Look,
+    Publish,
+    Settle,
+)
+from orchestrator.core.decide import decide
+from orchestrator.core.facts import Agent, Claim, Mail, Sight
+from orchestrator.core.task import Task
+from orchestrator.letters import read_mail
+from orchestrator.settings import Settings
+from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Store
+from orchestrator.wire import Wire
+
+log = logging.getLogger("buckstop.serve")
+
+BATCH: Final = 32
+"""Tasks decided between two round trips; small enough to be done well inside the wake lease."""
+CACHED_TASKS: Final = 2_000
+LOOKS_MAX: Final = 5
+"""See, take away, see again: a decision that needs more is left to the next wake."""
+AGENTS_FRESH_MS: Final = 1_000
+"""How old the list of registered agents may be."""
+IDLE_MS_MAX: Final = 5_000
+"""The longest sleep on the doorbell: a server that went away is noticed by then."""
+EVENT_NOTES_MAX: Final = 20
+"""Journal lines in one announcement; whoever wants all of them reads the journal."""
+BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0)
+
+_encode = msgspec.json.Encoder().encode
+Kind = TypeVar("Kind", bound=Command)
+
+
+class Known(msgspec.Struct):
+    """A task as it was when this loop last committed or loaded it."""
+
+    version: int
+    request: TaskRequest
+    task: Task
+
+
+class Draft(msgspec.Struct):
+    """A decision on its way into a commit."""
+
+    commit: Commit
+    after: Known
+    decision: Decision
+
+
+class Orchestrator:
+    """One loop."""
+
+    def __init__(self, store: Store, wire: Wire) -> None:
+        self._store = store
+        self._wire = wire
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._agents: Mapping[str, Agent] = {}
+        self._agents_ms = -AGENTS_FRESH_MS
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Decide until told to stop; back off while the server is away."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self.turn()
+                failures = 0
+            except RedisError as error:
+                pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+                failures += 1
+                log.warning(
+                    "the server is away", extra={"error": str(error), "again_in_s": pause_s}
+                )
+                self._stopping.wait(pause_s)
+
+    def stop(self) -> None:
+        """Let the batch in hand be committed, then leave."""
+        self._stopping.set()
+
+    def turn(self, idle_ms_max: int = IDLE_MS_MAX) -> int:
+        """Decide every task that is due, or sleep until one may be; return how many there were."""
+        due = self._store.claim(BATCH)
+        if not due.task_ids:
+            until_ms = due.now_ms + idle_ms_max
+            wake_ms = until_ms if due.next_ms is None else min(due.next_ms, until_ms)
+            self._store.wait(max(1, wake_ms - due.now_ms))
+            return 0
+        self._see_agents(due.now_ms)
+        drafts = [d for d in map(self._draft, self._load(due.task_ids)) if d is not None]
+        landed = self._store.commit([draft.commit for draft in drafts])
+        for draft, done in zip(drafts, landed, strict=True):
+            self._landed(draft) if done else self._conflicted(draft)
+        return len(due.task_ids)
+
+    # --- load ------------------------------------------------------------------------------------
+
+    def _load(self, task_ids: Sequence[str]) -> list[Loaded]:
+        wanted = [
+            (each, known.version if (known := self._known.get(each)) else None) for each in task_ids
+        ]
+        return [loaded for loaded in self._store.load(wanted) if loaded is not None]
+
+    def _task(self, loaded: Loaded) -> Known:
+        """Return the task as it is: from memory where the version is the same."""
+        if loaded.fields is None:
+            return self._known[loaded.task_id]
+        assert loaded.request is not None
+        request = parse(
+            TaskRequest, loaded.request, bytes_max=limits.REQUEST_BYTES_MAX, what="request"
+        )
+        task = state.read(loaded.task_id, loaded.accepted_ms, request, loaded.fields)
+        return Known(loaded.version, request, task)
+
+    def _see_agents(self, now_ms: int) -> None:
+        if now_ms - self._agents_ms >= AGENTS_FRESH_MS:
+            self._agents = {
+                name: Agent(handoffs=tuple(info.get("handoffs", ())))
+                for name, info in self._store.agents().items()
+            }
+            self._agents_ms = now_ms
+
+    # --- decide ----------------------------------------------------------------------------------
+
+    def _draft(self, loaded: Loaded) -> Draft | None:
+        """Decide one task. One that cannot be decided is left to its alarm; the others go on."""
+        try:
+            return self._decide(loaded)
+        except (RedisGone, RedisSilent):
+            raise
+        except Exception:
+            log.exception("a decision failed", extra={"task": loaded.task_id})
+            self._known.pop(loaded.task_id, None)
+            return None
+
+    def _decide(self, loaded: Loaded) -> Draft | None:
+        claims: Mapping[int, Claim] | None = None
+        for _ in range(LOOKS_MAX):
+            known = self._task(loaded)
+            mail = _read(loaded)
+            sight = Sight(agents=self._agents, claims=claims)
+            decision = decide(known.task, mail, sight, loaded.now_ms)
+            if isinstance(decision, Decision):
+                return self._commit(known, loaded, decision)
+            self._known[loaded.task_id] = known
+            claims = self._look(known.task, decision)
+            again = self._load([loaded.task_id])  # a report may have come in between
+            if not again:
+                return None
+            loaded = again[0]
+        return None
+
+    def _look(self, task: Task, look: Look) -> Mapping[int, Claim]:
+        return self._store.look(task.id, look.subtasks, look.revoke)
+
+    # --- commit ----------------------------------------------------------------------------------
+
+    def _commit(self, known: Known, loaded: Loaded, decision: Decision) -> Draft:
+        """Put everything that leaves into one commit."""
+        before = known.task if loaded.version else None
+        fields, dropped = state.write(before, decision.task)
+        commands = decision.commands
+        commit = Commit(
+            task_id=loaded.task_id,
+            version=loaded.version,
+            op=secrets.token_hex(8),
+            fields=fields,
+            dropped=dropped,
+            mail_read=len(loaded.mail),
+            alarm_ms=decision.alarm_ms,
+            journal=tuple(map(_encode, decision.notes)),
+            settled=tuple(each.subtask for each in _of(commands, Settle)),
+            publish=tuple(
+                self._wire.outgoing(decision.task, list(_of(commands, Publish)), loaded.now_ms)
+            ),
+            letter=next(map(_filed, _of(commands, Escalate)), None),
+            letter_closed=next(map(_closed, _of(commands, CloseLetter)), None),
+            event=_event(decision),
+            outcome=next((each.outcome for each in _of(commands, Conclude)), None),
+            retention_ms=loaded.retention_ms,
+        )
+        after = Known(loaded.version + commit.raises, known.request, decision.task)
+        return Draft(commit, after, decision)
+
+    def _landed(self, draft: Draft) -> None:
+        task = draft.after.task
+        self._known[task.id] = draft.after
+        self._known.move_to_end(task.id)
+        if task.outcome is not None or len(self._known) > CACHED_TASKS:
+            self._known.pop(task.id if task.outcome is not None else next(iter(self._known)))
+        if draft.decision.notes:
+            log.info("decided", extra=_line(draft.decision))
+
+    def _conflicted(self, draft: Draft) -> None:
+        self._known.pop(draft.commit.task_id, None)
+        log.info("somebody else decided", extra={"task": draft.commit.task_id})
+
+
+def _of(commands: Sequence[Command], kind: type[Kind]) -> Iterator[Kind]:
+    return (each for each in commands if isinstance(each, kind))
+
+
+def _read(loaded: Loaded) -> list[Mail]:
+    return [read_mail(letter) for letter in loaded.mail]
+
+
+def _filed(escalate: Escalate) -> LetterFiled:
+    return LetterFiled(
+        letter=escalate.letter,
+        kind=escalate.kind,
+        why=escalate.why,
+        due_ms=escalate.due_ms,
+        story=escalate.story.encode(),
+    )
+
+
+def _closed(close: CloseLetter) -> LetterClosed:
+    return LetterClosed(close.letter, close.verb, close.by, close.why)
+
+
+def _event(decision: Decision) -> bytes:
+    """Write what whoever watches the task is told of this commit."""
+    task = decision.task
+    return _encode(
+        {
+            "task": task.id,
+            "phase": task.phase,
+            "outcome": task.outcome,
+            "hop": task.hop,
+            "subtasks": task.subtasks,
+            "spent": task.ledger.spent,
+            "reserved": task.ledger.reserved,
+            "notes": decision.notes[-EVENT_NOTES_MAX:],
+        }
+    )
+
+
+def _line(decision: Decision) -> dict[str, Any]:
+    """Say what was decided and why, in one structured line."""
+    task = decision.task
+    whys = Counter(note.why for note in decision.notes)
+    return {
+        "task": task.id,
+        "tenant": task.terms.tenant,
+        "phase": task.phase.value,
+        "outcome": task.outcome and task.outcome.value,
+        "hop": task.hop,
+        "why": dict(whys),
+        "text": next((n.text for n in reversed(decision.notes) if n.text), ""),
+        "spent": asdict(task.ledger.spent),
+    }
+
+
+def main() -> None:
+    """Run one loop until SIGTERM or SIGINT."""
+    log_lines.start(process="orchestrator", pid=os.getpid())
+    settings = Settings.read()
+    client = connect(settings.url)
+    wait_until_fit(client)
+    loop = Orchestrator(
+        Store(client, settings.keys),
+        Wire(Signer(settings.require_signing_key()), settings.keys),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    log.info("serving", extra={"server": log_lines.without_password(settings.url)})
+    loop.run()
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    main()

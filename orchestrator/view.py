@@ -1,0 +1,166 @@
+"""A task as the outside sees it: one immutable snapshot, in the words of the outside.
+
+Made from the fields of a task's hash. Nothing here decides anything; what a state means is in
+core/task.py.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from envelopes import Ledger, TaskRequest
+from orchestrator.core import state
+from orchestrator.core.task import Outcome, Phase, StepPhase, StepState, Task
+
+
+class State(StrEnum):
+    """Where a task is, in one word."""
+
+    SUBMITTED = "submitted"
+    """Accepted, and no orchestrator has looked at it yet."""
+    WORKING = "working"
+    ON_DESK = "on_desk"
+    """It waits for a person."""
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    ABORTED = "aborted"
+
+    @property
+    def final(self) -> bool:
+        """Say whether nothing comes after it."""
+        return self in {State.COMPLETED, State.PARTIAL, State.ABORTED}
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of the plan in force."""
+
+    id: str
+    agent: str
+    phase: StepPhase
+    attempt: int
+    hop: int
+    subtask: int | None
+    """The open subtask's number, or of what is kept."""
+    confidence: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptView:
+    """The best that a step has produced."""
+
+    agent: str
+    result: Any
+    confidence: float
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """Everything about a task but its history."""
+
+    id: str
+    version: int
+    state: State
+    goal: str
+    tenant: str
+    labels: Mapping[str, str]
+    accepted_ms: int
+    deadline_ms: int
+    hop: int
+    hops_max: int
+    subtasks: int
+    subtasks_max: int
+    replans: int
+    plan_number: int
+    ledger: Ledger
+    steps: tuple[StepView, ...]
+    kept: Mapping[str, KeptView]
+    letter: str | None
+    """The open request for a person."""
+    stop_reason: str | None
+    result: Any
+    confidence: float | None
+
+    @property
+    def final(self) -> bool:
+        """Say whether the task has ended."""
+        return self.state.final
+
+    def count(self, *phases: StepPhase) -> int:
+        """Count the steps in any of these phases."""
+        return sum(step.phase in phases for step in self.steps)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the snapshot as a JSON object."""
+        return asdict(self)
+
+
+def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
+    """Read a task's hash."""
+    request = TaskRequest.model_validate_json(stored["request"])
+    task = state.read(task_id, int(stored["accepted_ms"]), request, stored)
+    return TaskView(
+        id=task_id,
+        version=int(stored.get("version", b"0")),
+        state=_state(task) if state.HEAD in stored else State.SUBMITTED,
+        goal=request.goal,
+        tenant=request.tenant,
+        labels=request.labels,
+        accepted_ms=task.accepted_ms,
+        deadline_ms=task.deadline_ms,
+        hop=task.hop,
+        hops_max=task.hops_max,
+        subtasks=task.subtasks,
+        subtasks_max=task.terms.subtasks_max,
+        replans=task.replans,
+        plan_number=task.plan_number,
+        ledger=task.ledger,
+        steps=tuple(map(_step, task.steps)),
+        kept=_kept(task),
+        letter=task.letter.id if task.letter else None,
+        stop_reason=task.stop_reason,
+        result=_result(task),
+        confidence=task.confidence,
+    )
+
+
+def _state(task: Task) -> State:
+    match task.phase, task.outcome:
+        case Phase.DONE, Outcome() as outcome:
+            return State(outcome.value)
+        case Phase.ON_DESK, _:
+            return State.ON_DESK
+        case _:
+            return State.WORKING
+
+
+def _step(step: StepState) -> StepView:
+    at = step.open or step.kept
+    return StepView(
+        id=step.plan.id,
+        agent=step.agent or step.plan.agent,
+        phase=step.phase,
+        attempt=step.attempt,
+        hop=step.hop,
+        subtask=at.subtask if at else None,
+        confidence=step.kept.confidence if step.kept else None,
+        reason=step.reason,
+    )
+
+
+def _kept(task: Task) -> dict[str, KeptView]:
+    return {
+        step.plan.id: KeptView(
+            step.kept.agent, json.loads(step.kept.result), step.kept.confidence, step.kept.final
+        )
+        for step in task.steps
+        if step.kept is not None
+    }
+
+
+def _result(task: Task) -> Any:
+    return None if task.result is None else json.loads(task.result)

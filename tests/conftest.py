@@ -1,0 +1,46 @@
+"""One real server for each test process, and an empty corner of it for each test."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from envelopes.keys import Keys
+from orchestrator.embedded import EmbeddedServer
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """An empty server: where it is, a client, and names that no other test uses."""
+
+    url: str
+    client: Redis
+    keys: Keys
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """Run one embedded server for the session (for each worker process under xdist)."""
+    with EmbeddedServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(server: EmbeddedServer) -> Iterator[Fresh]:
+    """Empty the server and hand it out; a test that killed it leaves it to be started again."""
+    if not server.alive:
+        server.restart()
+    with Redis.from_url(server.url, socket_timeout=5, socket_connect_timeout=5) as client:
+        client.flushall()
+        client.config_set("appendonly", "yes")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 0)
+        yield Fresh(server.url, client, Keys(f"t{uuid4().hex[:8]}:"))
+
+
+@pytest.fixture
+def client(fresh: Fresh) -> Redis:
+    """Give a client of the emptied server."""
+    return fresh.client

@@ -1,0 +1,140 @@
+"""The loop on a real server: claim, load, decide, commit."""
+
+import os
+
+import pytest
+
+from envelopes import Amounts, Envelope, Handoff
+from envelopes.decision import Cancellation
+from envelopes.seal import Signer
+from orchestrator import intake
+from orchestrator.serve import Orchestrator
+from orchestrator.store import Store
+from orchestrator.view import TaskView  # noqa: F401
+from orchestrator.wire import Wire
+from tests.hands import Hand
+
+PRIVATE = os.urandom(32)
+
+
+@pytest.fixture
+def store(fresh):
+    return Store(fresh.client, fresh.keys)
+
+
+@pytest.fixture
+def loop(fresh, store):
+    return Orchestrator(store, Wire(Signer(PRIVATE), fresh.keys))
+
+
+def submit(store, **more):
+    fields = {
+        "goal": "g",
+        "budget": {"tokens": 10_000},
+        "timeout": 60,
+        "until": {"kind": "plan_done"},
+        **more,
+    }
+    return store.submit(intake.submission(fields)).task_id
+
+
+def settle(loop):
+    """Decide until nothing is due."""
+    for _ in range(50):
+        if not loop.turn(idle_ms_max=1):
+            return
+    raise AssertionError("something is always due")
+
+
+def head(store, task_id):
+    import json
+
+    return json.loads(store.task(task_id)["head"])
+
+
+def test_a_plan_runs_in_parallel_stages_and_completes(fresh, store, loop):
+    """DESIGN 8: «independent steps run in parallel; a step's inputs are its needs' results»."""
+    task_id = submit(
+        store,
+        plan=[
+            {"id": "a", "agent": "research"},
+            {"id": "b", "agent": "research"},
+            {"id": "c", "agent": "write", "needs": ["a", "b"]},
+        ],
+    )
+    hand = Hand(fresh.client, fresh.keys, "research", "write")
+    settle(loop)
+    first = hand.take()
+    assert {job.headers.step for job in first} == {"a", "b"}
+    for job in first:
+        assert hand.answer(job, Envelope.success(job.headers.step, 0.9), Amounts(10, 0, 1)) == "ok"
+    settle(loop)
+    (last,) = hand.take()
+    assert last.payload["inputs"] == {"a": "a", "b": "b"}
+    assert last.headers.hop == 2
+    hand.answer(last, Envelope.success({"text": "done"}, 0.8), Amounts(100, 0, 1))
+    settle(loop)
+    done = head(store, task_id)
+    assert (done["outcome"], done["stop_reason"]) == ("completed", "plan_done")
+    assert done["ledger"]["spent"] == {"tokens": 120, "usd_micros": 0, "calls": 3}
+    assert done["ledger"]["reserved"] == {"tokens": 0, "usd_micros": 0, "calls": 0}
+    keys = {key.decode().removeprefix(fresh.keys.prefix) for key in fresh.client.keys("*")}
+    assert not [key for key in keys if key.startswith(("mail:", "claim:"))]
+    assert fresh.client.zcard(fresh.keys.due) == 0
+
+
+def test_another_orchestrator_goes_on_where_one_stopped(fresh, store):
+    """Promise 1: «the task ends in exactly one outcome, whatever process dies»."""
+    task_id = submit(store, agent="research")
+    hand = Hand(fresh.client, fresh.keys, "research")
+    for _ in range(4):  # every decision is made by an orchestrator that has never seen the task
+        settle(Orchestrator(store, Wire(Signer(PRIVATE), fresh.keys)))
+        for job in hand.take():
+            hand.answer(job, Envelope.success(1, 0.9))
+    assert head(store, task_id)["outcome"] == "completed"
+
+
+def test_a_cancelled_task_takes_its_claims_away(fresh, store, loop):
+    """Fault matrix: a revoked worker's later writes are refused."""
+    task_id = submit(store, agent="research")
+    hand = Hand(fresh.client, fresh.keys, "research")
+    settle(loop)
+    (job,) = hand.take()
+    assert hand.claims.charge(job.id, job.token, "op", Amounts(50, 0, 1), []) == "ok"
+    wish = Cancellation(by="me", why="enough")
+    assert store.post(task_id, b"cancel\n" + wish.model_dump_json().encode(), "op")
+    settle(loop)
+    done = head(store, task_id)
+    assert (done["outcome"], done["stop_reason"]) == ("aborted", "cancelled")
+    assert done["ledger"]["spent"]["tokens"] == 50, "a call in flight counts at its worst case"
+    assert hand.claims.charge(job.id, job.token, "op2", Amounts(1, 0, 1), []) == "revoked"
+    assert hand.answer(job, Envelope.success(1, 0.9)) == "revoked"
+
+
+def test_a_ping_pong_stops_at_the_twelfth_hop_and_delivers_its_partial(fresh, store, loop):
+    """Box 2: «global hop counter with hard cap, 12»."""
+    task_id = submit(store, agent="a")
+    hand = Hand(fresh.client, fresh.keys, "a", "b", handoffs={"a": ["b"], "b": ["a"]})
+    hops = []
+    settle(loop)
+    while jobs := hand.take():
+        (job,) = jobs
+        hops.append(job.headers.hop)
+        other = "b" if job.headers.agent == "a" else "a"
+        ask = Handoff(to=other, goal=f"take {len(hops)}")
+        part = Envelope.partial(f"part {len(hops)}", 0.8, "not mine", ask=ask)
+        hand.answer(job, part)
+        settle(loop)
+    assert hops == list(range(1, 13))
+    done = head(store, task_id)
+    assert (done["outcome"], done["stop_reason"]) == ("partial", "hop_cap")
+    assert done["result"] is not None
+
+
+def test_a_thousand_subtasks_go_out_in_one_commit(fresh, store, loop):
+    """Issue: «a commit publishes 1000 subtasks in one round trip»."""
+    plan = [{"id": f"s{n}", "agent": "research"} for n in range(1000)]
+    submit(store, plan=plan, subtasks_max=1000, budget={"tokens": 10**9})
+    assert loop.turn() == 1
+    assert store.queue_depth("research") == 1000
+    assert store.stats()["commits"] == 1

@@ -1,0 +1,128 @@
+"""A worker's side of the store: fetch, charge, report, beat.
+
+Every call is one script (workers/lua) and writes claims, mail, alarms, letters and counters only;
+no worker ever writes `task:*`. What each key holds stands in orchestrator/store.py.
+
+A claim's token is the right to act on a subtask. Once the owner has revoked the claim, every call
+with the old token is refused and counted, however late it comes and from whichever zombie.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+from envelopes import limits
+from envelopes.claims import Charged, Fetched, Reported
+from envelopes.keys import Keys
+from envelopes.ledger import Amounts
+from envelopes.scripts import Arg, new_op
+
+__all__ = ["LUA", "Charged", "Claims", "Ended", "Fetched", "Reported"]
+
+LUA = Path(__file__).parent / "lua"
+"""The folder to make the `Scripts` from."""
+
+Ended = Sequence[tuple[str, Amounts]]
+"""Calls that have ended: the op each was charged under, and what it really used."""
+
+
+class Runs(Protocol):
+    """What runs a script: Scripts itself, or a line that many threads share."""
+
+    def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        """Run one script and return its reply."""
+        ...
+
+
+class Claims:
+    """The claims of one worker process. Threads may share it, but one thread only may fetch."""
+
+    def __init__(self, scripts: Runs, keys: Keys, worker: str) -> None:
+        self._scripts = scripts
+        self._keys = keys
+        self._worker = worker
+        self._fetch_op = new_op()
+
+    def fetch(self, queues: Sequence[str], count: int) -> tuple[int, list[Fetched]]:
+        """Take up to `count` messages, and the claims they stand for; return the server's time too.
+
+        A fetch that failed is repeated under the same op by the next one, so no message is lost
+        with a reply. Run only what is `claimed`. Of the rest, check the signature even of what is
+        `revoked`: a forgery that names an unknown claim looks the same.
+        """
+        keys = [self._keys.last(self._worker), *queues]
+        reply = self._scripts.run("fetch", keys, [self._fetch_op, self._worker, count])
+        self._fetch_op = new_op()
+        return reply[0], [
+            Fetched(queues[place], raw, state.decode(), subtask.decode(), token.decode())
+            for place, raw, state, subtask, token in zip(*[iter(reply[1:])] * 5, strict=True)
+        ]
+
+    def hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:
+        """Give a subtask back unstarted, with its message; False where it is no longer ours.
+
+        Hand back the youngest first: each goes to the end where the next message is popped.
+        """
+        keys = [self._keys.claim(subtask), queue]
+        args: list[Arg] = [token, int(raw is not None), raw or b""]
+        return bool(self._scripts.run("hand_back", keys, args))
+
+    def charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
+        """Book a call at its worst case before it is made, after settling the calls that ended."""
+        args = [token, op, *_digits(worst), *_settlements(settled)]
+        answer: Charged = self._scripts.run("charge", [self._keys.claim(subtask)], args).decode()
+        return answer
+
+    def report(self, subtask: str, token: str, settled: Ended, envelope: bytes) -> Reported:
+        """Hand the envelope to the owner; calls not settled by now count at their worst case."""
+        task, number = subtask.split("/")
+        keys = [self._keys.claim(subtask), self._keys.task(task), self._keys.mail(task)]
+        args = [task, number, token, envelope, *_settlements(settled)]
+        answer: Reported = self._scripts.run("report", keys, args).decode()
+        return answer
+
+    def beat(self, claims: Sequence[tuple[str, str]], worker_json: str) -> list[str]:
+        """Say that this process lives; return the subtasks (of task/n, token) it has lost."""
+        args = [self._worker, worker_json, *(part for claim in claims for part in claim)]
+        return [subtask.decode() for subtask in self._scripts.run("beat", [], args)]
+
+    def register(self, agents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say which agents this process runs."""
+        args = [part for name, about in agents.items() for part in (name, json.dumps(about))]
+        self._scripts.run("register", [], args)
+
+    def quarantine(  # noqa: PLR0917 -- a letter has this many parts
+        self,
+        reason: str,
+        kind: str,
+        queue: str,
+        raw: bytes,
+        why: str,
+        claim: tuple[str, str] | None,
+    ) -> str:
+        """Keep a message that must not run as a letter, and give back the claim that it took.
+
+        Return the letter's id; it is empty where the desk is full and the message only counted.
+        """
+        subtask, token = claim or ("", "")
+        task = subtask.partition("/")[0]
+        args: list[Arg] = [new_op(), kind, reason, why[: limits.REASON_CHARS_MAX], queue]
+        args += [len(raw), sha256(raw).hexdigest(), raw[: limits.LETTER_BYTES_MAX]]
+        args += [self._worker, task, subtask, token]
+        keys = [self._keys.claim(subtask)] if claim else []
+        letter: bytes = self._scripts.run("quarantine", keys, args)
+        return letter.decode()
+
+
+def _settlements(settled: Ended) -> list[Arg]:
+    flat: list[Arg] = [len(settled)]
+    for op, real in settled:
+        flat += [op, *_digits(real)]
+    return flat
+
+
+def _digits(amounts: Amounts) -> tuple[str, str, str]:
+    """Write a sum as a script reads it; what is no whole number is refused there."""
+    return str(amounts.tokens), str(amounts.usd_micros), str(amounts.calls)

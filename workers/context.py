@@ -1,0 +1,123 @@
+"""What an agent is given: where it stands, what it may spend, and how to say what it wants."""
+
+import logging
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from threading import Event, Lock
+from time import monotonic
+from typing import Any
+
+from pydantic import JsonValue
+
+from envelopes.envelope import Envelope, Handoff
+from envelopes.headers import Headers
+from workers.meter import Meter
+
+_log = logging.getLogger("buckstop.agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A claimed subtask: what its signed headers say, and the proof that it is ours."""
+
+    headers: Headers
+    token: str
+    over_at: float
+    """When it is over, on `time.monotonic()`'s clock: its own timeout or the task's deadline."""
+
+    @property
+    def subtask(self) -> str:
+        """Return the subtask's id, task/n."""
+        return self.headers.id
+
+
+class Context:
+    """One subtask, as its agent sees it."""
+
+    def __init__(self, grant: Grant, meter: Meter) -> None:
+        self.headers = grant.headers
+        """Everything that travelled with the message: hop, trail, tenant, traceparent, ..."""
+        self.meter = meter
+        """Charge every paid call here first (workers/meter.py)."""
+        self.deadline = grant.over_at
+        """When the subtask is over, on `time.monotonic()`'s clock."""
+        self.cancelled = Event()
+        """Set when the subtask is taken away: stop, nobody will read the answer."""
+        self.kept: Envelope | None = None
+        """The best partial so far."""
+        self.made_progress: bool | None = None
+        self._on_cancel: list[Callable[[], object]] = []
+        self._lock = Lock()
+
+    @property
+    def subtask(self) -> str:
+        """Return the subtask's id: use it as an idempotency key for what must not happen twice."""
+        return self.headers.id
+
+    @property
+    def log(self) -> "logging.LoggerAdapter[logging.Logger]":
+        """Return a logger whose lines say which subtask they belong to."""
+        headers = self.headers
+        return _Lines(
+            _log, {"subtask": headers.id, "agent": headers.agent, "hop": headers.hop}
+        )
+
+    def seconds_left(self) -> float:
+        """Return how long the subtask may still take."""
+        return max(0.0, self.deadline - monotonic())
+
+    def keep(self, result: JsonValue, confidence: float) -> None:
+        """Put aside what there is so far; should the subtask be cut short, it is handed back.
+
+        The most confident one is kept; of equals, the later.
+        """
+        candidate = Envelope.partial(result, confidence, "not finished")
+        best = self.kept
+        if best is None or (candidate.confidence or 0) >= (best.confidence or 0):
+            self.kept = candidate
+
+    def progress(self, made: bool = True) -> None:  # noqa: FBT001, FBT002 - ctx.progress(False) reads well
+        """Say whether this subtask has brought the task any further."""
+        self.made_progress = made
+
+    def handoff(
+        self,
+        to: str,
+        goal: str | None = None,
+        input: JsonValue = None,  # noqa: A002 - the word that payloads use
+        *,
+        reason: str,
+    ) -> Envelope:
+        """Return an envelope that asks the owner to give this step to another agent."""
+        return Envelope(
+            status="partial",  # type: ignore[arg-type] # pydantic makes it a Status
+            reason=reason,
+            ask=Handoff(to=to, goal=goal, input=input),
+        )
+
+    # --- for the runtime -------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Tell the agent, and its meter, that the subtask is no longer ours."""
+        self.meter.revoke()
+        with self._lock:
+            self.cancelled.set()
+            waiting, self._on_cancel = self._on_cancel, []
+        for callback in waiting:
+            callback()
+
+    def when_cancelled(self, callback: Callable[[], object]) -> None:
+        """Call back once when the subtask is taken away; at once where it already was."""
+        with self._lock:
+            if not self.cancelled.is_set():
+                self._on_cancel.append(callback)
+                return
+        callback()
+
+
+class _Lines(logging.LoggerAdapter):  # type: ignore[type-arg] # generic only to type checkers
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the subtask to what the agent says itself."""
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}

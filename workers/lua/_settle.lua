@@ -1,0 +1,92 @@
+-- Needs _amounts. What a subtask may spend, has spent, and has in flight.
+--
+-- A call in flight is booked at its worst case and stands in `calls` as "op:tokens:usd:calls;".
+-- When it has ended, its real figures take the place of the worst case: lower, and the rest is free
+-- again; higher, and it is booked in full as far as the allowance holds. What goes beyond is kept
+-- beside it in `over`: dropped, it would look free once another call turns out cheaper.
+local DIMENSIONS = {'t', 'u', 'c'}
+-- Sums stop here, so that they stay whole numbers: with every call in flight taken off again, what
+-- remains is still more than any allowance.
+local ABSURD = 2 * LIMIT.AMOUNT_CEILING
+
+-- Read ARGV[first..] as a count and then {op, tokens, usd micros, calls} each; nil if unsound.
+local function read_settlements(first)
+  local count, settlements = amount(ARGV[first]), {}
+  if not count then
+    return nil
+  end
+  for i = first + 1, first + 4 * count, 4 do
+    local t, u, c = amount(ARGV[i + 1]), amount(ARGV[i + 2]), amount(ARGV[i + 3])
+    if not (is_op(ARGV[i]) and t and u and c) then
+      return nil
+    end
+    settlements[#settlements + 1] = {op = ARGV[i], t = t, u = u, c = c}
+  end
+  return settlements
+end
+
+-- Read a claim: its state, all it has spent (booked and over), its calls in flight.
+local function read_claim(key)
+  local names = {'state', 'token', 'until_ms', 'calls', 't', 'u', 'c', 'allow_t', 'allow_u',
+    'allow_c', 'over'}
+  local v = redis.call('HMGET', key, unpack(names))
+  local over = v[11] or '0:0:0'
+  local over_t, over_u, over_c = string.match(over, '^(%d+):(%d+):(%d+)$')
+  local claim = {
+    key = key, state = v[1], token = v[2], until_ms = tonumber(v[3] or 0),
+    over = over, flying = {},
+    t = (v[5] or 0) + over_t, u = (v[6] or 0) + over_u, c = (v[7] or 0) + over_c,
+    -- Unbounded still has a bound: the largest figure that anybody may book.
+    allow = {t = tonumber(v[8]) or LIMIT.AMOUNT_CEILING, u = tonumber(v[9]) or LIMIT.AMOUNT_CEILING,
+      c = tonumber(v[10]) or LIMIT.AMOUNT_CEILING},
+  }
+  for op, t, u, c in string.gmatch(v[4] or '', '([^:;]+):(%d+):(%d+):(%d+);') do
+    claim.flying[#claim.flying + 1] = {op = op, t = tonumber(t), u = tonumber(u), c = tonumber(c)}
+  end
+  return claim
+end
+
+local function flight_of(claim, op)
+  for number, call in ipairs(claim.flying) do
+    if call.op == op then
+      return number
+    end
+  end
+end
+
+-- Book the real figures of ended calls; one that is not in flight was settled before.
+local function settle(claim, settlements)
+  for _, real in ipairs(settlements) do
+    local number = flight_of(claim, real.op)
+    if number then
+      local worst = table.remove(claim.flying, number)
+      for _, d in ipairs(DIMENSIONS) do
+        claim[d] = math.min(claim[d] - worst[d] + real[d], ABSURD)
+      end
+    end
+  end
+end
+
+-- What counts as charged: everything, as far as the allowance holds.
+local function charged(claim)
+  local sums = {}
+  for _, d in ipairs(DIMENSIONS) do
+    sums[d] = math.min(claim[d], claim.allow[d])
+  end
+  return sums
+end
+
+local function write_claim(claim)
+  local sums, calls = charged(claim), {}
+  for _, call in ipairs(claim.flying) do
+    calls[#calls + 1] = call.op .. ':' .. digits(call.t) .. ':' .. digits(call.u) .. ':'
+      .. digits(call.c) .. ';'
+  end
+  redis.call('HSET', claim.key, 'state', claim.state, 't', digits(sums.t), 'u', digits(sums.u),
+    'c', digits(sums.c), 'calls', table.concat(calls))
+  local over = digits(claim.t - sums.t) .. ':' .. digits(claim.u - sums.u) .. ':'
+    .. digits(claim.c - sums.c)
+  if over ~= claim.over then
+    redis.call('HSET', claim.key, 'over', over)
+  end
+end

@@ -1,0 +1,293 @@
+"""Run one subtask: whatever its agent does, exactly one envelope comes of it.
+
+    expired? -> payload -> price known? -> run -> envelope -> report
+
+    what the agent did                           what is handed to the owner
+    returned an Envelope                         it, with the meter's figures as usage
+    returned anything else, or a bad one         failed, contract: what it was
+    raised                                       failed, raised: what it was
+    its next call could have overrun             partial of what it kept, or failed; budget
+    its time was over                            partial of what it kept, or failed; timeout
+    its worker was told to stop                  partial of what it kept, or failed; stopped
+    its model has no price, under a usd ceiling  failed, price
+    its claim was taken away                     nothing: the owner has settled it already
+
+A sync agent runs on the pool's thread and is told by `ctx.cancelled` and by its meter. An async one
+runs on the process's event loop and is cancelled.
+"""
+
+import asyncio
+import concurrent.futures
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import ValidationError
+
+from envelopes import limits
+from envelopes.claims import Reported
+from envelopes.envelope import Envelope, Fault
+from envelopes.strict import Refused, parse
+from workers.agent import Agent
+from workers.claims import Claims
+from workers.context import Context, Grant
+from workers.loop import Loop
+from workers.meter import BudgetExhausted, Late, Meter, Refusal, Revoked
+from workers.prices import PriceUnknown, resolve
+
+_RETURNED_CHARS: Final = 80
+"""How much of a wrong answer is quoted: enough to recognise it, too little to leak it."""
+
+log = logging.getLogger("buckstop.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One subtask under way."""
+
+    agent: Agent
+    grant: Grant
+    payload: str
+    context: Context
+    claims: Claims
+    loop: Loop
+
+    @classmethod
+    def of(cls, agent: Agent, grant: Grant, payload: str, claims: Claims, loop: Loop) -> "Run":
+        """Open the subtask's books."""
+        books = _Books(claims, grant)
+        allowance = grant.headers.allowance
+        meter = Meter(books, allowance, over_at=grant.over_at, executor=loop.charges)
+        return cls(agent, grant, payload, Context(grant, meter), claims, loop)
+
+
+def perform(run: Run) -> Envelope | None:
+    """Run a subtask and report what came of it; None where it was taken away meanwhile."""
+    started = monotonic()
+    envelope = outcome(run)
+    if envelope is None:
+        _say(run, "revoked", None, started)
+        return None
+    reported = report(run, envelope)
+    _say(run, reported, envelope, started)
+    return envelope if reported == "ok" else None
+
+
+def outcome(run: Run) -> Envelope | None:
+    """Turn whatever the agent does into an envelope; None where its claim was taken away."""
+    try:
+        _refuse_if_expired(run)
+        _set_price(run)
+        returned = _call(run, _arguments(run))
+        envelope = checked(run, returned)
+    except BaseException as error:  # noqa: BLE001 - nothing an agent raises may get out of here
+        envelope = _of_exception(run, error)
+    return None if envelope is None else _with_usage(run, envelope)
+
+
+def stopped(run: Run, reason: str) -> Envelope:
+    """Return what can be handed back of an agent whose worker must end."""
+    return _with_usage(run, _cut_short(run, Fault.STOPPED, reason))
+
+
+def report(run: Run, envelope: Envelope) -> Reported:
+    """Hand the envelope to the owner, with what the last calls really cost."""
+    return run.claims.report(
+        run.grant.subtask,
+        run.grant.token,
+        run.context.meter.settlements(),
+        envelope.model_dump_json().encode(),
+    )
+
+
+# --- before --------------------------------------------------------------------------------------
+
+
+def _refuse_if_expired(run: Run) -> None:
+    if run.context.seconds_left() <= 0:
+        raise Late("its time was over before a slot was free for it")
+
+
+def _set_price(run: Run) -> None:
+    """Find the declared price, which must be known where dollars are bounded."""
+    try:
+        run.context.meter.price = resolve(run.agent.price)
+    except PriceUnknown:
+        if run.grant.headers.allowance.usd_micros is not None:
+            raise
+
+
+def _arguments(run: Run) -> dict[str, Any]:
+    """Read the payload, which the orchestrator wrote and signed."""
+    payload = json.loads(run.payload)
+    return {name: payload.get(name) for name in run.agent.takes}
+
+
+# --- the agent -----------------------------------------------------------------------------------
+
+
+def _call(run: Run, arguments: dict[str, Any]) -> object:
+    if not run.agent.is_async:
+        return run.agent.run(run.context, **arguments)
+    return _wait_for(run, run.loop.submit(_on_the_loop(run, arguments)))
+
+
+async def _on_the_loop(run: Run, arguments: dict[str, Any]) -> object:
+    """Run an async agent until it answers, its time is over, or its claim is taken away."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None
+    run.context.when_cancelled(lambda: loop.call_soon_threadsafe(this.cancel))
+    try:
+        async with asyncio.timeout(run.context.seconds_left()) as timer:
+            return await run.agent.run(run.context, **arguments)
+    except TimeoutError:
+        if timer.expired():
+            raise Late("its time was over") from None
+        raise
+    except asyncio.CancelledError:
+        if run.context.cancelled.is_set():
+            raise Revoked("the subtask was taken away from this worker") from None
+        raise RuntimeError("it cancelled itself") from None
+
+
+def _wait_for(run: Run, future: "concurrent.futures.Future[object]") -> object:
+    """Wait, but not for ever: a coroutine may ignore its cancellation, or block the loop."""
+    while True:
+        over_in_s = run.context.seconds_left() + limits.ENDING_MS / 1000
+        try:
+            return future.result(timeout=min(over_in_s, _LOOK_S))
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise
+        if run.context.cancelled.wait(0) and not _ends_soon(future):
+            raise Revoked("the subtask was taken away; the agent goes on all the same")
+        if run.context.seconds_left() <= 0 and not _ends_soon(future):
+            raise Late("its time was over; the agent goes on all the same")
+
+
+_LOOK_S: Final = 5.0
+"""How often a waiting pool thread looks whether its agent is still wanted."""
+
+
+def _ends_soon(future: "concurrent.futures.Future[object]") -> bool:
+    """Give a cancelled agent the time to clean up."""
+    done, _ = concurrent.futures.wait([future], timeout=limits.ENDING_MS / 1000)
+    return bool(done)
+
+
+# --- after ---------------------------------------------------------------------------------------
+
+
+def checked(run: Run, returned: object) -> Envelope:
+    """Return the agent's envelope if the owner will be able to read it, else a failed one.
+
+    It is parsed as the owner will parse it, since an envelope can be made without being validated.
+    """
+    if not isinstance(returned, Envelope):
+        return _broken(f"agent {run.agent.name} returned {_named(returned)}; return an Envelope")
+    try:
+        raw = returned.model_dump_json().encode()
+        envelope = parse(Envelope, raw, bytes_max=limits.ENVELOPE_BYTES_MAX, what="envelope")
+    except Refused as refused:
+        return _broken(f"agent {run.agent.name} returned an envelope that breaks the rules: {refused}")
+    except (ValueError, TypeError, RecursionError) as error:
+        return _broken(f"agent {run.agent.name} returned an envelope that is no JSON: {error}")
+    return _as_the_runtime_knows_it(run, envelope)
+
+
+def _as_the_runtime_knows_it(run: Run, envelope: Envelope) -> Envelope:
+    """A fault is for the runtime to find; progress may have been said on the way."""
+    progress = run.context.made_progress if envelope.progress is None else envelope.progress
+    return envelope.model_copy(update={"fault": None, "progress": progress})
+
+
+def _of_exception(run: Run, error: BaseException) -> Envelope | None:
+    cause = next((e for e in _chain(error) if isinstance(e, _MEANINGFUL)), error)
+    if isinstance(cause, Revoked) or run.context.cancelled.is_set():
+        return None
+    if isinstance(cause, BudgetExhausted):
+        return _cut_short(run, Fault.BUDGET, f"the call was not made: {cause}")
+    if isinstance(cause, Late | SoftTimeLimitExceeded):
+        return _cut_short(run, Fault.TIMEOUT, str(cause) or "its time was over")
+    if isinstance(cause, PriceUnknown):
+        return Envelope.failed(str(cause), Fault.PRICE)
+    if isinstance(cause, ValidationError) and cause.title == Envelope.__name__:
+        return _broken(f"agent {run.agent.name} made an envelope that breaks the rules: {cause}")
+    log.warning("an agent raised", extra={"subtask": run.grant.subtask}, exc_info=error)
+    return Envelope.failed(f"{type(error).__name__}: {error}", Fault.RAISED)
+
+
+_MEANINGFUL = (Refusal, PriceUnknown, SoftTimeLimitExceeded, ValidationError)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Follow an exception to its causes: libraries wrap what passes through them."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _cut_short(run: Run, fault: Fault, reason: str) -> Envelope:
+    """Hand back what was kept; paid work is not thrown away."""
+    kept = run.context.kept
+    if kept is None:
+        return Envelope.failed(reason, fault)
+    text = reason[: limits.REASON_CHARS_MAX]
+    return kept.model_copy(update={"reason": text, "fault": fault})
+
+
+def _with_usage(run: Run, envelope: Envelope) -> Envelope:
+    """Put the meter's figures in the place of the agent's own."""
+    return envelope.model_copy(update={"usage": run.context.meter.usage()})
+
+
+def _broken(reason: str) -> Envelope:
+    return Envelope.failed(reason, Fault.CONTRACT)
+
+
+def _named(returned: object) -> str:
+    """Say what a wrong answer was, without repeating all of it."""
+    if returned is None:
+        return "nothing"
+    try:
+        text = repr(returned)
+    except Exception:  # noqa: BLE001 - even its repr is the agent's code
+        text = "whose repr fails"
+    short = text if len(text) <= _RETURNED_CHARS else f"{text[:_RETURNED_CHARS]}..."
+    return f"{type(returned).__name__} {short}"
+
+
+def _say(run: Run, reported: str, envelope: Envelope | None, started: float) -> None:
+    if not log.isEnabledFor(logging.INFO):
+        return
+    usage = run.context.meter.usage()
+    said: dict[str, Any] = {
+        "subtask": run.grant.subtask,
+        "agent": run.agent.name,
+        "report": reported,
+        "ms": round((monotonic() - started) * 1000),
+        "tokens": usage.tokens,
+        "usd_micros": usage.usd_micros,
+        "calls": usage.calls,
+    }
+    if envelope is not None:
+        said |= {"status": envelope.status, "fault": envelope.fault, "reason": envelope.reason}
+    log.info("a subtask ended", extra=said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """The server's books of one subtask, as its meter sees them."""
+
+    claims: Claims
+    grant: Grant
+
+    def charge(self, op: str, worst: Any, settled: Any) -> Any:
+        return self.claims.charge(self.grant.subtask, self.grant.token, op, worst, settled)
