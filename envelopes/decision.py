@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from envelopes import limits
 from envelopes.request import Amount, Seconds
-from envelopes.strict import Frozen
+from envelopes.strict import Frozen, Refused
 
 
 class Verb(StrEnum):
@@ -25,7 +25,7 @@ class Verb(StrEnum):
 class Decision(Frozen):
     """One person's decision on one letter."""
 
-    letter: str = Field(min_length=1, max_length=100)
+    letter: str = Field(min_length=1, max_length=limits.KEY_CHARS_MAX)
     verb: Verb
     by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
     why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)
@@ -37,11 +37,12 @@ class Decision(Frozen):
     @model_validator(mode="after")
     def _the_verb_has_what_it_needs(self) -> Self:
         if self.verb is Verb.AMEND and self.result is None:
-            raise ValueError("result: amend needs the result to deliver")
+            raise Refused("result", "amend needs the result to deliver")
         if self.verb is not Verb.AMEND and self.result is not None:
-            raise ValueError(f"result: {self.verb} carries none; say amend")
-        if self.verb is not Verb.RETRY and (self.budget or self.hops or self.time):
-            raise ValueError(f"budget, hops, time: only retry takes more, not {self.verb}")
+            raise Refused("result", f"{self.verb} carries none; say amend")
+        more = next((name for name in ("budget", "hops", "time") if getattr(self, name)), None)
+        if more is not None and self.verb is not Verb.RETRY:
+            raise Refused(more, f"only retry takes more, not {self.verb}")
         return self
 
 

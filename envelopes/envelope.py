@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from envelopes import limits
 from envelopes.request import Name
-from envelopes.strict import Frozen
+from envelopes.strict import Frozen, Refused
 
 
 class Status(StrEnum):
@@ -75,22 +75,35 @@ class Envelope(Frozen):
 
     @model_validator(mode="after")
     def _the_status_means_what_it_says(self) -> Self:
-        if self.status is Status.SUCCESS:
-            if self.confidence is None:
-                raise ValueError("confidence: a success says how sure it is, from 0 to 1")
-            if self.ask is not None:
-                raise ValueError("ask: a success is a final word and asks for nothing; say partial")
-        elif self.reason is None:
-            raise ValueError(f"reason: {self.status} needs one")
-        if self.status is Status.FAILED and (self.result is not None or self.ask is not None):
-            raise ValueError(
-                "result: a failed envelope carries none; say partial to keep something"
-            )
-        if self.status is Status.PARTIAL and self.result is not None and self.confidence is None:
-            raise ValueError("confidence: a partial result says how sure it is, from 0 to 1")
-        if self.fault is not None and self.status is Status.SUCCESS:
-            raise ValueError("fault: a success has none")
+        match self.status:
+            case Status.SUCCESS:
+                self._is_a_final_word()
+            case Status.PARTIAL:
+                self._gives_a_reason()
+                if self.result is not None and self.confidence is None:
+                    raise Refused("confidence", "a partial result says how sure it is, from 0 to 1")
+            case Status.FAILED:
+                self._gives_a_reason()
+                self._has_nothing_to_use()
         return self
+
+    def _is_a_final_word(self) -> None:
+        if self.confidence is None:
+            raise Refused("confidence", "a success says how sure it is, from 0 to 1")
+        if self.ask is not None:
+            raise Refused("ask", "a success is a final word and asks for nothing; say partial")
+        if self.fault is not None:
+            raise Refused("fault", "a success has none")
+
+    def _gives_a_reason(self) -> None:
+        if self.reason is None:
+            raise Refused("reason", f"{self.status} needs one")
+
+    def _has_nothing_to_use(self) -> None:
+        if self.result is not None:
+            raise Refused("result", "a failed envelope carries none; say partial to keep something")
+        if self.ask is not None:
+            raise Refused("ask", "a failed envelope asks for nothing; say partial")
 
     @classmethod
     def success(cls, result: JsonValue, confidence: float, **more: object) -> Self:

@@ -4,17 +4,23 @@ The headers are written by the orchestrator as one JSON text and signed as that 
 nobody has to agree on how to write JSON twice. A worker reads them after the signature is checked.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from envelopes import limits
 from envelopes.ledger import Ledger, Limits
-from envelopes.request import Name
+from envelopes.request import Name, Traceparent
 from envelopes.strict import Frozen
 
 SCHEMA_VERSION: Final = 1
 """Raised when a worker of the older version could misread the headers."""
+
+Moment = Annotated[int, Field(ge=0, le=limits.TIME_MS_CEILING)]
+"""A point in time, by the server's clock."""
+Span = Annotated[int, Field(ge=1, le=limits.TIMEOUT_CEILING_S * 1000)]
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9a-f]{16}$")]
+"""A message that was sent before: its hop, and the hash of agent and payload."""
 
 
 class Headers(Frozen):
@@ -24,23 +30,23 @@ class Headers(Frozen):
     task: str = Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")
     subtask: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
     agent: Name
-    queue: str = Field(min_length=1, max_length=200)
+    queue: str = Field(min_length=1, max_length=limits.KEY_CHARS_MAX)
     step: Name
-    attempt: int = Field(ge=1)
-    hop: int = Field(ge=1, le=2 * limits.HOPS_CEILING)
-    hops_max: int = Field(ge=1, le=2 * limits.HOPS_CEILING)
+    attempt: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
+    hop: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
+    hops_max: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
     owner: Literal["orchestrator"] = "orchestrator"
     ledger: Ledger
     allowance: Limits
-    issued_ms: int = Field(ge=0)
-    deadline_ms: int = Field(ge=0)
+    issued_ms: Moment
+    deadline_ms: Moment
     """When the whole task is over, by the server's clock."""
-    timeout_ms: int = Field(ge=1)
+    timeout_ms: Span
     """How long this subtask may run once a worker has fetched it."""
-    lease_ms: int = Field(default=limits.LEASE_MS, ge=1)
-    trail: tuple[str, ...] = Field(default=(), max_length=limits.TRAIL_MAX)
+    lease_ms: Span = limits.LEASE_MS
+    trail: tuple[Fingerprint, ...] = Field(default=(), max_length=limits.TRAIL_MAX)
     tenant: Name
-    traceparent: str | None = None
+    traceparent: Traceparent | None = None
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
     body_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 

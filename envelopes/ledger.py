@@ -11,18 +11,25 @@ use it, so that a task which ran dry can still be brought to an end.
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Self
+from typing import Annotated, Self
 
-from envelopes.limits import AMOUNT_CEILING
+from pydantic import ConfigDict, Field, with_config
+
+from envelopes.limits import AMOUNT_CEILING, AMOUNT_DIGITS_MAX
+
+Figure = Annotated[int, Field(ge=0, lt=10**AMOUNT_DIGITS_MAX)]
+"""What a worker takes for an amount. Only reading from outside checks it; inside it holds."""
+_exact = with_config(ConfigDict(strict=True, extra="forbid"))
 
 
+@_exact
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """A sum in each dimension."""
 
-    tokens: int = 0
-    usd_micros: int = 0
-    calls: int = 0
+    tokens: Figure = 0
+    usd_micros: Figure = 0
+    calls: Figure = 0
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
@@ -51,13 +58,14 @@ class Amounts:
         )
 
 
+@_exact
 @dataclass(frozen=True, slots=True)
 class Limits:
     """A bound in each dimension; None is unbounded."""
 
-    tokens: int | None = None
-    usd_micros: int | None = None
-    calls: int | None = None
+    tokens: Figure | None = None
+    usd_micros: Figure | None = None
+    calls: Figure | None = None
 
     def as_amounts(self) -> Amounts:
         """Return the bounded dimensions as a sum: what a reservation of these limits holds."""
@@ -89,12 +97,18 @@ class Limits:
             _asked(self.calls, asked.calls),
         )
 
+    def __str__(self) -> str:
+        bounds = {"tokens": self.tokens, "micro-dollars": self.usd_micros, "calls": self.calls}
+        named = [f"{bound:,} {name}" for name, bound in bounds.items() if bound is not None]
+        return ", ".join(named) or "no bound"
+
     @property
     def empty(self) -> bool:
         """Say whether some bounded dimension has nothing left, so that no call can be made."""
         return 0 in (self.tokens, self.usd_micros, self.calls)
 
 
+@_exact
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The books of one task. Every change goes through `reserve` and `settle`."""

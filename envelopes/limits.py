@@ -12,14 +12,24 @@ HOPS_DEFAULT: Final = 12
 """Transfers of control before the owner is asked; public runs that succeeded rarely need more."""
 HOPS_CEILING: Final = 100
 """A task may raise its own cap, but a cap nobody can reach is no cap."""
+HOPS_EVER_MAX: Final = 2 * HOPS_CEILING
+"""What people at the desk can raise it to, however often they are asked."""
 SUBTASKS_DEFAULT: Final = 256
 """Messages one task may ever publish; breadth is bounded by this, not by hops."""
 SUBTASKS_CEILING: Final = 10_000
 """The widest task measured to be decided in bounded time."""
 REPLANS_DEFAULT: Final = 3
+"""The first plan and three others: whoever has not managed by then needs a person."""
 REPLANS_CEILING: Final = 20
 """Each costs a hop as well; above this the plan is not the problem."""
 CONFIDENCE_DEFAULT: Final = 0.7
+"""What an agent must be sure of for its result to leave without a person; a caller's to set."""
+WEIGHT_MAX: Final = 1000
+"""One step may get a thousand times another's share; shares finer than that round to nothing."""
+CONDITIONS_MAX: Final = 8
+"""Conditions joined at one level of a finish line; more of them nobody can read."""
+TIMEOUT_FLOOR_S: Final = 0.001
+"""One millisecond, the unit of all our clocks: less would be no time at all."""
 TIMEOUT_CEILING_S: Final = 7 * 24 * 3600
 """A week. Longer work is many tasks, each with an end of its own."""
 STEP_TIMEOUT_DEFAULT_S: Final = 300
@@ -30,12 +40,17 @@ RETENTION_S: Final = 7 * 24 * 3600
 """How long a finished task can still be shown: a week, as long as the longest task may run."""
 ENDING_SHARE_DEFAULT: Final = 0.1
 """The slice of the budget that is held back for the ending."""
+ENDING_SHARE_MAX: Final = 0.9
+"""Something must be left for the work itself."""
 
 # --- money and tokens --------------------------------------------------------------------------
 
 AMOUNT_CEILING: Final = 10**12
 """A million dollars in micro-dollars. Far below 2**53, where Lua's numbers stop being integers."""
 MICROS_PER_USD: Final = 1_000_000
+"""Money is counted in micro-dollars: whole numbers add up, and one token costs more than one."""
+TIME_MS_CEILING: Final = 2**53 - 1
+"""The last moment every JSON reader can tell apart from the next: some 285,000 years from 1970."""
 
 # --- sizes -------------------------------------------------------------------------------------
 
@@ -48,12 +63,25 @@ PAYLOAD_BYTES_MAX: Final = 128 * 1024
 ENVELOPE_BYTES_MAX: Final = 128 * 1024
 """What a worker may hand back."""
 GOAL_CHARS_MAX: Final = 32 * 1024
+"""A long prompt; four bytes to a character, it still fits a payload."""
 REASON_CHARS_MAX: Final = 4 * 1024
+"""A page: a reason is read by people, and stands in every journal line and letter."""
 NAME_CHARS_MAX: Final = 64
+"""Names become parts of keys and queues, and columns of tables."""
+KEY_CHARS_MAX: Final = 200
+"""A key that a caller makes up, and a queue's name: a prefix, a dot and a name."""
 LABELS_MAX: Final = 16
+"""Labels are for finding tasks again, not for carrying work."""
+LABEL_CHARS_MAX: Final = 256
+"""A label's text: a URL fits."""
 FALLBACKS_MAX: Final = 8
+"""Other agents for a step, other plans for a task; far more than there are re-plans by default."""
+FIELD_CHARS_MAX: Final = 200
+"""How much of a field's name a refusal repeats: strangers choose their own."""
 JSON_DEPTH_MAX: Final = 32
 """People and models do not nest deeper; parsers die of it."""
+JSON_DIGITS_MAX: Final = 308
+"""Digits of a whole number: more do not fit a double, and reading them costs the square."""
 TRAIL_MAX: Final = 32
 """Fingerprints a message carries; older ones are only in the task."""
 JOURNAL_MAX: Final = 20_000
@@ -123,7 +151,7 @@ WORKERS_KEPT_MS: Final = 3_600_000
 # --- workers -----------------------------------------------------------------------------------
 
 OUTAGE_S: Final = 120
-"""How long a worker waits for the server with a charge or a result in hand; after that it is lost."""
+"""How long a worker waits for the server with a charge or a result in hand; then it is lost."""
 AHEAD_MAX: Final = 128
 """Messages a worker takes beyond its free slots, where the ones it has end quickly."""
 AHEAD_MS: Final = 250

@@ -1,5 +1,7 @@
 """What a caller submits: a goal, a plan, and the bounds without which nothing is accepted."""
 
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
@@ -8,7 +10,7 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 
 from envelopes import limits
 from envelopes.ledger import Limits
-from envelopes.strict import Frozen
+from envelopes.strict import Frozen, Refused
 from envelopes.until import FinishLine
 
 Name = Annotated[
@@ -17,35 +19,42 @@ Name = Annotated[
 ]
 """An agent, a step, a tenant: it becomes part of a queue's or a key's name."""
 
+Traceparent = Annotated[str, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+"""Where the caller's trace goes on, as W3C writes it."""
+
+_DOLLARS_ARE = 'an amount of US dollars is a number, such as 0.25 or "0.25"'
+_CYCLE_SHOWN = 10  # enough to see which needs to break
+_DURATION = r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)\s*"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _seconds(value: object) -> object:
     """Accept 90, 1.5, "90s", "5m", "2h": people write the unit."""
-    if isinstance(value, str):
-        for unit, factor in _UNITS.items():
-            digits = value.strip().removesuffix(unit)
-            if digits != value.strip() and digits.replace(".", "", 1).isdecimal():
-                return float(digits) * factor
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(_DURATION, value)
+    if found is None:
         raise ValueError('a duration is a number of seconds, or text such as "90s", "5m" or "2h"')
-    return value
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def _dollars(value: object) -> object:
     """Accept 0.25 and "0.25"; a float is read as the decimal that a person sees."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(_DOLLARS_ARE)  # noqa: TRY004  pydantic catches no TypeError
     try:
         return Decimal(str(value))
     except InvalidOperation:
-        raise ValueError('an amount of US dollars is a number, such as 0.25 or "0.25"') from None
+        raise ValueError(_DOLLARS_ARE) from None
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=limits.TIMEOUT_CEILING_S)]
+_Span = Annotated[float, Field(ge=limits.TIMEOUT_FLOOR_S, le=limits.TIMEOUT_CEILING_S)]
+_SpanText = Annotated[str, Field(pattern=f"^{_DURATION}$")]
+Seconds = Annotated[_Span, BeforeValidator(_seconds, json_schema_input_type=_Span | _SpanText)]
 Dollars = Annotated[
     Decimal,
     BeforeValidator(_dollars),
-    Field(ge=0, le=limits.AMOUNT_CEILING // limits.MICROS_PER_USD, decimal_places=6),
+    Field(gt=0, le=limits.AMOUNT_CEILING // limits.MICROS_PER_USD, decimal_places=6),
 ]
 Count = Annotated[int, Field(ge=1, le=limits.AMOUNT_CEILING)]
 
@@ -72,7 +81,9 @@ class Amount(Frozen):
 class Budget(Amount):
     """The ceiling of a task, and the share that is held back for its ending."""
 
-    ending_share: float = Field(default=limits.ENDING_SHARE_DEFAULT, ge=0, le=0.9)
+    ending_share: float = Field(
+        default=limits.ENDING_SHARE_DEFAULT, ge=0, le=limits.ENDING_SHARE_MAX
+    )
 
 
 class Step(Frozen):
@@ -85,7 +96,7 @@ class Step(Frozen):
     needs: tuple[Name, ...] = ()
     fallbacks: tuple[Name, ...] = Field(default=(), max_length=limits.FALLBACKS_MAX)
     optional: bool = False
-    weight: int = Field(default=1, ge=1, le=1000)
+    weight: int = Field(default=1, ge=1, le=limits.WEIGHT_MAX)
     allowance: Amount | None = None
     timeout: Seconds = limits.STEP_TIMEOUT_DEFAULT_S
 
@@ -128,62 +139,90 @@ class TaskRequest(Frozen):
     desk_timeout: Seconds = limits.DESK_TIMEOUT_DEFAULT_S
     desk_default: Literal["abort", "approve"] = "abort"
     tenant: Name = "default"
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=200)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=limits.KEY_CHARS_MAX)
     labels: dict[str, str] = Field(default={}, max_length=limits.LABELS_MAX)
-    traceparent: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-    )
+    traceparent: Traceparent | None = None
 
     @field_validator("labels")
     @classmethod
     def _labels_are_short(cls, labels: dict[str, str]) -> dict[str, str]:
         for key, value in labels.items():
-            if len(key) > limits.NAME_CHARS_MAX or len(value) > 4 * limits.NAME_CHARS_MAX:
+            if len(key) > limits.NAME_CHARS_MAX or len(value) > limits.LABEL_CHARS_MAX:
                 raise ValueError(f"label {key[:20]!r} is too long")
         return labels
 
     @model_validator(mode="after")
     def _the_plans_are_sound(self) -> Self:
         if (self.agent is None) == (self.plan is None):
-            raise ValueError('say either "agent" (one step) or "plan" (several), not both')
+            raise Refused("plan", 'say either "agent" (one step) or "plan" (several), not both')
         for number, plan in enumerate(self.plans):
             _check_plan(plan, "plan" if number == 0 else f"fallback_plans.{number - 1}", self)
         return self
 
     @property
     def plans(self) -> tuple[tuple[Step, ...], ...]:
-        """Return the plan in force at first, then its fallbacks; a lone agent is a plan of one step."""
+        """Return the plan in force at first, then its fallbacks; a lone agent is one step."""
         first = self.plan or (Step(id="only", agent=self.agent or "", input=self.input),)
         return (first, *self.fallback_plans)
 
 
+# --- plans ---------------------------------------------------------------------------------------
+
+
 def _check_plan(plan: tuple[Step, ...], where: str, request: TaskRequest) -> None:
     """Refuse a plan that cannot be run inside the task's own caps."""
-    steps = {step.id: step for step in plan}
-    if len(steps) != len(plan):
-        twice = next(s.id for i, s in enumerate(plan) if any(s.id == t.id for t in plan[:i]))
-        raise ValueError(f"{where}: two steps are called {twice!r}")
     if len(plan) > request.subtasks_max:
-        raise ValueError(f"{where}: {len(plan)} steps, but subtasks_max is {request.subtasks_max}")
-    for step in plan:
-        if unknown := [need for need in step.needs if need not in steps]:
-            raise ValueError(f"{where}: step {step.id!r} needs {unknown[0]!r}, which is no step")
-    deepest = depth(plan)
-    if deepest is None:
-        raise ValueError(f"{where}: the needs form a cycle")
+        raise Refused(where, f"{len(plan)} steps, but subtasks_max is {request.subtasks_max}")
+    steps: dict[str, Step] = {}
+    for place, step in enumerate(plan):
+        if steps.setdefault(step.id, step) is not step:
+            raise Refused(f"{where}.{place}.id", f"two steps are called {step.id!r}")
+    for place, step in enumerate(plan):
+        _check_needs(step, steps, f"{where}.{place}.needs")
+    stage = stages(plan)
+    if len(stage) < len(plan):
+        raise Refused(where, f"the needs form a cycle: {_cycle(steps, stage)}")
+    deepest = max(stage.values())
     if deepest > request.hops_max:
-        raise ValueError(f"{where}: {deepest} stages deep, but hops_max is {request.hops_max}")
+        raise Refused(where, f"{deepest} stages deep, but hops_max is {request.hops_max}")
 
 
-def depth(plan: tuple[Step, ...]) -> int | None:
-    """Count the stages of a plan, or return None where its needs form a cycle."""
-    level: dict[str, int] = {}
-    waiting = {step.id: step for step in plan}
-    while waiting:
-        ready = [s for s in waiting.values() if all(need in level for need in s.needs)]
-        if not ready:
-            return None
-        for step in ready:
-            level[step.id] = 1 + max((level[need] for need in step.needs), default=0)
-            del waiting[step.id]
-    return max(level.values(), default=0)
+def _check_needs(step: Step, steps: Mapping[str, Step], where: str) -> None:
+    seen = set()
+    for need in step.needs:
+        if need not in steps:
+            raise Refused(where, f"step {step.id!r} needs {need!r}, which is no step")
+        if need in seen:
+            raise Refused(where, f"step {step.id!r} needs {need!r} twice")
+        seen.add(need)
+
+
+def stages(plan: Sequence[Step]) -> dict[str, int]:
+    """Say at which stage each step runs, from 1; steps on a cycle or behind one have none."""
+    missing = {step.id: len(step.needs) for step in plan}
+    users: dict[str, list[str]] = {step.id: [] for step in plan}
+    for step in plan:
+        for need in step.needs:
+            users[need].append(step.id)
+    ready = [name for name, needs in missing.items() if not needs]
+    stage = dict.fromkeys(ready, 1)
+    for name in ready:  # which grows while it is read
+        for user in users[name]:
+            missing[user] -= 1
+            if not missing[user]:
+                stage[user] = stage[name] + 1  # the last of its needs is the deepest
+                ready.append(user)
+    return stage
+
+
+def _cycle(steps: Mapping[str, Step], stage: Mapping[str, int]) -> str:
+    """Walk along needs that can never be met until a step comes round again."""
+    name = next(name for name in steps if name not in stage)
+    path: dict[str, None] = {}
+    while name not in path:
+        path[name] = None
+        name = next(need for need in steps[name].needs if need not in stage)
+    walked = list(path)
+    circle = [*walked[walked.index(name) :], name]
+    shown = circle if len(circle) <= _CYCLE_SHOWN else [*circle[:_CYCLE_SHOWN], "…"]
+    return " → ".join(shown)

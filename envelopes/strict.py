@@ -1,21 +1,27 @@
 """Read JSON from strangers.
 
-Size before parsing, depth before parsing, then no NaN, no duplicate key, no number that is a bomb.
-Every refusal names the field it is about. Inside the system nothing is checked twice: parse once at
-the edge, trust inside.
+Size before parsing, depth before parsing, then no NaN, no duplicate key, no number that is a bomb,
+no half of a character. Every refusal names the field it is about. Inside the system nothing is
+checked twice: parse once at the edge, trust inside.
 """
 
 import json
 import re
-from typing import Any, ClassVar, NoReturn, TypeVar
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from envelopes.limits import JSON_DEPTH_MAX
+from envelopes.limits import FIELD_CHARS_MAX, JSON_DEPTH_MAX, JSON_DIGITS_MAX
 
 
 class Refused(ValueError):
-    """Somebody's input that will not be taken: which field, and why."""
+    """Somebody's input that will not be taken: which field, and why.
+
+    Raised inside a model's validator it keeps its field: `refusal` puts the way to the model in
+    front of it.
+    """
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")
@@ -46,8 +52,11 @@ def parse(model: type[Model], raw: bytes | str, *, bytes_max: int, what: str) ->
 
 def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
     """Turn pydantic's first complaint into ours."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or what
+    first = error.errors(include_url=False, include_input=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, Refused):
+        return Refused(_field((*first["loc"], cause.field)), cause.why)
+    field = _field(first["loc"]) or what
     if first["type"] == "missing" and field in model.hints:
         return Refused(field, model.hints[field])
     return Refused(field, first["msg"].removeprefix("Value error, "))
@@ -55,19 +64,20 @@ def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
 
 def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:
     """Return the parsed value of a stranger's JSON, or raise Refused."""
-    size = len(raw) if isinstance(raw, bytes) else len(raw.encode("utf-8", "surrogatepass"))
-    if size > bytes_max:
-        raise Refused(what, f"{size:,} bytes, at most {bytes_max:,} are taken")
-    if deeper_than(raw, JSON_DEPTH_MAX):
+    _check_size(len(raw), bytes_max, what)  # a character is a byte at least: nothing is copied yet
+    text = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
+    _check_size(len(text), bytes_max, what)
+    if deeper_than(text, JSON_DEPTH_MAX):
         raise Refused(what, f"nested deeper than {JSON_DEPTH_MAX} levels")
+    reader = _Reader()
     try:
-        return json.loads(
-            raw, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
-        )
-    except Refused:
-        raise
+        value = reader.read(text.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise Refused(what, f"not JSON: {error}") from None
+    if reader.wrong or _HALF_CHARACTERS.search(text):
+        for path, why in _wrongs(value, ()):
+            raise Refused(_field(path) or what, why)
+    return value
 
 
 def compact(value: Any) -> str:
@@ -91,23 +101,80 @@ def deeper_than(raw: bytes | str, depth_max: int) -> bool:
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
+_HALF_CHARACTERS = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""Escaped or raw, what may be a surrogate without its other half; most of them do have it."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise Refused(twice, "the key stands twice")
-    return found
+class _Wrong(NamedTuple):
+    """Stands where something was that may not be, until the whole is read and its place known."""
+
+    why: str
+    key: tuple[str, ...] = ()
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise Refused("number", f"{digits} is beyond every number that JSON readers agree on")
-    return number
+class _Reader:
+    """Reads one JSON text, and puts a `_Wrong` in the place of whatever is refused."""
+
+    def __init__(self) -> None:
+        self.wrong = False
+
+    def read(self, text: str) -> Any:
+        return json.loads(
+            text,
+            object_pairs_hook=self._object,
+            parse_constant=self._constant,
+            parse_float=self._float,
+            parse_int=self._int,
+        )
+
+    def _refuse(self, why: str, *key: str) -> _Wrong:
+        self.wrong = True
+        return _Wrong(why, key)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Wrong:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        names = sorted(name for name, _ in pairs)
+        twice = next(a for a, b in pairwise(names) if a == b)
+        return self._refuse("the key stands twice", twice)
+
+    def _constant(self, name: str) -> _Wrong:
+        return self._refuse(f"{name} is not a number that JSON knows")
+
+    def _float(self, digits: str) -> float | _Wrong:
+        number = float(digits)
+        return self._too_large(digits) if number in {float("inf"), float("-inf")} else number
+
+    def _int(self, digits: str) -> int | _Wrong:
+        return self._too_large(digits) if len(digits) > JSON_DIGITS_MAX else int(digits)
+
+    def _too_large(self, digits: str) -> _Wrong:
+        return self._refuse(f"{digits[:20]} … is beyond every number that JSON readers agree on")
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise Refused("number", f"{name} is not a number that JSON knows")
+def _wrongs(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find what is refused, and the way to it."""
+    match value:
+        case _Wrong():
+            yield (*path, *value.key), value.why
+        case dict():
+            for name, one in value.items():
+                yield from _wrongs(name, (*path, "a key"))
+                yield from _wrongs(one, (*path, name))
+        case list():
+            for place, one in enumerate(value):
+                yield from _wrongs(one, (*path, str(place)))
+        case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
+            yield path, "holds half of a character (a surrogate without its other half)"
+
+
+def _field(path: Iterable[str | int]) -> str:
+    """Name a field by the way to it; a stranger's own names are cut short, and fit for printing."""
+    name = ".".join(map(str, path)).encode("utf-8", "replace").decode()
+    return name if len(name) <= FIELD_CHARS_MAX else f"{name[:FIELD_CHARS_MAX]}…"
+
+
+def _check_size(size: int, bytes_max: int, what: str) -> None:
+    if size > bytes_max:
+        raise Refused(what, f"{size:,} bytes, at most {bytes_max:,} are taken")

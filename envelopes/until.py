@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field
 
-from envelopes.limits import TIMEOUT_CEILING_S
+from envelopes import limits
 from envelopes.strict import Frozen
 
 
@@ -59,7 +59,7 @@ class Elapsed(Condition):
     """This many seconds have passed since the task was accepted."""
 
     kind: Literal["elapsed"] = "elapsed"
-    seconds: float = Field(gt=0, le=TIMEOUT_CEILING_S)
+    seconds: float = Field(ge=limits.TIMEOUT_FLOOR_S, le=limits.TIMEOUT_CEILING_S)
 
     def __init__(self, seconds: float | None = None, **data: object) -> None:
         super().__init__(**(data if seconds is None else {"seconds": seconds, **data}))
@@ -69,14 +69,14 @@ class All(Condition):
     """All of these."""
 
     kind: Literal["all"] = "all"
-    of: tuple["FinishLine", ...] = Field(min_length=1, max_length=8)
+    of: tuple["FinishLine", ...] = Field(min_length=1, max_length=limits.CONDITIONS_MAX)
 
 
 class Any(Condition):
     """One of these."""
 
     kind: Literal["any"] = "any"
-    of: tuple["FinishLine", ...] = Field(min_length=1, max_length=8)
+    of: tuple["FinishLine", ...] = Field(min_length=1, max_length=limits.CONDITIONS_MAX)
 
 
 FinishLine = Annotated[

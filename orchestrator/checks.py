@@ -27,7 +27,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from envelopes.limits import MEMORY_SHARE_MAX
 from orchestrator.embedded import VERSION_MIN
 
-
 log = logging.getLogger("buckstop.checks")
 
 _MEMORY = "memory"
@@ -237,7 +236,7 @@ def _memory(info: Mapping[str, Any]) -> Finding:
 def _info(client: Redis, *sections: str) -> tuple[Mapping[str, Any], str]:
     """Return INFO, or why the server would not give it."""
     try:
-        info: Mapping[str, Any] = client.info(*sections)  # type: ignore[assignment]
+        info: Mapping[str, Any] = client.info(*sections)
     except ResponseError as error:
         return {}, str(error)
     return info, ""
@@ -246,7 +245,7 @@ def _info(client: Redis, *sections: str) -> tuple[Mapping[str, Any], str]:
 def _config(client: Redis, name: str) -> tuple[str | None, str]:
     """Return one setting, or why the server would not give it."""
     try:
-        found: Mapping[Any, Any] = client.config_get(name)  # type: ignore[assignment]
+        found: Mapping[Any, Any] = client.config_get(name)
     except ResponseError as error:
         return None, str(error)
     texts = {_text(key): _text(value) for key, value in found.items()}

@@ -268,9 +268,9 @@ class TaskHandle:
 
     def wait(self, timeout: float | None = None) -> Result:
         """Wait until the task has ended and return how, or raise TimedOut; the task goes on."""
-        last = None
-        for last in self.watch(timeout):
-            pass
+        last: TaskView | None = None
+        for now in self.watch(timeout):
+            last = now
         if last is None or not last.final:
             at = last.state if last else "unknown"
             raise TimedOut(f"task {self.id} is still {at} after {timeout:g} s; it goes on")

@@ -68,6 +68,7 @@ class EmbeddedServer:
         self.password = secrets.token_urlsafe(24)
         self.port = 0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._others: Mapping[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start_on_some_port()
@@ -149,11 +150,12 @@ class EmbeddedServer:
             pass_fds=[self._lock],
         )
         self._wait_until_ready(self._process)
-        self.note({})
+        self.note(self._others)
 
-    def note(self, more_pids: Mapping[str, int]) -> None:
+    def note(self, others: Mapping[str, int]) -> None:
         """Write down where the server is, for the commands that look for it, and who else runs."""
-        pids = {"up": os.getpid(), "server": self.pid, **more_pids}
+        self._others = others
+        pids = {"up": os.getpid(), "server": self.pid, **others}
         Running(self.url, self.started, pids).write(self.directory)
 
     def _config(self) -> str:

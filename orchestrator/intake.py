@@ -6,6 +6,7 @@ ceiling can never hold, a step too large for a message, a result schema that is 
 new is taken while the server is short of memory (checks.py).
 """
 
+import json
 import secrets
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -60,7 +61,8 @@ def _as_json(request: RequestLike, fields: Mapping[str, object]) -> bytes | str:
         return request
     base = request.model_dump(mode="json") if isinstance(request, TaskRequest) else request
     try:
-        return compact(_plain({**base, **fields}))
+        # Written with NaN and the like as they are: the parser refuses them, and knows the field.
+        return json.dumps(_plain({**base, **fields}), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise Refused("request", f"cannot be written as JSON: {error}") from None
 

@@ -4,15 +4,16 @@ Run as a script, by path, before anything else is imported; it becomes the progr
 
     python -I -S leash.py [--watch] PARENT_PID PROGRAM ARGUMENT...
 
-Linux sends SIGTERM itself, as soon as the *thread* that started the child ends: so start leashed
-children from a thread that lives as long as they should. Elsewhere (and with --watch) a small
-companion process looks twice a second whether both still live.
+Linux sends SIGTERM itself, but as soon as the *thread* that started the child ends. So that way is
+taken from the main thread only. From other threads, and on other systems, a small companion process
+(--watch) looks twice a second whether parent and program still live.
 """
 
 import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +24,17 @@ _LOOK_EVERY_S = 0.5
 
 def leashed(command: Sequence[str]) -> list[str]:
     """Return the command line that runs a command on the leash of this process."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    watch = [] if in_main_thread and sys.platform == "linux" else ["--watch"]
     script = str(Path(__file__).resolve())
-    return [sys.executable, "-I", "-S", script, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", script, *watch, str(os.getpid()), *command]
 
 
 def main(arguments: Sequence[str]) -> None:
     """Tie this process to its parent and become the program."""
     watch = arguments[0] == "--watch"
     parent, *command = arguments[1:] if watch else arguments
-    if watch or sys.platform != "linux":
+    if watch:
         _leave_a_companion(int(parent))
     else:
         _ask_the_kernel()
@@ -52,7 +55,9 @@ def _leave_a_companion(parent: int) -> None:
     program = os.getpid()
     if os.fork() != 0:
         return
-    os.closerange(0, 256)  # an inherited lock or pipe must not outlive the program
+    os.closerange(
+        0, os.sysconf("SC_OPEN_MAX")
+    )  # an inherited lock or pipe must not outlive the program
     while os.getppid() == program:
         if not _lives(parent):
             os.kill(program, signal.SIGTERM)

@@ -75,6 +75,8 @@ class Known(msgspec.Struct):
     version: int
     request: TaskRequest
     task: Task
+    written: bool
+    """Whether the server has its state; a task that was just accepted is only a request there."""
 
 
 class Draft(msgspec.Struct):
@@ -147,7 +149,7 @@ class Orchestrator:
             TaskRequest, loaded.request, bytes_max=limits.REQUEST_BYTES_MAX, what="request"
         )
         task = state.read(loaded.task_id, loaded.accepted_ms, request, loaded.fields)
-        return Known(loaded.version, request, task)
+        return Known(loaded.version, request, task, written=state.HEAD in loaded.fields)
 
     def _see_agents(self, now_ms: int) -> None:
         if now_ms - self._agents_ms >= AGENTS_FRESH_MS:
@@ -194,7 +196,7 @@ class Orchestrator:
 
     def _commit(self, known: Known, loaded: Loaded, decision: Decision) -> Draft:
         """Put everything that leaves into one commit."""
-        before = known.task if loaded.version else None
+        before = known.task if known.written else None
         fields, dropped = state.write(before, decision.task)
         commands = decision.commands
         commit = Commit(
@@ -216,7 +218,7 @@ class Orchestrator:
             outcome=next((each.outcome for each in _of(commands, Conclude)), None),
             retention_ms=loaded.retention_ms,
         )
-        after = Known(loaded.version + commit.raises, known.request, decision.task)
+        after = Known(loaded.version + commit.raises, known.request, decision.task, written=True)
         return Draft(commit, after, decision)
 
     def _landed(self, draft: Draft) -> None:

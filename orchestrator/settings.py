@@ -26,6 +26,10 @@ class SettingsError(Exception):
     """Something that must be set is not, or cannot be read; the message says what to do."""
 
 
+class NoServer(SettingsError):
+    """No server is named, and none runs here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an orchestrator or a client needs to know before it can connect."""
@@ -83,7 +87,7 @@ def _server(
     except ValueError as error:
         raise SettingsError(str(error)) from None
     if found is None:
-        raise SettingsError(
+        raise NoServer(
             f"no server is named and none runs in {start} or above it; start one with: buckstop "
             "up, or name one with --url or BUCKSTOP_URL (redis://host:6379/0)"
         )

@@ -76,10 +76,12 @@ from envelopes.scripts import Arg, Call, Scripts, new_op, raised
 from orchestrator.core.facts import Claim, ClaimState
 
 _LUA = Path(__file__).parent / "lua"
-OWN_FIELDS = frozenset((
-    *("version", "op", "held_until", "posted", "outcome"),
-    *("request", "tenant", "accepted_ms", "retention_ms", "idem"),
-))
+OWN_FIELDS = frozenset(
+    (
+        *("version", "op", "held_until", "posted", "outcome"),
+        *("request", "tenant", "accepted_ms", "retention_ms", "idem"),
+    )
+)
 """Fields of a task's hash that belong to the store; no field of the core may be called so."""
 
 

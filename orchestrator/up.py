@@ -167,6 +167,7 @@ class Up:
         for child in self._children:
             self._start_child(child)
         self._note()
+        self._say("ready", {"directory": str(directory)})
 
     def _planned(self, pair: keyfile.KeyPair) -> Iterator[Child]:
         wanted = self._wanted
@@ -292,17 +293,15 @@ def _log(path: Path) -> Path:
 def _signals(on_stop: Callable[[], None]) -> Iterator[Callable[[float | None], None]]:
     """Route SIGINT, SIGTERM and SIGCHLD here; give a sleep that any of them ends."""
     reader, writer = socket.socketpair()
-    reader.setblocking(False)  # noqa: FBT003 -- the standard library's own signature
-    writer.setblocking(False)  # noqa: FBT003
+    reader.setblocking(False)
+    writer.setblocking(False)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        on_stop()
+    def heard(number: int, _: FrameType | None) -> None:
+        if number != signal.SIGCHLD:  # for that one, the byte that wakes the sleeper is enough
+            on_stop()
 
-    def wake(number: int, frame: FrameType | None) -> None:
-        """Do nothing: the byte in the socket is what wakes the sleeper."""
-
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGCHLD: wake}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+    before = {number: signal.signal(number, heard) for number in numbers}
     wakeup_before = signal.set_wakeup_fd(writer.fileno())
 
     def sleep(seconds: float | None) -> None:

@@ -11,6 +11,17 @@ from envelopes.keys import Keys
 from orchestrator.embedded import EmbeddedServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the flag that writes expected texts anew; what it wrote is reviewed as prose."""
+    parser.addoption("--rewrite", action="store_true", help="write golden files anew")
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Say whether golden files (scenarios, schemas, diagrams) are to be written anew."""
+    return bool(request.config.getoption("--rewrite"))
+
+
 @dataclass(frozen=True)
 class Fresh:
     """An empty server: where it is, a client, and names that no other test uses."""

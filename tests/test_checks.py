@@ -153,7 +153,7 @@ def test_an_orchestrator_waits_until_the_advice_is_followed(
         if len(pauses) == 3:
             settings.config_set("maxmemory-policy", "noeviction")
 
-    monkeypatch.setattr(checks.time, "sleep", somebody_follows_the_advice)
+    monkeypatch.setattr("orchestrator.checks.time.sleep", somebody_follows_the_advice)
     checks.wait_until_fit(settings)
     assert pauses == [0.1, 0.2, 0.5]
     assert "CONFIG SET maxmemory-policy noeviction" in caplog.records[0].__dict__["why"]
@@ -170,7 +170,7 @@ def test_an_orchestrator_waits_for_a_server_that_is_away(
     def enough(pause_s: float) -> None:
         raise EnoughError
 
-    monkeypatch.setattr(checks.time, "sleep", enough)
+    monkeypatch.setattr("orchestrator.checks.time.sleep", enough)
     with Redis(port=1, socket_connect_timeout=1) as nobody, pytest.raises(EnoughError):
         checks.wait_until_fit(nobody)
     assert "cannot be reached" in caplog.records[0].__dict__["why"]

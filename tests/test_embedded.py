@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -96,6 +97,25 @@ def test_it_ends_when_its_owner_is_sigkilled_and_its_directory_is_free(tmp_path:
     assert gone_within(server_pid, 3)
 
 
+def test_a_directory_is_taken_until_its_last_server_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers writing one file would lose it: the lock is the server's too, not its owner's."""
+    owner, server_pid = start_owner(tmp_path)
+    os.kill(server_pid, signal.SIGSTOP)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    monkeypatch.setattr(embedded, "_LOCK_WITHIN_S", 0.3)
+    try:
+        with pytest.raises(EmbeddedError, match=f"pid {server_pid}"):
+            EmbeddedServer(tmp_path)
+    finally:
+        os.kill(server_pid, signal.SIGCONT)
+    assert gone_within(server_pid, 3)
+    with EmbeddedServer(tmp_path) as next_one:
+        assert next_one.alive
+
+
 @pytest.mark.parametrize("watch", [[], ["--watch"]])
 def test_a_leashed_program_ends_with_its_parent(tmp_path: Path, watch: list[str]) -> None:
     """Embedded server: tied by the kernel, and tied by a companion."""
@@ -116,6 +136,19 @@ def test_a_leashed_program_ends_with_its_parent(tmp_path: Path, watch: list[str]
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert gone_within(child, 3)
+
+
+def test_a_server_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:
+    """The kernel's leash is tied to the thread: a restart from a helper thread must not end it."""
+    with EmbeddedServer(tmp_path) as server:
+        server.kill()
+        thread = threading.Thread(target=server.restart)
+        thread.start()
+        thread.join()
+        with Redis.from_url(server.url) as client:
+            assert client.ping()
+            time.sleep(0.2)  # the signal, if there is one, needs a moment to arrive
+            assert client.ping()
 
 
 def test_a_leashed_program_is_not_started_for_a_parent_that_is_gone() -> None:

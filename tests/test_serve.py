@@ -85,7 +85,10 @@ def test_a_plan_runs_in_parallel_stages_and_completes(fresh, store, loop):
 
 def test_another_orchestrator_goes_on_where_one_stopped(fresh, store):
     """Promise 1: «the task ends in exactly one outcome, whatever process dies»."""
-    task_id = submit(store, agent="research")
+    task_id = submit(
+        store,
+        plan=[{"id": "a", "agent": "research"}, {"id": "b", "agent": "research", "needs": ["a"]}],
+    )
     hand = Hand(fresh.client, fresh.keys, "research")
     for _ in range(4):  # every decision is made by an orchestrator that has never seen the task
         settle(Orchestrator(store, Wire(Signer(PRIVATE), fresh.keys)))

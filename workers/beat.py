@@ -48,11 +48,13 @@ class Beat:
             if self._thread is None:
                 self._start()
 
-    def remove(self, subtask: str, token: str) -> None:
-        """Beat for it no more."""
+    def remove(self, subtask: str, token: str) -> bool:
+        """Beat for it no more; say whether we did until now."""
         with self._lock:
-            if self._held.get(subtask, ("",))[0] == token:
+            ours = self._held.get(subtask, ("",))[0] == token
+            if ours:
                 del self._held[subtask]
+            return ours
 
     def start(self) -> None:
         """Beat even with nothing claimed, so that the worker is known to be there."""
@@ -68,12 +70,13 @@ class Beat:
         """Beat once for everything held, and tell those who have lost their claim."""
         with self._lock:
             held = dict(self._held)
-        lost = self._claims.beat([(name, token) for name, (token, _) in held.items()], self._about())
+        ours = [(subtask, token) for subtask, (token, _) in held.items()]
+        lost = self._claims.beat(ours, self._about())
         for subtask in lost:
             token, on_lost = held[subtask]
-            self.remove(subtask, token)
-            log.info("a claim was taken away", extra={"subtask": subtask})
-            on_lost()
+            if self.remove(subtask, token):  # else it has ended while we asked
+                log.info("a claim was taken away", extra={"subtask": subtask})
+                on_lost()
 
     def _start(self) -> None:
         self._thread = Thread(target=self._run, name="beat", daemon=True)

@@ -55,9 +55,10 @@ class Claims:
         keys = [self._keys.last(self._worker), *queues]
         reply = self._scripts.run("fetch", keys, [self._fetch_op, self._worker, count])
         self._fetch_op = new_op()
+        five = [iter(reply[1:])] * 5
         return reply[0], [
-            Fetched(queues[place], raw, state.decode(), subtask.decode(), token.decode())
-            for place, raw, state, subtask, token in zip(*[iter(reply[1:])] * 5, strict=True)
+            Fetched(queue.decode(), raw, state.decode(), subtask.decode(), token.decode())
+            for queue, raw, state, subtask, token in zip(*five, strict=True)
         ]
 
     def hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:

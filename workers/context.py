@@ -7,10 +7,10 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
-from pydantic import JsonValue
-
-from envelopes.envelope import Envelope, Handoff
+from envelopes.envelope import Envelope, Handoff, Status
 from envelopes.headers import Headers
+from envelopes.limits import ENVELOPE_BYTES_MAX
+from envelopes.strict import Refused, parse
 from workers.meter import Meter
 
 _log = logging.getLogger("buckstop.agent")
@@ -46,6 +46,8 @@ class Context:
         self.kept: Envelope | None = None
         """The best partial so far."""
         self.made_progress: bool | None = None
+        self.terminated = False
+        """Whether this process is being ended, and must end once it has reported."""
         self._on_cancel: list[Callable[[], object]] = []
         self._lock = Lock()
 
@@ -66,12 +68,12 @@ class Context:
         """Return how long the subtask may still take."""
         return max(0.0, self.deadline - monotonic())
 
-    def keep(self, result: JsonValue, confidence: float) -> None:
+    def keep(self, result: Any, confidence: float) -> None:
         """Put aside what there is so far; should the subtask be cut short, it is handed back.
 
         The most confident one is kept; of equals, the later.
         """
-        candidate = Envelope.partial(result, confidence, "not finished")
+        candidate = readable(Envelope.partial(result, confidence, "not finished"))
         best = self.kept
         if best is None or (candidate.confidence or 0) >= (best.confidence or 0):
             self.kept = candidate
@@ -84,13 +86,18 @@ class Context:
         self,
         to: str,
         goal: str | None = None,
-        input: JsonValue = None,  # noqa: A002 - the word that payloads use
+        input: Any = None,  # noqa: A002 - the word that payloads use
         *,
         reason: str,
     ) -> Envelope:
-        """Return an envelope that asks the owner to give this step to another agent."""
+        """Return an envelope that asks the owner to give this step to another agent.
+
+        What was kept so far goes with it: should the handoff be refused, it is not lost.
+        """
         return Envelope(
-            status="partial",  # type: ignore[arg-type] # pydantic makes it a Status
+            status=Status.PARTIAL,
+            result=self.kept.result if self.kept else None,
+            confidence=self.kept.confidence if self.kept else None,
             reason=reason,
             ask=Handoff(to=to, goal=goal, input=input),
         )
@@ -113,6 +120,18 @@ class Context:
                 self._on_cancel.append(callback)
                 return
         callback()
+
+
+def readable(envelope: Envelope) -> Envelope:
+    """Return an envelope as its owner will read it, or raise Refused where the owner could not.
+
+    Parsed anew, since an envelope can be made without being validated.
+    """
+    try:
+        raw = envelope.model_dump_json().encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused("result", f"is no JSON: {error}") from None
+    return parse(Envelope, raw, bytes_max=ENVELOPE_BYTES_MAX, what="envelope")
 
 
 class _Lines(logging.LoggerAdapter):  # type: ignore[type-arg] # generic only to type checkers

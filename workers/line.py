@@ -17,7 +17,7 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any, Protocol
 
-from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError
+from redis import exceptions
 
 from envelopes.limits import OUTAGE_S
 from envelopes.scripts import Arg
@@ -26,7 +26,7 @@ from envelopes.scripts import Call as ScriptCall
 BATCH_MAX = 128
 """Calls in one round trip; one envelope each may be as large as 128 KiB."""
 _PAUSE_S_MIN, _PAUSE_S_MAX = 0.05, 2.0
-_AWAY = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+_AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 _CANNOT_WRITE = ("OOM", "MISCONF", "READONLY", "LOADING", "NOREPLICAS")
 """Answers of a server that is there but takes no writes now; it may recover."""
 
@@ -131,7 +131,7 @@ class _Waiting:
 
 def _may_recover(reply: Any) -> bool:
     return isinstance(reply, _AWAY) or (
-        isinstance(reply, ResponseError) and str(reply).startswith(_CANNOT_WRITE)
+        isinstance(reply, exceptions.ResponseError) and str(reply).startswith(_CANNOT_WRITE)
     )
 
 

@@ -37,7 +37,7 @@ Settled = tuple[str, Amounts]
 """A call's operation id, and what it really cost."""
 
 
-class Refusal(Exception):  # noqa: N818 - what the meter says, not what went wrong in it
+class Refusal(Exception):
     """A call that must not be made. Let it pass through: the runtime knows what it means."""
 
 
@@ -151,15 +151,19 @@ class Meter:
     # --- one charge ------------------------------------------------------------------------------
 
     def _price(self, model: str | None) -> Price | None:
-        """Return the price of a model; unknown is refused where it would be counted as nothing."""
-        if model is None and self.price is not None:
+        """Return the price of a model; unknown is refused where dollars are bounded."""
+        bounded = self._allowance.usd_micros is not None
+        if model is None:
+            if self.price is None and bounded:
+                raise PriceUnknown(
+                    "there is a usd ceiling, and the call names no model while its agent declares "
+                    "no price: say meter.call(model=...), or @agent(..., price=...)"
+                )
             return self.price
-        if self._allowance.usd_micros is None and model is None:
-            return None
         try:
-            return price_of(model or "a model that was not named")
+            return price_of(model)
         except PriceUnknown:
-            if self._allowance.usd_micros is not None:
+            if bounded:
                 raise
             return None
 
@@ -297,7 +301,7 @@ class Call:
 def _input_bound(
     prompt: str | bytes | None, prompt_bytes: int | None, input_tokens: int | None
 ) -> int:
-    """Return a figure that the tokens of the input cannot exceed: no token is shorter than a byte."""
+    """Return what the input's tokens cannot exceed: no token is shorter than a byte."""
     given = [size for size in (prompt_bytes, input_tokens) if size is not None]
     if prompt is not None:
         given.append(len(prompt) if isinstance(prompt, bytes) else len(prompt.encode()))

@@ -20,7 +20,7 @@ _INPUT_KINDS = ("input_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 """What a token of the prompt may be billed as; reading from a cache is never dearer than these."""
 
 
-class PriceUnknown(Exception):  # noqa: N818 - a fact about the model, named as people say it
+class PriceUnknown(Exception):
     """There is a usd ceiling, and nobody knows what the model costs."""
 
 

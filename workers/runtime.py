@@ -20,7 +20,8 @@ import asyncio
 import concurrent.futures
 import json
 import logging
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -30,15 +31,19 @@ from pydantic import ValidationError
 
 from envelopes import limits
 from envelopes.claims import Reported
-from envelopes.envelope import Envelope, Fault
-from envelopes.strict import Refused, parse
+from envelopes.envelope import Envelope, Fault, Handoff
+from envelopes.strict import Refused, refusal
 from workers.agent import Agent
 from workers.claims import Claims
-from workers.context import Context, Grant
+from workers.context import Context, Grant, readable
 from workers.loop import Loop
 from workers.meter import BudgetExhausted, Late, Meter, Refusal, Revoked
 from workers.prices import PriceUnknown, resolve
 
+_TERMINATED: Final = signal.SIGTERM - 256
+"""What a prefork child's own handler exits with; an agent's sys.exit() says something else."""
+_LOOK_S: Final = 5.0
+"""How often a waiting pool thread looks whether its agent is still wanted."""
 _RETURNED_CHARS: Final = 80
 """How much of a wrong answer is quoted: enough to recognise it, too little to leak it."""
 
@@ -74,6 +79,8 @@ def perform(run: Run) -> Envelope | None:
         return None
     reported = report(run, envelope)
     _say(run, reported, envelope, started)
+    if run.context.terminated:
+        raise SystemExit(_TERMINATED)
     return envelope if reported == "ok" else None
 
 
@@ -82,8 +89,7 @@ def outcome(run: Run) -> Envelope | None:
     try:
         _refuse_if_expired(run)
         _set_price(run)
-        returned = _call(run, _arguments(run))
-        envelope = checked(run, returned)
+        envelope: Envelope | None = checked(run, _call(run, _arguments(run)))
     except BaseException as error:  # noqa: BLE001 - nothing an agent raises may get out of here
         envelope = _of_exception(run, error)
     return None if envelope is None else _with_usage(run, envelope)
@@ -96,12 +102,11 @@ def stopped(run: Run, reason: str) -> Envelope:
 
 def report(run: Run, envelope: Envelope) -> Reported:
     """Hand the envelope to the owner, with what the last calls really cost."""
-    return run.claims.report(
-        run.grant.subtask,
-        run.grant.token,
-        run.context.meter.settlements(),
-        envelope.model_dump_json().encode(),
-    )
+    raw = envelope.model_dump_json().encode()
+    if len(raw) > limits.ENVELOPE_BYTES_MAX:
+        raw = _with_usage(run, _too_large(len(raw))).model_dump_json().encode()
+    grant, settled = run.grant, run.context.meter.settlements()
+    return run.claims.report(grant.subtask, grant.token, settled, raw)
 
 
 # --- before --------------------------------------------------------------------------------------
@@ -162,15 +167,11 @@ def _wait_for(run: Run, future: "concurrent.futures.Future[object]") -> object:
             return future.result(timeout=min(over_in_s, _LOOK_S))
         except concurrent.futures.TimeoutError:
             if future.done():
-                raise
+                return future.result()  # the agent's own TimeoutError, or an answer just in time
         if run.context.cancelled.wait(0) and not _ends_soon(future):
             raise Revoked("the subtask was taken away; the agent goes on all the same")
         if run.context.seconds_left() <= 0 and not _ends_soon(future):
             raise Late("its time was over; the agent goes on all the same")
-
-
-_LOOK_S: Final = 5.0
-"""How often a waiting pool thread looks whether its agent is still wanted."""
 
 
 def _ends_soon(future: "concurrent.futures.Future[object]") -> bool:
@@ -183,30 +184,17 @@ def _ends_soon(future: "concurrent.futures.Future[object]") -> bool:
 
 
 def checked(run: Run, returned: object) -> Envelope:
-    """Return the agent's envelope if the owner will be able to read it, else a failed one.
-
-    It is parsed as the owner will parse it, since an envelope can be made without being validated.
-    """
+    """Return the agent's envelope if the owner will be able to read it, else a failed one."""
     if not isinstance(returned, Envelope):
         return _broken(f"agent {run.agent.name} returned {_named(returned)}; return an Envelope")
-    try:
-        raw = returned.model_dump_json().encode()
-        envelope = parse(Envelope, raw, bytes_max=limits.ENVELOPE_BYTES_MAX, what="envelope")
-    except Refused as refused:
-        return _broken(f"agent {run.agent.name} returned an envelope that breaks the rules: {refused}")
-    except (ValueError, TypeError, RecursionError) as error:
-        return _broken(f"agent {run.agent.name} returned an envelope that is no JSON: {error}")
-    return _as_the_runtime_knows_it(run, envelope)
-
-
-def _as_the_runtime_knows_it(run: Run, envelope: Envelope) -> Envelope:
-    """A fault is for the runtime to find; progress may have been said on the way."""
+    envelope = readable(returned)
     progress = run.context.made_progress if envelope.progress is None else envelope.progress
+    # A fault is for the runtime to find, not for an agent to claim.
     return envelope.model_copy(update={"fault": None, "progress": progress})
 
 
 def _of_exception(run: Run, error: BaseException) -> Envelope | None:
-    cause = next((e for e in _chain(error) if isinstance(e, _MEANINGFUL)), error)
+    cause = next((e for e in _chain(error) if _is_meaningful(e)), error)
     if isinstance(cause, Revoked) or run.context.cancelled.is_set():
         return None
     if isinstance(cause, BudgetExhausted):
@@ -215,13 +203,29 @@ def _of_exception(run: Run, error: BaseException) -> Envelope | None:
         return _cut_short(run, Fault.TIMEOUT, str(cause) or "its time was over")
     if isinstance(cause, PriceUnknown):
         return Envelope.failed(str(cause), Fault.PRICE)
-    if isinstance(cause, ValidationError) and cause.title == Envelope.__name__:
+    if isinstance(error, SystemExit) and error.code == _TERMINATED:
+        return _terminated(run)
+    if isinstance(cause, ValidationError):
+        cause = refusal(cause, Envelope, "envelope")
+    if isinstance(cause, Refused):
         return _broken(f"agent {run.agent.name} made an envelope that breaks the rules: {cause}")
     log.warning("an agent raised", extra={"subtask": run.grant.subtask}, exc_info=error)
-    return Envelope.failed(f"{type(error).__name__}: {error}", Fault.RAISED)
+    return Envelope.failed(f"{type(error).__name__}: {_text_of(error)}", Fault.RAISED)
 
 
-_MEANINGFUL = (Refusal, PriceUnknown, SoftTimeLimitExceeded, ValidationError)
+def _terminated(run: Run) -> Envelope:
+    """Use the tenth of a second between a pool's SIGTERM to its child and its SIGKILL."""
+    run.context.terminated = True
+    if run.context.seconds_left() <= 0:
+        return _cut_short(run, Fault.TIMEOUT, "its time was over, it went on, and was killed")
+    return _cut_short(run, Fault.STOPPED, "its process was told to end before it was done")
+
+
+def _is_meaningful(error: BaseException) -> bool:
+    """Say whether the runtime knows what an exception means, other than that one was raised."""
+    if isinstance(error, ValidationError):
+        return error.title in (Envelope.__name__, Handoff.__name__)
+    return isinstance(error, Refusal | PriceUnknown | SoftTimeLimitExceeded | Refused)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -252,14 +256,26 @@ def _broken(reason: str) -> Envelope:
     return Envelope.failed(reason, Fault.CONTRACT)
 
 
+def _too_large(size: int) -> Envelope:
+    return _broken(
+        f"the envelope has {size:,} bytes, at most {limits.ENVELOPE_BYTES_MAX:,} are taken; "
+        "hand large results over by reference"
+    )
+
+
+def _text_of(foreign: object, write: Callable[[object], str] = str) -> str:
+    """Write an agent's object as text that can travel; even its `__str__` is the agent's code."""
+    try:
+        return write(foreign).encode("utf-8", "replace").decode()
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"(its text cannot be read: {type(error).__name__})"
+
+
 def _named(returned: object) -> str:
     """Say what a wrong answer was, without repeating all of it."""
     if returned is None:
         return "nothing"
-    try:
-        text = repr(returned)
-    except Exception:  # noqa: BLE001 - even its repr is the agent's code
-        text = "whose repr fails"
+    text = _text_of(returned, repr)
     short = text if len(text) <= _RETURNED_CHARS else f"{text[:_RETURNED_CHARS]}..."
     return f"{type(returned).__name__} {short}"
 

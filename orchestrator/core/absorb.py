@@ -9,7 +9,7 @@ clamped to the allowance.
 
 from collections.abc import Sequence
 
-from envelopes import Amounts, Envelope, Fault, Status, limits
+from envelopes import Envelope, Fault, Status, limits
 from envelopes.decision import Verb
 from envelopes.strict import compact
 from orchestrator.core import gate
@@ -56,6 +56,7 @@ def _absorb_report(turn: Turn, place: int, report: Report) -> None:
         fields |= {"phase": StepPhase.BROKEN, "reason": sure}
     else:
         fields |= {"phase": StepPhase.DONE}
+    turn.settle(place, report.charged, **fields)
     turn.note(
         "envelope",
         envelope.reason or "",
@@ -63,8 +64,8 @@ def _absorb_report(turn: Turn, place: int, report: Report) -> None:
         status=envelope.status,
         confidence=envelope.confidence,
         charged=report.charged,
+        fault=envelope.fault,
     )
-    turn.settle(place, report.charged, **fields)
 
 
 def _below_the_bar(turn: Turn, step: StepState, envelope: Envelope) -> bool:
@@ -76,6 +77,8 @@ def _below_the_bar(turn: Turn, step: StepState, envelope: Envelope) -> bool:
 def _kept(step: StepState, envelope: Envelope) -> Kept | None:
     if envelope.status is Status.FAILED or envelope.confidence is None:
         return None
+    if envelope.status is Status.PARTIAL and envelope.result is None:
+        return None  # only a final word may be "null"
     assert step.open is not None
     return Kept(
         subtask=step.open.subtask,
@@ -118,11 +121,10 @@ def _senseless(turn: Turn, decided: Decided) -> str | None:
 def absorb_claims(turn: Turn) -> Look | None:
     """Record what became of open subtasks; ask to see them, or to take away those that ran out."""
     claims = turn.sight.claims
-    subtasks = turn.open_subtasks()
-    if not subtasks or turn.task.phase is not Phase.WORKING:
+    if not turn.places(StepPhase.OPEN) or turn.task.phase is not Phase.WORKING:
         return None
     if claims is None:
-        return Look(subtasks) if turn.now_ms >= turn.task.look_ms else None
+        return turn.look() if turn.now_ms >= turn.task.look_ms else None
     run_out = []
     for place in list(turn.places(StepPhase.OPEN)):
         step = turn.steps[place]
@@ -133,7 +135,7 @@ def absorb_claims(turn: Turn) -> Look | None:
             _settle_claim(turn, place, claim)
         elif _ran_out(turn, step, claim) and step.open:
             run_out.append(step.open.subtask)
-    return Look(turn.open_subtasks(), revoke=tuple(run_out)) if run_out else None
+    return turn.look(revoke=tuple(run_out)) if run_out else None
 
 
 def _ran_out(turn: Turn, step: StepState, claim: Claim) -> bool:
@@ -163,15 +165,18 @@ def _settle_claim(turn: Turn, place: int, claim: Claim) -> None:
     again: dict[str, object] = {"phase": StepPhase.WAITING, "next_hop": step.hop}
     if claim.state is ClaimState.REVOKED and not claim.since_ms:
         why, text, fields = "unclaimed", "its message is not on the queue any more", again
-    elif claim.state is ClaimState.ABSENT or _silent(turn, claim):
+    elif claim.state is ClaimState.ABSENT:
+        why, _, fields = _lost(step, again)
+        text = "its record is gone; the worst is booked"
+    elif _silent(turn, claim):
         why, text, fields = _lost(step, again)
     elif _timed_out(turn, step, claim):
         why, text = "step_timeout", f"no envelope within {step.plan.timeout_ms} ms"
         fields = {"phase": StepPhase.BROKEN, "reason": text, "fault": Fault.TIMEOUT}
     else:
         why, text, fields = "revoked", "taken away by the owner", again
+    turn.settle(place, charged, **fields)
     turn.note(why, text, step, charged=charged)
-    turn.settle(place, charged if claim.since_ms or claim.charged else Amounts(), **fields)
 
 
 def _lost(step: StepState, again: dict[str, object]) -> tuple[str, str, dict[str, object]]:

@@ -65,6 +65,14 @@ class Conclude(Record, frozen=True):
 Command = Publish | Settle | Escalate | CloseLetter | Conclude
 
 
+class Granted(Record, frozen=True):
+    """The bounds of a task from here on: a person has moved them."""
+
+    ceiling: Limits
+    hops_max: int
+    deadline_ms: int
+
+
 class Note(Record, frozen=True):
     """One line of the journal: what was decided or learnt, and why."""
 
@@ -82,6 +90,10 @@ class Note(Record, frozen=True):
     confidence: float | None = None
     charged: Amounts | None = None
     allowance: Limits | None = None
+    fault: str | None = None
+    plan: int | None = None
+    """The number of the plan that is put in force."""
+    granted: Granted | None = None
 
 
 class Decision(Record, frozen=True):

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final
 
-from envelopes import limits
+from envelopes import Fault, limits
 from orchestrator.core import gate, owner, publish, replan
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
-from orchestrator.core.facts import Mail, Sight
+from orchestrator.core.facts import ClaimState, Mail, Sight
 from orchestrator.core.finish import crossed
 from orchestrator.core.result import composed
 from orchestrator.core.task import Outcome, Phase, StepPhase, Task
@@ -51,11 +51,21 @@ def decide(task: Task, mail: Sequence[Mail], sight: Sight, now_ms: int) -> Decis
     turn = Turn(task, sight, now_ms)
     if task.phase is not Phase.DONE:
         absorb_mail(turn, mail)
-        if look := absorb_claims(turn):
-            return look
-        if look := advance(turn):
+        look = absorb_claims(turn) or advance(turn)
+        if look and not _all_home(turn, look):
             return look
     return turn.decision()
+
+
+def _all_home(turn: Turn, look: Look) -> bool:
+    """Say whether all that is to be taken away has reported, in mail that comes with the next wake.
+
+    One wake reads so many letters and no more. Were this not a decision, nothing would be
+    committed, and the letters behind those would never be read.
+    """
+    claims = turn.sight.claims or {}
+    states = [claims[subtask].state for subtask in look.revoke if subtask in claims]
+    return bool(look.revoke) and states == [ClaimState.REPORTED] * len(look.revoke)
 
 
 def advance(turn: Turn) -> Look | None:
@@ -130,9 +140,16 @@ def finish_line(turn: Turn) -> Verdict | Look:
         return Verdict.PASS
     refused = gate.refusal(turn.task, composed(turn.steps))
     number = replan.next_plan(turn) if refused and _may_replan(turn) else None
-    if number is not None:
+    if number is not None and not _crossed_from_the_start(turn, number):
         return _after(replan.use_plan(turn, number, f"{line}, but {refused}"))
     return _after(owner.finish(turn, line))
+
+
+def _crossed_from_the_start(turn: Turn, number: int) -> bool:
+    """Say whether no step of that plan would ever run: time and spending do not begin anew."""
+    task = turn.task
+    steps = replan.begin_plan(task.terms.plans[number])
+    return crossed(task.terms.until, task, steps, turn.now_ms) is not None
 
 
 def handover(turn: Turn) -> Verdict | Look:
@@ -157,6 +174,7 @@ def handover(turn: Turn) -> Verdict | Look:
         phase=StepPhase.WAITING,
         ask=None,
         agent=ask.to,
+        tried=step.tried if ask.to in step.tried else (*step.tried, ask.to),
         goal=ask.goal or step.goal,
         input=ask.input,
         next_hop=step.hop + 1,
@@ -200,9 +218,12 @@ def no_plan_left(turn: Turn) -> Verdict | Look:
         return Verdict.PASS
     step = turn.steps[places[0]]
     what = f"step {step.plan.id} at {step.agent}: {step.reason}"
-    if turn.task.replans >= turn.task.terms.replans_max and _other_plan(turn):
+    if not _other_plan(turn):
+        why = "budget" if step.fault is Fault.BUDGET else "no_plan_left"
+        return _stuck(turn, why, what)
+    if turn.task.replans >= turn.task.terms.replans_max:
         return _stuck(turn, "replan_cap", f"{turn.task.replans} re-plans are used up; {what}")
-    return _stuck(turn, "no_plan_left", what)
+    return _stuck(turn, "hop_cap", f"{_hop_cap_text(turn, step.agent, 'the next plan')}; {what}")
 
 
 def publish_ready(turn: Turn) -> Verdict | Look:
@@ -219,7 +240,7 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     if published:
         return Verdict.REST
     free = turn.task.ledger.free()
-    text = f"{len(outgoing)} steps are ready, and what is free does not hold one: {free}"
+    text = f"{len(outgoing)} steps are ready, and what is free holds none of them: {free}"
     return _stuck(turn, "budget", text)
 
 
@@ -271,7 +292,8 @@ def _may_replan(turn: Turn) -> bool:
 
 def _other_plan(turn: Turn) -> bool:
     broken = turn.places(StepPhase.BROKEN)
-    return any(replan.next_agent(turn.steps[p]) for p in broken) or bool(replan.next_plan(turn))
+    another_agent = any(replan.next_agent(turn.steps[p]) for p in broken)
+    return another_agent or replan.next_plan(turn) is not None
 
 
 def _hop_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
@@ -295,16 +317,9 @@ def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look
 
 
 def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
-    if turn.task.hop == 0:
-        return None  # the first stage repeats nothing
-    seen = publish.hops_by_fingerprint(turn)
-    for message in outgoing:
-        before = seen.get(message.fingerprint, set())
-        hops = before | {str(message.hop)}
-        step = turn.steps[message.place]
-        if len(hops) >= limits.REPEAT_MAX:
-            text = f"{step.agent} was about to get the same payload for the {len(hops)}rd time"
-            return _stuck(turn, "repetition", text)
-        if len(hops) == limits.REPEAT_MAX - 1 and hops != before:
-            turn.note("repeats", "the same payload for the same agent, once more", step)
-    return None
+    again = next((each for each in outgoing if each.repeats >= limits.REPEAT_MAX - 1), None)
+    if again is None:
+        return None
+    agent = turn.steps[again.place].agent
+    text = f"{agent} was about to get the same payload again, after {again.repeats} hops before"
+    return _stuck(turn, "repetition", text)

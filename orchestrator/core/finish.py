@@ -1,6 +1,7 @@
 """Evaluate the finish line on recorded facts."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import assert_never
 
 from envelopes import All, Any, Confidence, Elapsed, FinishLine, Limits, PlanDone, Spent
@@ -23,7 +24,7 @@ def crossed(until: FinishLine, task: Task, steps: Steps, now_ms: int) -> str | N
         case Spent():
             return f"spent>={until.share}" if _spent(task, until.share) else None
         case Elapsed():
-            held = now_ms >= task.accepted_ms + until.seconds * 1000
+            held = now_ms >= _flip_ms(task, until.seconds)
             return f"elapsed>={until.seconds}s" if held else None
         case All():
             parts = [crossed(each, task, steps, now_ms) for each in until.of]
@@ -37,8 +38,13 @@ def crossed(until: FinishLine, task: Task, steps: Steps, now_ms: int) -> str | N
 
 def next_flip_ms(task: Task, now_ms: int) -> int:
     """Say when the clock alone can move the task across its finish line; 0 for never."""
-    flips = [task.accepted_ms + int(seconds * 1000) for seconds in _elapsed(task.terms.until)]
+    flips = [_flip_ms(task, seconds) for seconds in _elapsed(task.terms.until)]
     return min((flip for flip in flips if flip > now_ms), default=0)
+
+
+def _flip_ms(task: Task, seconds: float) -> int:
+    """Say when so much time has passed: the same millisecond for the alarm and for the line."""
+    return task.accepted_ms + ceil(seconds * 1000)
 
 
 def _elapsed(until: FinishLine) -> list[float]:

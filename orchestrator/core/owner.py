@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from envelopes import AtCap
+from envelopes import AtCap, limits
 from envelopes.decision import Verb
 from orchestrator.core import gate
-from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Look
-from orchestrator.core.result import Composed, composed
-from orchestrator.core.task import Letter, Outcome, Phase, StepPhase, StepState
+from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Look
+from orchestrator.core.result import Composed, composed, plan_is_done
+from orchestrator.core.task import Letter, Outcome, Phase, StepPhase, StepState, Task
 from orchestrator.core.turn import Turn
 
 NOBODY = "nobody"
@@ -25,7 +25,7 @@ NOBODY = "nobody"
 def revoke_all(turn: Turn) -> Look | None:
     """Ask for the claims of all open subtasks to be taken away."""
     opened = turn.open_subtasks()
-    return Look(opened, revoke=opened) if opened else None
+    return turn.look(revoke=opened) if opened else None
 
 
 def judge(turn: Turn, why: str, text: str) -> Look | None:
@@ -40,7 +40,7 @@ def judge(turn: Turn, why: str, text: str) -> Look | None:
         if refused is None:
             return conclude(turn, Outcome.PARTIAL, why, result)
         turn.note("below_the_bar", refused)
-        text = f"{text}; not delivered: {refused}"
+        text = text if refused in text else f"{text}; not delivered: {refused}"
     if at_cap is AtCap.ABORT:
         return conclude(turn, Outcome.ABORTED, why, composed(turn.steps))
     escalate(turn, why, text)
@@ -92,16 +92,10 @@ def escalate(turn: Turn, why: str, text: str) -> None:
         due_ms=turn.now_ms + task.terms.desk_timeout_ms,
     )
     turn.change(phase=Phase.ON_DESK, letter=letter, letters=number)
-    kind = "poison" if any(s.reason and s.reason.startswith("poison") for s in broken(turn)) else ""
-    turn.commands.append(
-        Escalate(letter.id, text, kind or "escalation", letter.due_ms, _story(turn, why, text))
-    )
+    poisoned = any(step.lost >= limits.LOST_MAX for step in turn.steps)
+    kind = "poison" if poisoned else "escalation"
+    turn.commands.append(Escalate(letter.id, text, kind, letter.due_ms, _story(turn, why, text)))
     turn.note("escalate", text)
-
-
-def broken(turn: Turn) -> list[StepState]:
-    """Return the steps that nothing more can be done for."""
-    return [turn.steps[place] for place in turn.places(StepPhase.BROKEN)]
 
 
 def _story(turn: Turn, why: str, text: str) -> str:
@@ -132,7 +126,8 @@ def _story(turn: Turn, why: str, text: str) -> str:
 def decided(turn: Turn) -> Look | None:
     """Do what a person said."""
     task, decision = turn.task, turn.task.decision
-    assert decision is not None and task.letter is not None
+    assert decision is not None
+    assert task.letter is not None
     why = f"decided: {decision.verb} by {decision.by}"
     _close(turn, decision.verb, decision.by, decision.why)
     match decision.verb:
@@ -183,12 +178,18 @@ def _close(turn: Turn, verb: Verb, by: str, why: str) -> None:
 def _retry(turn: Turn) -> None:
     """Go on with what was granted. A person may repeat a plan; a loop's count starts anew."""
     task, decision, letter = turn.task, turn.task.decision, turn.task.letter
-    assert decision is not None and letter is not None
+    assert decision is not None
+    assert letter is not None
     left_ms = max(0, task.deadline_ms - letter.filed_ms)
-    for place in list(turn.places(StepPhase.BROKEN)):
+    for place in _to_run_again(turn):
         step = turn.steps[place]
         turn.set_step(
-            place, phase=StepPhase.WAITING, next_hop=step.hop + 1, lost=0, tried=(step.agent,)
+            place,
+            phase=StepPhase.WAITING,
+            next_hop=step.hop + 1,
+            lost=0,
+            tried=(step.agent,),
+            kept=step.kept and msgspec.structs.replace(step.kept, final=False),
         )
     for place, step in enumerate(turn.steps):
         if step.trail:
@@ -198,8 +199,35 @@ def _retry(turn: Turn) -> None:
         letter=None,
         decision=None,
         ledger=task.ledger.raised(decision.more),
-        hops_max=task.hops_max + decision.hops,
+        hops_max=min(task.hops_max + decision.hops, limits.HOPS_EVER_MAX),
         deadline_ms=turn.now_ms + left_ms + decision.time_ms,
         past=(),
         replans=0,
     )
+    granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
+    turn.note("granted", f"{decision.by} lets the task go on", granted=granted)
+
+
+def _to_run_again(turn: Turn) -> list[int]:
+    """Return the steps that a person's retry sends out again: those that broke.
+
+    Where the plan is done and yet not good enough, none did: then it is the weakest links, and all
+    that was built on them.
+    """
+    steps = turn.steps
+    if not plan_is_done(steps):
+        return list(turn.places(StepPhase.BROKEN))
+    done = [steps[place] for place in turn.places(StepPhase.DONE)]
+    again = _weakest_links(turn.task, done)
+    grown = 0
+    while len(again) > grown:
+        grown = len(again)
+        again |= {step.plan.id for step in done if not again.isdisjoint(step.plan.needs)}
+    return [place for place in turn.places(StepPhase.DONE) if steps[place].plan.id in again]
+
+
+def _weakest_links(task: Task, done: list[StepState]) -> set[str]:
+    sure = {step.plan.id: step.kept.confidence for step in done if step.kept is not None}
+    weakest = min(sure.values(), default=0.0)
+    bar = task.terms.confidence_min
+    return {name for name, one in sure.items() if one < bar or one == weakest}

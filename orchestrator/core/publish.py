@@ -26,19 +26,24 @@ class Outgoing(Record, frozen=True):
     hop: int
     text: str
     fingerprint: str
+    repeats: int
+    """At how many other hops it was sent before. A stage of equal steps is one hop, no loop."""
 
 
 def ready(turn: Turn) -> list[Outgoing]:
     """Write the messages of all waiting steps whose needs are there."""
-    steps = turn.steps
+    steps, waiting = turn.steps, turn.places(StepPhase.WAITING)
+    sent = _hops_by_fingerprint(turn) if waiting and turn.task.hop else {}
     outgoing = []
-    for place in turn.places(StepPhase.WAITING):
+    for place in waiting:
         step = steps[place]
         needs = [turn.step(need) for need in step.plan.needs]
         if all(need.phase is StepPhase.DONE or need.phase is StepPhase.DROPPED for need in needs):
             hop = max([step.next_hop, 1, *(need.hop + 1 for need in needs)])
             text = payload(step, needs)
-            outgoing.append(Outgoing(place, hop, text, fingerprint(step.agent, text)))
+            name = fingerprint(step.agent, text)
+            repeats = len(sent.get(name, set()) - {str(hop)})
+            outgoing.append(Outgoing(place, hop, text, name, repeats))
     return outgoing
 
 
@@ -56,8 +61,7 @@ def fingerprint(agent: str, text: str) -> str:
     return blake2b(f"{agent}\0{plain}".encode(), digest_size=8).hexdigest()
 
 
-def hops_by_fingerprint(turn: Turn) -> dict[str, set[str]]:
-    """Return at which hops each message was sent. A stage of equal steps is one hop, no loop."""
+def _hops_by_fingerprint(turn: Turn) -> dict[str, set[str]]:
     seen: dict[str, set[str]] = defaultdict(set)
     for entry in _entries(turn):
         hop, _, name = entry.partition(":")
@@ -136,3 +140,5 @@ def _send(turn: Turn, message: Outgoing, allowance: Limits, ledger: Ledger) -> N
         )
     )
     turn.note("publish", "", step, allowance=allowance)
+    if message.repeats and entry not in before.trail:
+        turn.note("repeats", "the same payload for the same agent, once more", step)

@@ -61,11 +61,11 @@ def next_plan(turn: Turn) -> int | None:
 def use_plan(turn: Turn, number: int, why: str) -> Look | None:
     """Put a fallback plan in force. Steps that it repeats and that are done stay done."""
     if opened := turn.open_subtasks():
-        return Look(opened, revoke=opened)
+        return turn.look(revoke=opened)
     old = {step.plan.id: step for step in turn.steps}
     cause = max(step.hop for step in turn.steps)
     trails = tuple(entry for step in turn.steps for entry in step.trail)
-    turn.note("next_plan", why)
+    turn.note("next_plan", why, plan=number)
     turn.set_plan(_carried(old.get(step.id), step, cause) for step in turn.task.terms.plans[number])
     turn.change(plan_number=number, past=tuple(dict.fromkeys((*turn.task.past, *trails))))
     _count(turn)

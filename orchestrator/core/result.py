@@ -6,7 +6,7 @@ is instead is an object with everything kept, by step name. The composed confide
 link of all steps that contributed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from envelopes.strict import compact
 from orchestrator.core.task import Kept, Record, StepPhase, StepState
@@ -29,21 +29,26 @@ def plan_is_done(steps: Sequence[StepState]) -> bool:
 
 def composed(steps: Sequence[StepState]) -> Composed | None:
     """Compose what is kept, or return None where nothing is."""
-    kept = [(step.plan.id, step.kept) for step in steps if step.kept is not None]
+    kept = {step.plan.id: step.kept for step in steps if step.kept is not None}
     if not kept:
         return None
-    confidence = min(one.confidence for _, one in kept)
     needed = {need for step in steps for need in step.plan.needs}
-    last = [
-        step for step in steps if step.plan.id not in needed and step.phase is not StepPhase.DROPPED
-    ]
-    if last and all(step.kept is not None for step in last):
-        whole = plan_is_done(steps) and all(s.kept is not None and s.kept.final for s in last)
-        return Composed(_joined([(s.plan.id, s.kept) for s in last if s.kept]), confidence, whole)
-    return Composed(_joined(kept, always_named=True), confidence, whole=False)
+    ends = [step for step in steps if step.plan.id not in needed]
+    last = {s.plan.id: s.kept for s in ends if s.phase is not StepPhase.DROPPED}
+    final = {name: one for name, one in last.items() if one is not None}
+    if not last or len(final) < len(last):
+        return Composed(_joined(kept, always_named=True), _weakest(kept.values()), whole=False)
+    aside = {s.plan.id for s in ends if s.phase is StepPhase.DROPPED}
+    confidence = _weakest(one for name, one in kept.items() if name not in aside)
+    whole = plan_is_done(steps) and all(one.final for one in final.values())
+    return Composed(_joined(final), confidence, whole)
 
 
-def _joined(kept: Sequence[tuple[str, Kept]], *, always_named: bool = False) -> str:
+def _weakest(kept: Iterable[Kept]) -> float:
+    return min(one.confidence for one in kept)
+
+
+def _joined(kept: Mapping[str, Kept], *, always_named: bool = False) -> str:
     if len(kept) == 1 and not always_named:
-        return kept[0][1].result
-    return "{" + ",".join(f"{compact(name)}:{one.result}" for name, one in kept) + "}"
+        return next(iter(kept.values())).result
+    return "{" + ",".join(f"{compact(name)}:{one.result}" for name, one in kept.items()) + "}"

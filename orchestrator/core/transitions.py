@@ -7,7 +7,7 @@ first, with its cause.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from orchestrator.core.task import Phase, StepPhase
 
@@ -22,6 +22,7 @@ STEP_MOVES: Final[Mapping[tuple[StepPhase, StepPhase], str]] = {
     (StepPhase.ASKING, StepPhase.BROKEN): "handoff not allowed",
     (StepPhase.BROKEN, StepPhase.WAITING): "next agent, or a person's retry",
     (StepPhase.BROKEN, StepPhase.DROPPED): "optional",
+    (StepPhase.DONE, StepPhase.WAITING): "a person's retry of a result below the bar",
 }
 
 TASK_MOVES: Final[Mapping[tuple[Phase, Phase], str]] = {
@@ -32,7 +33,20 @@ TASK_MOVES: Final[Mapping[tuple[Phase, Phase], str]] = {
 }
 
 
-def diagram(moves: Mapping[tuple[StrEnum, StrEnum], str], first: StrEnum) -> str:
+Standing = TypeVar("Standing", bound=StrEnum)
+
+
+def diagram(moves: Mapping[tuple[Standing, Standing], str], first: Standing) -> str:
     """Draw a table of moves as a Mermaid state diagram."""
     lines = [f"    {a.value} --> {b.value}: {why}" for (a, b), why in moves.items()]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {first.value}", *lines])
+
+
+def main() -> None:
+    """Print both diagrams as they stand in ARCHITECTURE.md."""
+    print(diagram(TASK_MOVES, Phase.WORKING))  # noqa: T201
+    print(diagram(STEP_MOVES, StepPhase.WAITING))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -5,13 +5,14 @@ core: rules change it through a few verbs, and `decision()` turns it into values
 keeps the books: a step that opens reserves its allowance, a step that ends settles it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from envelopes import Amounts, Limits, limits
-from orchestrator.core.commands import Command, Decision, Note, Settle
+from orchestrator.core.commands import Command, Decision, Granted, Look, Note, Settle
 from orchestrator.core.facts import Claim, ClaimState, Sight
 from orchestrator.core.finish import next_flip_ms
 from orchestrator.core.task import Phase, StepPhase, StepState, Task
@@ -23,16 +24,20 @@ _LOOK_AGAIN_MIN_MS = 200  # a look costs a round trip; nothing is decided faster
 class Turn:
     """A task being decided."""
 
-    __slots__ = ("_by_phase", "_changed", "_places", "commands", "notes", "now_ms", "sight", "task")
+    __slots__ = (
+        *("_before", "_by_phase", "_changed", "_places"),
+        *("commands", "notes", "now_ms", "sight", "task"),
+    )
 
     def __init__(self, task: Task, sight: Sight, now_ms: int) -> None:
         self.task = task
+        self._before = task
         self.sight = sight
         self.now_ms = now_ms
         self.commands: list[Command] = []
         self.notes: list[Note] = []
         self._changed: list[StepState] | None = None
-        self._by_phase: dict[StepPhase, list[int]] | None = None
+        self._by_phase: defaultdict[StepPhase, list[int]] | None = None
         self._places: dict[str, int] | None = None
 
     # --- looking ---------------------------------------------------------------------------------
@@ -45,7 +50,7 @@ class Turn:
     def places(self, phase: StepPhase) -> list[int]:
         """Return where the steps in this phase stand, in plan order."""
         if self._by_phase is None:
-            self._by_phase = {each: [] for each in StepPhase}
+            self._by_phase = defaultdict(list)
             for place, step in enumerate(self.steps):
                 self._by_phase[step.phase].append(place)
         return self._by_phase[phase]
@@ -60,6 +65,15 @@ class Turn:
         """Return the numbers of all subtasks that are not settled."""
         steps = self.steps
         return tuple(o.subtask for p in self.places(StepPhase.OPEN) if (o := steps[p].open))
+
+    def look(self, revoke: tuple[int, ...] = ()) -> Look:
+        """Ask to see the claims, and to take some away.
+
+        The next turn begins where this one began, so it must be shown all that was open then; a
+        claim that this turn has settled is settled nowhere yet.
+        """
+        opened = (step.open for step in self._before.steps)
+        return Look(tuple(each.subtask for each in opened if each is not None), revoke)
 
     # --- changing --------------------------------------------------------------------------------
 
@@ -106,6 +120,9 @@ class Turn:
         confidence: float | None = None,
         charged: Amounts | None = None,
         allowance: Limits | None = None,
+        fault: str | None = None,
+        plan: int | None = None,
+        granted: Granted | None = None,
     ) -> None:
         """Write a line of the journal."""
         ledger = self.task.ledger
@@ -126,6 +143,9 @@ class Turn:
                 confidence=confidence,
                 charged=charged,
                 allowance=allowance,
+                fault=fault,
+                plan=plan,
+                granted=granted,
             )
         )
 

@@ -16,6 +16,9 @@ local mail, bytes, step = {}, 0, 100
 while #mail < LIMIT.MAIL_READ_MAX and bytes < LIMIT.MAIL_READ_BYTES_MAX do
   local more = redis.call('LRANGE', KEYS[2], #mail, #mail + step - 1)
   for _, letter in ipairs(more) do
+    if bytes >= LIMIT.MAIL_READ_BYTES_MAX then
+      break
+    end
     mail[#mail + 1] = letter
     bytes = bytes + #letter
   end

@@ -4,8 +4,8 @@
 -- ARGV   task id, request, tenant, retention ms, then names and values of the first fields
 -- Reply  {task id, 1 if this very submission made it, now ms}
 --
--- Checks: an idempotency record that stands for another living task names that task; the same id
--- with the same request is a retry; the same id with another request is refused.
+-- Checks: an idempotency record (it expires with its task) that stands for another task names that
+-- one; the same id with the same request is a retry; the same id with another request is refused.
 -- Writes: the task, its idempotency record, alarm now, index, counter, bell.
 -- needs: _time, _amounts, _bell, _chunks
 local id, request = ARGV[1], ARGV[2]
@@ -15,7 +15,7 @@ if not amount(ARGV[4]) then
   return refused('retention_ms', 'not a whole number')
 end
 local holder = KEYS[2] and redis.call('GET', KEYS[2])
-if holder and holder ~= id and redis.call('EXISTS', KEY.task .. holder) == 1 then
+if holder and holder ~= id then
   return {holder, 0, now}
 end
 local known = redis.call('HGET', KEYS[1], 'request')

@@ -5,9 +5,6 @@
 -- again; higher, and it is booked in full as far as the allowance holds. What goes beyond is kept
 -- beside it in `over`: dropped, it would look free once another call turns out cheaper.
 local DIMENSIONS = {'t', 'u', 'c'}
--- Sums stop here, so that they stay whole numbers: with every call in flight taken off again, what
--- remains is still more than any allowance.
-local ABSURD = 2 * LIMIT.AMOUNT_CEILING
 
 -- Read ARGV[first..] as a count and then {op, tokens, usd micros, calls} each; nil if unsound.
 local function read_settlements(first)
@@ -61,7 +58,7 @@ local function settle(claim, settlements)
     if number then
       local worst = table.remove(claim.flying, number)
       for _, d in ipairs(DIMENSIONS) do
-        claim[d] = math.min(claim[d] - worst[d] + real[d], ABSURD)
+        claim[d] = claim[d] - worst[d] + real[d]
       end
     end
   end

@@ -2,11 +2,11 @@
 --
 -- KEYS   the worker's last reply, then the queues, the one to serve first in front
 -- ARGV   op, worker, count
--- Reply  {now ms, then for each message: queue's place among the queues, raw, state, subtask, token}
+-- Reply  {now ms, then for each message: queue, raw, state, subtask, token}
 --
--- Checks: the same op again gets the same reply again, so that no message is lost with a reply. A
--- claim needs the nonce that COMMIT issued with the message; what the message says otherwise is the
--- gate's business, which gives back the claim of a message that it refuses.
+-- Checks: the same op again gets the same reply again, whatever else it asks for, so that no message
+-- is lost with a reply. A claim needs the nonce that COMMIT issued with the message; what the message
+-- says otherwise is the gate's business, which gives back the claim of a message that it refuses.
 -- Writes: first the op, because popping alone would be allowed on a full server; then queues,
 -- claims, counters, the reply. A message too large to carry is filed as a letter at once.
 -- needs: _time, _amounts, _letter
@@ -87,7 +87,7 @@ local function take_one(q)
     state, subtask, token = take_claim(subtask, nonce)
   end
   local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3] = q - 2, raw, state
+  reply[n + 1], reply[n + 2], reply[n + 3] = KEYS[q], raw, state
   reply[n + 4], reply[n + 5] = subtask or '', token
 end
 

@@ -1,0 +1,106 @@
+"""`buckstop`: run it, submit to it, see what happened, decide.
+
+One small file per group of commands. A command's module is imported when the command is called,
+and not before: `--help` reads this file and click, nothing else.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from orchestrator.cli.exits import MEANING, Exit
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "up": ("run", "Run server, orchestrator and workers on this machine."),
+    "serve": ("run", "Run one orchestrator."),
+    "worker": ("run", "Run a Celery worker with the agents of some modules."),
+    "keys": ("run", "Make a pair of signing keys."),
+    "submit": ("submit", "Submit a task, and follow it with --wait."),
+    "show": ("show", "Show a task: state, ledger and timeline."),
+    "tasks": ("show", "List tasks, newest first."),
+    "cancel": ("act", "Ask for a task to be stopped."),
+    "letters": ("desk", "List what waits for a person, or show one letter."),
+    "decide": ("desk", "Decide a letter: approve, amend, retry, abort."),
+    "check": ("run", "Look whether the server can keep what Buckstop promises."),
+    "simulate": ("act", "Run many small worlds with faults, and audit them."),
+    "demo": ("act", "See the promises kept, live."),
+}
+"""Each command's module in this package, and its line in the overview."""
+
+
+class Commands(click.Group):
+    """The commands, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Name them in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that has seen enough, such as `head`, is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return Exit.OK
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the overview without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write down what the exit codes mean."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), text) for code, text in MEANING.items()])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="buckstop")
+def buckstop() -> None:
+    """Run teams of LLM agents with one owner, hard budgets and a person at the end.
+
+    Commands find the server that `buckstop up` started in this directory or one above it, unless
+    --url or BUCKSTOP_URL names another. Each takes --json.
+    """
+
+
+def main() -> None:
+    """Run the command line; every failure ends in a sentence and an exit code."""
+    try:
+        code = buckstop.main(standalone_mode=False)
+    except click.ClickException as wrong:
+        _tell(wrong.format_message(), Exit.REFUSED, usage=wrong)
+        code = Exit.REFUSED
+    except (click.Abort, KeyboardInterrupt):
+        code = Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- told apart, and raised again where it is a bug
+        from orchestrator.cli.failures import explained  # noqa: PLC0415 -- slow, and rarely needed
+
+        code, message, fields = explained(error)
+        _tell(message, code, **fields)
+    sys.exit(int(code or 0))
+
+
+def _tell(
+    message: str, code: Exit, usage: click.ClickException | None = None, **fields: Any
+) -> None:
+    """Say what went wrong, on stderr: as JSON where JSON was asked for."""
+    if "--json" in sys.argv:
+        print(json.dumps({"error": message, "exit": int(code), **fields}), file=sys.stderr)
+    elif isinstance(usage, click.UsageError):
+        usage.show()
+    else:
+        print(f"buckstop: {message}", file=sys.stderr)

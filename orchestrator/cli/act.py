@@ -1,0 +1,49 @@
+"""Commands that start something else, or stop it: cancel, simulate, demo."""
+
+from importlib import import_module
+
+import click
+
+from orchestrator.cli.options import (
+    complain,
+    connected,
+    json_option,
+    person,
+    url_option,
+    write_json,
+)
+
+_PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.command()
+@click.argument("task", metavar="ID")
+@click.option("--why", default="", help="For the record.")
+@url_option
+@json_option
+def cancel(task: str, why: str, url: str | None, *, as_json: bool) -> None:
+    """Ask the owner of task ID to stop it. What was produced is kept; nothing more is spent."""
+    with connected(url) as buckstop:
+        found = buckstop.task(task)
+        asked = found.cancel(why, by=person())
+        if as_json:
+            write_json({"task": found.id, "asked": asked, "state": found.status().state})
+        elif asked:
+            print(f"{found.id}: asked to stop; see: buckstop show {found.id}")
+        else:
+            complain(f"{found.id} has ended already: {found.status().state}")
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def simulate(arguments: tuple[str, ...]) -> int:
+    """Run many small worlds with faults; ARGUMENTS as in `buckstop simulate --help`."""
+    code: int = import_module("orchestrator.sim.main").main(arguments)
+    return code
+
+
+@click.command()
+def demo() -> int:
+    """See the promises kept, live: real processes, killed while you watch."""
+    code: int = import_module("orchestrator.demo").main()
+    return code

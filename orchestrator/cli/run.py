@@ -1,0 +1,208 @@
+"""Commands that run something: up, serve, worker, keys, check."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from envelopes.scripts import connect
+from orchestrator import checks, keyfile
+from orchestrator import up as everything
+from orchestrator.checks import Verdict
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.options import json_option, settings, url_option, write_json
+from orchestrator.log import without_password
+from orchestrator.running import DIRECTORY
+from orchestrator.settings import Settings
+
+_POOLS = click.Choice(["threads", "prefork", "solo"])
+
+
+@click.command()
+@click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option("--concurrency", "-c", default=8, show_default=True, help="Steps per worker at once.")
+@click.option("--pool", type=_POOLS, default="threads", show_default=True, help="Celery's pool.")
+@click.option("--orchestrators", default=1, show_default=True, help="Orchestrator processes.")
+@click.option("--dir", "directory", type=Path, help=f"Where state lives; {DIRECTORY}/ here.")
+@click.option("--grace", default=25.0, show_default=True, help="Seconds to finish in when stopped.")
+@url_option
+@json_option
+def up(
+    modules: tuple[str, ...],
+    *,
+    workers: int,
+    concurrency: int,
+    pool: str,
+    orchestrators: int,
+    directory: Path | None,
+    grace: float,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Run a server, an orchestrator, and workers with the agents of each MODULE.
+
+    Ctrl-C stops everything; state stays in .buckstop/ and is there again next time. With --url or
+    BUCKSTOP_URL, that server is used and none is started.
+    """
+    _check_modules(modules)
+    wanted = everything.Wanted(
+        directory=(directory or Path(DIRECTORY)).absolute(),
+        modules=modules,
+        url=_fit(url or os.environ.get("BUCKSTOP_URL")),
+        orchestrators=orchestrators,
+        workers=workers,
+        concurrency=concurrency,
+        pool=pool,
+        grace_s=grace,
+    )
+    everything.Up(wanted, _as_json if as_json else _as_text).run()
+
+
+@click.command()
+@url_option
+@json_option
+def serve(url: str | None, *, as_json: bool) -> None:
+    """Run one orchestrator; any number may run. Its log is JSON lines in any case."""
+    del as_json
+    chosen = settings(url)
+    chosen.require_signing_key()
+    os.environ["BUCKSTOP_URL"] = chosen.url
+    os.environ["BUCKSTOP_SIGNING_KEY"] = keyfile.encode(chosen.require_signing_key())
+    from orchestrator.serve import main  # noqa: PLC0415 -- it imports Celery, which is slow
+
+    main()
+
+
+@click.command()
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@click.option("--concurrency", "-c", default=8, show_default=True, help="Steps at once.")
+@click.option("--pool", type=_POOLS, default="threads", show_default=True, help="Celery's pool.")
+@click.option("--name", default="worker", show_default=True, help="Its name before the @host.")
+@url_option
+@json_option
+def worker(
+    modules: tuple[str, ...],
+    concurrency: int,
+    pool: str,
+    name: str,
+    url: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run an ordinary Celery worker with the agents of each MODULE.
+
+    The same as `celery -A workers.app worker` with BUCKSTOP_AGENTS set. Threads suit agents that
+    wait on models; prefork can kill code that hangs. Its log is JSON lines in any case.
+    """
+    del as_json
+    _check_modules(modules)
+    command, agents = everything.worker_command(modules, concurrency, pool, name)
+    os.environ.update(_for_worker(settings(url)), **agents)
+    os.execv(command[0], command)  # noqa: S606 -- this process becomes the worker
+
+
+@click.command()
+@click.option("--dir", "directory", type=Path, default=Path(), help="Where to; here.")
+@json_option
+def keys(directory: Path, *, as_json: bool) -> None:
+    """Make a pair of signing keys: the private one for orchestrators, the public for workers."""
+    pair = keyfile.make(directory)
+    if as_json:
+        write_json({"private": str(pair.private), "public": str(pair.public)})
+        return
+    print(f"{pair.private}  for orchestrators: BUCKSTOP_SIGNING_KEY_FILE={pair.private}")
+    print(f"{pair.public}  for workers:       BUCKSTOP_PUBLIC_KEYS_FILE={pair.public}")
+
+
+@click.command()
+@url_option
+@json_option
+def check(url: str | None, *, as_json: bool) -> Exit:
+    """Look whether the server can keep what Buckstop promises; each complaint names its fix."""
+    chosen = settings(url)
+    with connect(chosen.url) as client:
+        findings = checks.inspect(client)
+    if as_json:
+        write_json([{**_fields(one)} for one in findings])
+    else:
+        print(f"{without_password(chosen.url)} (from {chosen.found_in})")
+        for one in findings:
+            print(f"  {one.verdict:8} {one}")
+    refused = any(one.verdict is Verdict.REFUSED for one in findings)
+    return Exit.NO_SERVER if refused else Exit.OK
+
+
+def _fields(finding: checks.Finding) -> dict[str, str]:
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict,
+        "found": finding.found,
+        "fix": finding.fix,
+    }
+
+
+def _fit(url: str | None) -> str | None:
+    """Return the URL of a server that is fit, or raise Unfit; None where none is named."""
+    if url is not None:
+        with connect(url) as client:
+            checks.require_fit(client)
+    return url
+
+
+def _check_modules(modules: tuple[str, ...]) -> None:
+    """Refuse a module that a worker could not import, before anything is started."""
+    sys.path.insert(0, str(Path.cwd()))  # where Celery looks for it too
+    for module in modules:
+        if not _exists(module):
+            raise click.UsageError(
+                f"there is no module {module!r} in {Path.cwd()} or among what is installed; write "
+                "it as for import: package.module"
+            )
+
+
+def _exists(module: str) -> bool:
+    """Look for a module without importing anything: its packages are the workers' business."""
+    path: Sequence[str] | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        if (spec := next(filter(None, specs), None)) is None:
+            return False
+        path = spec.submodule_search_locations
+        if path is None and depth < len(parts):
+            return False
+    return True
+
+
+def _for_worker(chosen: Settings) -> dict[str, str]:
+    """Tell a worker where the server is, and whom to trust where only the note says so."""
+    environ = {"BUCKSTOP_URL": chosen.url}
+    named = {"BUCKSTOP_PUBLIC_KEYS", "BUCKSTOP_PUBLIC_KEYS_FILE"} & os.environ.keys()
+    if chosen.signing_key is not None and not named:
+        environ["BUCKSTOP_PUBLIC_KEYS"] = keyfile.encode(keyfile.public_of(chosen.signing_key))
+    return environ
+
+
+def _as_json(event: str, fields: Mapping[str, object]) -> None:
+    write_json({"event": event, **fields})
+
+
+def _as_text(event: str, fields: Mapping[str, object]) -> None:
+    match event:
+        case "server":
+            text = f"server on 127.0.0.1:{fields['port']} (pid {fields['pid']})"
+        case "started":
+            text = f"{fields['name']} started (pid {fields['pid']}, log {fields['log']})"
+        case "died":
+            text = f"{fields['name']} died ({fields['why']}); again in {fields['again_in_s']} s"
+        case "ready":
+            text = "ready: buckstop submit --help, in another terminal; Ctrl-C stops everything"
+        case "stopping":
+            text = f"stopping; what is under way gets {fields['grace_s']:g} s. Again: at once"
+        case _:
+            text = f"{fields['name']} {'killed' if fields['killed'] else 'stopped'}"
+    print(text, flush=True)

@@ -1,0 +1,250 @@
+"""How tasks look in a terminal. Pure: from what the client returned to something rich can draw."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from envelopes import Ledger
+from envelopes.limits import MICROS_PER_USD
+from orchestrator.client import Result, Story
+from orchestrator.core.task import StepPhase
+from orchestrator.view import State, TaskView
+
+STYLES: Mapping[str, str] = {
+    State.COMPLETED: "bold green",
+    State.PARTIAL: "bold yellow",
+    State.ABORTED: "bold red",
+    State.ON_DESK: "bold magenta",
+    State.WORKING: "cyan",
+    StepPhase.DONE: "green",
+    StepPhase.OPEN: "cyan",
+    StepPhase.BROKEN: "red",
+    StepPhase.DROPPED: "yellow",
+}
+SHORT_ID = 8
+"""Characters of a task's id that are shown and, almost always, enough to name it."""
+_STEPS_SHOWN = 20
+_GOAL_CHARS = 60
+_BAR_CHARS = 20
+
+
+def styled(word: str) -> Text:
+    """Return a state in its colour."""
+    return Text(word, style=STYLES.get(word, ""))
+
+
+def progress(task: TaskView) -> RenderableType:
+    """Draw a task that goes on: state, hops, spend against ceiling, steps."""
+    lines: list[RenderableType] = [Text.assemble(f"{task.id[:SHORT_ID]}  ", _headline(task))]
+    lines += [Text(f"  {text}") for text in _spend_bars(task.ledger)]
+    lines.append(_steps(task))
+    return Group(*lines)
+
+
+def one_line(task: TaskView) -> str:
+    """Say the same on one line, for a log."""
+    spend = "; ".join(_spend(task.ledger)) or "nothing spent"
+    return f"{task.id[:SHORT_ID]}  {_headline(task).plain}; {spend}"
+
+
+def ending(result: Result) -> RenderableType:
+    """Draw how a task ended."""
+    lines: list[RenderableType] = [
+        Text.assemble(result.task, "  ", styled(result.outcome), f"  {result.stop_reason or ''}")
+    ]
+    lines += [Text(f"  {text}") for text in _spend(result.ledger)]
+    if result.confidence is not None:
+        lines.append(Text(f"  confidence {result.confidence:.2f}"))
+    if result.result is not None:
+        lines.append(Text(_pretty(result.result)))
+    return Group(*lines)
+
+
+def story(told: Story) -> RenderableType:
+    """Draw a task with its history."""
+    task = told.task
+    lines: list[RenderableType] = [
+        Text.assemble(task.id, "  ", styled(task.state), f"  {task.stop_reason or ''}"),
+        Text(f"  goal      {_short(task.goal, 400)}"),
+        Text(f"  accepted  {_moment(task.accepted_ms)}, deadline {_moment(task.deadline_ms)}"),
+        Text(
+            f"  hops      {task.hop} of {task.hops_max}; subtasks {task.subtasks} of "
+            f"{task.subtasks_max}; re-plans {task.replans}"
+        ),
+    ]
+    lines += [Text(f"  {text}") for text in _ledger(task.ledger)]
+    if task.letter:
+        lines.append(Text(f"  waits for a person: buckstop letters show {task.letter}"))
+    lines += [Text(), _steps(task, every=True), Text(), timeline(told.journal, task.accepted_ms)]
+    if task.result is not None:
+        lines += [Text(f"\nresult, confidence {task.confidence}:"), Text(_pretty(task.result))]
+    return Group(*lines)
+
+
+def timeline(journal: Iterable[Mapping[str, Any]], start_ms: int) -> Table:
+    """Draw every decision: when, at which hop, who, with what envelope, and why."""
+    table = Table("at", "hop", "why", "subtask", "agent", "envelope", "charged", "what", box=None)
+    for note in journal:
+        table.add_row(
+            f"+{(note.get('at_ms', start_ms) - start_ms) / 1000:.3f}s",
+            _some(note.get("hop")),
+            str(note.get("why", "")),
+            _some(note.get("subtask")),
+            _some(note.get("agent")),
+            _envelope(note),
+            _amounts(note.get("charged")),
+            Text(_short(str(note.get("text", "")), 400)),
+        )
+    return table
+
+
+def task_table(tasks: Sequence[TaskView]) -> Table:
+    """List tasks."""
+    table = Table("task", "state", "hop", "steps", "spent", "accepted", "goal", box=None)
+    for task in tasks:
+        table.add_row(
+            task.id[:SHORT_ID],
+            styled(task.state),
+            f"{task.hop}/{task.hops_max}",
+            f"{task.count(StepPhase.DONE)}/{len(task.steps)}",
+            "; ".join(_spend(task.ledger)),
+            _moment(task.accepted_ms),
+            Text(_short(task.goal, _GOAL_CHARS)),
+        )
+    return table
+
+
+def letter_table(letters: Sequence[Mapping[str, Any]]) -> Table:
+    """List letters."""
+    table = Table("letter", "kind", "filed", "due", "why", box=None)
+    for letter in letters:
+        due_ms = letter.get("due_ms")
+        table.add_row(
+            letter["id"],
+            letter["kind"],
+            _moment(letter["filed_ms"]),
+            _moment(due_ms) if due_ms else "",
+            Text(_short(letter["why"] or letter["reason"], 200)),
+        )
+    return table
+
+
+def letter_page(letter: Mapping[str, Any]) -> RenderableType:
+    """Draw one letter with everything a person needs to decide."""
+    lines = [Text.assemble(letter["id"], "  ", (letter["state"], "bold"), f"  {letter['kind']}")]
+    for name, value in letter.items():
+        if name not in {"id", "state", "kind", "story"} and value not in {"", None}:
+            shown = _moment(value) if name.endswith("_ms") else str(value)
+            lines.append(Text(f"  {name:12} {_short(shown, 2000)}"))
+    if letter["story"] is not None:
+        lines.append(Text(_pretty(letter["story"])))
+    if letter["state"] == "open" and letter["task"]:
+        lines.append(Text(f"decide: buckstop decide {letter['id']} approve|amend|retry|abort"))
+    return Group(*lines)
+
+
+def _headline(task: TaskView) -> Text:
+    done = task.count(StepPhase.DONE, StepPhase.DROPPED)
+    return Text.assemble(
+        styled(task.state),
+        f"  hop {task.hop}/{task.hops_max}",
+        f"  steps {done}/{len(task.steps)}, {task.count(StepPhase.OPEN)} at work",
+        f"  {task.stop_reason}" if task.stop_reason else "",
+    )
+
+
+def _steps(task: TaskView, *, every: bool = False) -> Table:
+    """List steps; of many, those that somebody might act on come first."""
+    urgent = (StepPhase.BROKEN, StepPhase.ASKING, StepPhase.OPEN, StepPhase.WAITING)
+    shown = sorted(task.steps, key=lambda s: urgent.index(s.phase) if s.phase in urgent else 9)
+    shown = list(task.steps) if every or len(shown) <= _STEPS_SHOWN else shown[:_STEPS_SHOWN]
+    table = Table("step", "phase", "agent", "try", "hop", "confidence", "reason", box=None)
+    for step in shown:
+        confidence = "" if step.confidence is None else f"{step.confidence:.2f}"
+        reason = Text(_short(step.reason or "", 200))
+        hop, tries = _some(step.hop or None), _some(step.attempt or None)
+        table.add_row(step.id, styled(step.phase), step.agent, tries, hop, confidence, reason)
+    if len(shown) < len(task.steps):
+        table.add_row(f"… {len(task.steps) - len(shown)} more")
+    return table
+
+
+def _dimensions(ledger: Ledger) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield unit, ceiling, spent, reserved and ending of each dimension that is bounded."""
+    for name in ("tokens", "usd_micros", "calls"):
+        if (ceiling := getattr(ledger.ceiling, name)) is not None:
+            parts = (getattr(part, name) for part in (ledger.spent, ledger.reserved, ledger.ending))
+            spent, reserved, ending_ = parts
+            yield name, ceiling, spent, reserved, ending_
+
+
+def _spend(ledger: Ledger) -> list[str]:
+    return [
+        f"{_figure(n, spent)} of {_unit(n, most)}" for n, most, spent, *_ in _dimensions(ledger)
+    ]
+
+
+def _spend_bars(ledger: Ledger) -> list[str]:
+    """Draw what is spent (█) and promised to open subtasks (▒) of each ceiling."""
+    bars = []
+    for name, ceiling, spent, reserved, _ in _dimensions(ledger):
+        full = round(_BAR_CHARS * spent / ceiling) if ceiling else 0
+        half = round(_BAR_CHARS * reserved / ceiling) if ceiling else 0
+        bar = ("█" * full + "▒" * half)[:_BAR_CHARS].ljust(_BAR_CHARS, "·")
+        bars.append(f"{bar} {_figure(name, spent)} of {_unit(name, ceiling)}")
+    return bars
+
+
+def _ledger(ledger: Ledger) -> list[str]:
+    return [
+        f"{'ledger' if first else '':9} {_figure(n, spent)} of {_unit(n, most)} spent, "
+        f"{_figure(n, reserved)} reserved, {_figure(n, ending_)} kept for the ending"
+        for first, (n, most, spent, reserved, ending_) in _numbered(_dimensions(ledger))
+    ]
+
+
+def _numbered(rows: Iterator[Any]) -> Iterator[tuple[bool, Any]]:
+    return ((number == 0, row) for number, row in enumerate(rows))
+
+
+def _figure(name: str, amount: int) -> str:
+    return f"${amount / MICROS_PER_USD:.6f}" if name == "usd_micros" else f"{amount:,}"
+
+
+def _unit(name: str, amount: int) -> str:
+    return _figure(name, amount) + ("" if name == "usd_micros" else f" {name}")
+
+
+def _amounts(charged: Mapping[str, int] | None) -> str:
+    if not charged:
+        return ""
+    return ", ".join(_unit(name, amount) for name, amount in charged.items() if amount)
+
+
+def _envelope(note: Mapping[str, Any]) -> str:
+    if not note.get("status"):
+        return ""
+    confidence = note.get("confidence")
+    return str(note["status"]) + ("" if confidence is None else f" {confidence:.2f}")
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _some(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _short(text: str, chars: int) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= chars else plain[: chars - 1] + "…"
+
+
+def _pretty(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,74 @@
+"""Which rules and reasons a run has exercised.
+
+A simulation that never reached a rule proves nothing about it. The rules are read from the core's
+own list; the reasons stand here, and a test compares them with the core's text
+(tests/test_simulation.py), so that a new one cannot be forgotten.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from unittest.mock import patch
+
+from orchestrator.core import decide
+from orchestrator.sim.evidence import Evidence
+
+NOTES: Final = (
+    *("envelope", "late_envelope", "late_decision", "refused_decision"),
+    *("lost", "poison", "step_timeout", "unclaimed", "revoked"),
+    *("publish", "payload_too_large", "repeats"),
+    *("next_agent", "next_plan", "handoff", "handoff_refused", "dropped"),
+    *("conclude", "escalate", "below_the_bar", "decided", "granted"),
+)
+"""What a line of the journal can be about."""
+CAPS: Final = (
+    *("deadline", "gate", "hop_cap", "subtask_cap", "replan_cap", "repetition", "budget"),
+    *("no_plan_left", "plan_exhausted"),
+)
+"""Why the owner had to judge."""
+ENDS: Final = (
+    *("plan_done", "confidence", "spent", "elapsed", "cancelled", "nobody_decided"),
+    *("decided: approve", "decided: amend", "decided: abort"),
+)
+"""Why a task has ended, apart from caps."""
+
+
+@contextmanager
+def fired_rules(fired: Counter[str]) -> Iterator[None]:
+    """Count which rules apply, while the block lasts."""
+    with patch.object(decide, "RULES", tuple(_counted(rule, fired) for rule in decide.RULES)):
+        yield
+
+
+def _counted(rule: decide.Rule, fired: Counter[str]) -> decide.Rule:
+    def counted(turn: decide.Turn) -> object:
+        verdict = rule(turn)
+        if verdict is not decide.Verdict.PASS:
+            fired[f"rule {rule.__name__}"] += 1
+        return verdict
+
+    return counted  # type: ignore[return-value]
+
+
+def reasons(evidence: Evidence) -> Counter[str]:
+    """Count every reason that a run gave for anything."""
+    found: Counter[str] = Counter()
+    for task in evidence.tasks.values():
+        found.update(f"why {line['why']}" for line in task.journal)
+        if task.head is not None and task.head["stop_reason"] is not None:
+            found.update(_ends(task.head["stop_reason"]))
+    return found
+
+
+def _ends(stop_reason: str) -> Iterable[str]:
+    for part in stop_reason.split(" & "):
+        yield f"end {part.split('>=')[0].split(' by ')[0]}"
+
+
+def never_fired(fired: Counter[str]) -> list[str]:
+    """Name what a run never reached."""
+    wanted = [f"rule {rule.__name__}" for rule in decide.RULES]
+    wanted += [f"why {name}" for name in (*NOTES, *CAPS)]
+    wanted += [f"end {name}" for name in (*ENDS, *CAPS)]
+    return [name for name in wanted if not fired[name]]

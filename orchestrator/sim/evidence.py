@@ -1,0 +1,175 @@
+"""What is known after a run, in plain values.
+
+The auditor (auditor.py) reads nothing but this, so that one checker serves the simulation, a real
+server after a chaos run, and `buckstop doctor` on a live one. Whoever ran the tasks collects it:
+world.py does so here, from the simulated store.
+
+Requests, journal lines and heads stand here as the JSON they are, not as the core's own types: the
+auditor shares no line of code with what it audits. What a collector cannot see is None, and the
+predicates that would need it say so.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = Mapping[str, Any]
+Sum = tuple[int, int, int]
+"""Tokens, micro-dollars, calls."""
+Bound = tuple[int | None, int | None, int | None]
+"""The same, None where there is no bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvidence:
+    """One task: what was agreed, its history, and what is left of it."""
+
+    id: str
+    request: Json
+    accepted_ms: int
+    journal: tuple[Json, ...]
+    head: Json | None
+    """The core's own record; None while nobody has decided on the task."""
+    outcome: str | None
+    """The store's record that the task is over."""
+    alarm: bool
+    mail: int
+    claims: int
+    messages: int
+    """Messages of this task that still lie on a queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One paid call, by the model's own account."""
+
+    subtask: str
+    """task/n."""
+    token: str
+    op: str
+    worst: Sum
+    real: Sum | None
+    """None where the call was booked and then never made."""
+    at_ms: int | None
+    """When it was booked, by the server's clock."""
+    settled: bool
+    """Whether the worker has told the real cost and was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEvidence:
+    """One time that a subtask was given to a worker."""
+
+    subtask: str
+    token: str
+    started: bool
+    handed_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an agent was given: which subtask had made the result of each need."""
+
+    subtask: str
+    made_by: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterEvidence:
+    """One dead letter."""
+
+    id: str
+    fields: Json
+    listed: bool
+    """Whether it is on the list of open letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """One call whose reply was lost and that was sent again."""
+
+    call: str
+    same_answer: bool
+    changed_nothing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """One decision made without news: no mail, and before the alarm."""
+
+    task: str
+    changed: str
+    """What it changed; empty where it changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """What happened to messages outside of the system: put on a queue by strangers, or stolen."""
+
+    injected: int = 0
+    stolen: int = 0
+    queued: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything the auditor may look at."""
+
+    attempted: frozenset[str]
+    acknowledged: frozenset[str]
+    tasks: Mapping[str, TaskEvidence]
+    claims: Sequence[ClaimEvidence]
+    letters: Sequence[LetterEvidence]
+    stats: Mapping[str, int]
+    bytes: Bytes
+    effects: Sequence[Effect] | None = None
+    inputs: Sequence[Inputs] | None = None
+    retries: Sequence[Retry] | None = None
+    wakes: Sequence[Wake] | None = None
+    endings: Sequence[tuple[str, str]] | None = None
+    """(task, outcome) of every commit that was seen to end a task."""
+    cancelled: Mapping[str, int] | None = None
+    """When a caller's wish to stop had arrived, by task."""
+    vanished: frozenset[str] = frozenset()
+    """Subtasks whose claim record was destroyed on purpose."""
+    failures: Sequence[str] = ()
+    """Decisions that could not be made because an exception came out of them."""
+    asleep: Sequence[str] = ()
+    """Open tasks that were seen without an alarm while the run went on."""
+
+
+def task_evidence(
+    task_id: str,
+    record: Mapping[str, bytes],
+    journal: Sequence[bytes],
+    *,
+    alarm: bool,
+    mail: int,
+    claims: int,
+    messages: int,
+) -> TaskEvidence:
+    """Read a task's evidence from its hash and its journal as the store keeps them."""
+    head, outcome = record.get("head"), record.get("outcome")
+    return TaskEvidence(
+        id=task_id,
+        request=json.loads(record["request"]),
+        accepted_ms=int(record["accepted_ms"]),
+        journal=tuple(json.loads(line) for line in journal),
+        head=None if head is None else json.loads(head),
+        outcome=None if outcome is None else outcome.decode(),
+        alarm=alarm,
+        mail=mail,
+        claims=claims,
+        messages=messages,
+    )
+
+
+def amounts(value: Json) -> Sum:
+    """Read a sum as it stands in a journal or a head."""
+    return value["tokens"], value["usd_micros"], value["calls"]
+
+
+def bounds(value: Json) -> Bound:
+    """Read a bound as it stands in a journal or a head."""
+    return value["tokens"], value["usd_micros"], value["calls"]

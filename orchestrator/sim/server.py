@@ -1,0 +1,144 @@
+"""The simulated server, and the line to it on which every process can die.
+
+Each script call has the same four moments: before it, while others go on, after it, and the reply on
+its way back. A process can die at the first and the third, a connection can break at both, a reply
+can be lost and the call be sent again. Everything is drawn from the world's dice, so a world with
+the same seed dies at the same calls.
+
+It also writes down what the auditor wants to know and no key holds: who was given what, which
+commits ended a task, which calls were repeated, and what was decided without news.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from redis.exceptions import ConnectionError as RedisGone
+
+from envelopes.claims import Fetched
+from orchestrator.sim.evidence import Retry, Wake
+from orchestrator.sim.store import SimStore
+from orchestrator.store import Commit, LetterFiled, Loaded
+
+if TYPE_CHECKING:
+    from orchestrator.sim.world import World
+
+Reply = TypeVar("Reply")
+PAUSE_MS_MAX: Final = 12_000
+"""Longer than every lease, so that a process can wake up as a zombie."""
+_COUNTED: Final = (
+    *("submitted", "commits", "escalated", "pushed", "fetched", "handed_back", "quarantined"),
+    *("claims", "charges", "reports"),
+)
+"""Counters of what was done; the others count what was tried, and may count a retry."""
+
+
+class Crash(BaseException):
+    """The process is dead. No `except Exception` may save it."""
+
+
+class Server(SimStore):
+    """One server, shared by all processes of a world."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(clock=lambda: world.now_ms)
+        self._world = world
+        self.given: list[tuple[str, str]] = []
+        """(subtask, token) of every claim made, in order."""
+        self.endings: list[tuple[str, str]] = []
+        self.retries: list[Retry] = []
+        self.wakes: list[Wake] = []
+        self.asleep: list[str] = []
+        self._alarms: dict[str, int] = {}
+
+    # --- the line --------------------------------------------------------------------------------
+
+    def send(self, script: str, body: Callable[[], Reply]) -> Reply:
+        """Run a script for the process whose turn it is, if both live to see it."""
+        self._expire()
+        self._world.mishap()
+        reply = body()
+        if self._world.rolls("reply_lost"):
+            self._again(script, body, reply)
+        if script == "fetch":
+            self._note_claims(reply)
+        if script in {"claim", "commit"}:
+            self._note_sleepers()
+        self._world.mishap()
+        return reply
+
+    def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:
+        """Read tasks; nothing is written, and still the process can die here."""
+        self._world.mishap()
+        return super().load(wanted)
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Tell the world how long the process sleeps, instead of sleeping."""
+        rang = super().wait(timeout_ms)
+        self._world.sleeps_ms = 0 if rang else timeout_ms
+        return rang
+
+    def ring(self, bell: str, strokes: int = 1) -> None:
+        """Ring a bell, and wake who sleeps on it."""
+        super().ring(bell, strokes)
+        self._world.rang(bell)
+
+    def break_line(self) -> None:
+        """Cut the connection of the process whose turn it is."""
+        raise RedisGone("the connection broke")
+
+    def _again(self, script: str, body: Callable[[], Reply], first: Reply) -> None:
+        before = self._state()
+        second = body()
+        self.retries.append(Retry(script, same_answer=first == second, changed_nothing=before == self._state()))
+
+    def _state(self) -> tuple[Any, ...]:
+        """Take down everything that a call may change, except attempts that were counted."""
+        return (
+            {i: (r["version"], r.get("outcome"), r.get("posted")) for i, r in self.records.items()},
+            {i: list(letters) for i, letters in self.mail.items() if letters},
+            {i: len(lines) for i, lines in self.journals.items()},
+            {i: (c.state, c.token, c.spent, dict(c.flying)) for i, c in self.claims.items()},
+            {queue: list(messages) for queue, messages in self.queues.items() if messages},
+            {i: letter["state"] for i, letter in self.desk.items()},
+            dict(self.due),
+            [self.counters[name] for name in _COUNTED],
+        )
+
+    # --- what the auditor wants to know ----------------------------------------------------------
+
+    def _note_claims(self, reply: Any) -> None:
+        fetched: list[Fetched] = reply[1]
+        self.given += [(one.subtask, one.token) for one in fetched if one.state == "claimed"]
+
+    def _note_sleepers(self) -> None:
+        self.asleep += [i for i, r in self.records.items() if "outcome" not in r and i not in self.due]
+
+    def _commit(self, c: Commit) -> bool:
+        record = self.records.get(c.task_id)
+        if record is not None and record.get("op") == c.op.encode():
+            return super()._commit(c)
+        quiet = not c.mail_read and self.clock() < self._alarms.get(c.task_id, 0)
+        done = super()._commit(c)
+        if done:
+            self._alarms[c.task_id] = c.alarm_ms or 0
+            if quiet:
+                self.wakes.append(Wake(c.task_id, _changed(c)))
+            if c.outcome is not None:
+                self.endings.append((c.task_id, c.outcome))
+        return done
+
+    def _file_request(self, f: LetterFiled, task_id: str) -> None:
+        super()._file_request(f, task_id)
+        self._world.people.letter_filed(f.letter, task_id)
+
+
+def _changed(c: Commit) -> str:
+    parts = {
+        "state": c.fields,
+        "the journal": c.journal,
+        "claims": c.settled,
+        "queues": c.publish,
+        "the desk": c.letter or c.letter_closed,
+        "the outcome": c.outcome,
+    }
+    return ", ".join(name for name, there in parts.items() if there)

@@ -1,0 +1,787 @@
+"""The store without a server: what the scripts do, said again in Python.
+
+`SimStore` has the methods of `Store`, `SimClaims` those of `Claims`, and both pass the tests of the
+real ones (tests/test_store_conformance.py). Time is whatever the injected clock says; nothing here
+blocks, draws a random number or starts a thread, so a run of the simulation can be repeated.
+
+`loses` is asked once for each call, by the script's name. Where it says yes the reply is lost: the
+same call runs again, with the same operation id, and the caller gets the second reply.
+
+State lies open for auditors to read: tasks, mail, due, claims, queues, letters, counters.
+"""
+
+import json
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from heapq import heappop, heappush, nsmallest
+from itertools import count as numbers_from
+from typing import Any, Self, TypeVar
+
+from envelopes import limits
+from envelopes.claims import Arrival, Charged, Fetched, Reported
+from envelopes.keys import Keys
+from envelopes.ledger import Amounts, Limits
+from envelopes.strict import Refused
+from orchestrator.core.facts import Claim, ClaimState
+from orchestrator.store import (
+    OWN_FIELDS,
+    Commit,
+    Due,
+    LetterClosed,
+    LetterFiled,
+    Loaded,
+    Outgoing,
+    Submission,
+    Submitted,
+)
+
+Reply = TypeVar("Reply")
+Ended = Sequence[tuple[str, Amounts]]
+
+_CLAIM_HEADER = re.compile(rb'"buckstop_claim":\s*"([0-9a-zA-Z-]+/\d+):([0-9a-fA-F]+)"')
+_ISSUED = re.compile(rb'issued_ms\\*":\s*(\d+)')
+_FIGURE = re.compile(rf"\d{{1,{limits.AMOUNT_DIGITS_MAX}}}", re.ASCII)
+_OP = re.compile(rf"[\w.-]{{1,{limits.OP_CHARS_MAX}}}", re.ASCII)
+_UNBOUNDED = Limits(limits.AMOUNT_CEILING, limits.AMOUNT_CEILING, limits.AMOUNT_CEILING)
+
+
+@dataclass(slots=True)
+class SimClaim:
+    """One open subtask, as the hash claim:{task}/{n} holds it."""
+
+    queue: str
+    nonce: str
+    allowance: Limits
+    published_ms: int
+    deadline_ms: int
+    timeout_ms: int
+    state: ClaimState = ClaimState.ISSUED
+    token: str = ""
+    worker: str = ""
+    since_ms: int = 0
+    beat_ms: int = 0
+    until_ms: int = 0
+    spent: Amounts = field(default_factory=Amounts)
+    """All of it: booked and over, calls in flight at their worst."""
+    flying: dict[str, Amounts] = field(default_factory=dict)
+    handed: str = ""
+
+    @property
+    def charged(self) -> Amounts:
+        """Return what counts as charged: everything, as far as the allowance holds."""
+        return self.spent.clamped(self.allowance)
+
+    def settle(self, settled: Ended) -> None:
+        """Book the real figures of ended calls; one that is not in flight was settled before."""
+        for op, real in settled:
+            if (worst := self.flying.pop(op, None)) is not None:
+                self.spent = self.spent - worst + real
+
+    def holds(self, worst: Amounts) -> bool:
+        """Say whether the allowance holds one more call, in every dimension."""
+        after = self.spent + worst
+        return after.within(self.allowance) and after.within(_UNBOUNDED)
+
+    def held_by(self, token: str) -> bool:
+        """Say whether this token is the right to act on the subtask."""
+        return self.state is ClaimState.CLAIMED and self.token == token
+
+    def give_back(self, token: str) -> tuple[bool, bool]:
+        """Make the claim as if it had never been fetched; say whether it is, and is just now."""
+        if token and self.handed == token:
+            return True, False
+        if not self.held_by(token):
+            return False, False
+        self.state, self.handed = ClaimState.ISSUED, token
+        self.token, self.worker = "", ""
+        self.since_ms = self.beat_ms = self.until_ms = 0
+        return True, True
+
+
+class SimStore:
+    """The orchestrator's side, and the state that both sides share."""
+
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        keys: Keys | None = None,
+        loses: Callable[[str], bool] = lambda _script: False,
+    ) -> None:
+        self.clock = clock
+        self.keys = keys or Keys()
+        self.loses = loses
+        self.records: dict[str, dict[str, bytes]] = {}
+        self.mail: dict[str, list[bytes]] = defaultdict(list)
+        self.journals: dict[str, list[bytes]] = defaultdict(list)
+        self.due: dict[str, int] = {}
+        self.claims: dict[str, SimClaim] = {}
+        self.queues: dict[str, deque[bytes]] = defaultdict(deque)
+        self.desk: dict[str, dict[str, bytes]] = {}
+        self.said: dict[str, list[bytes]] = defaultdict(list)
+        self.registered: dict[str, str] = {}
+        self.beats: dict[str, tuple[int, str]] = {}
+        self.counters: Counter[str] = Counter()
+        self.bells: Counter[str] = Counter()
+        self._idempotency: dict[str, str] = {}
+        self._expiry: list[tuple[int, str, str]] = []
+        self._last: dict[str, tuple[str, Any, int]] = {}
+        self._numbers = numbers_from(1)
+        self._name = self.new_op()
+
+    # --- what stands in for the server ----------------------------------------------------------
+
+    def new_op(self) -> str:
+        """Name one operation; the same run gives the same names."""
+        return f"op{next(self._numbers)}"
+
+    def send(self, script: str, body: Callable[[], Reply]) -> Reply:
+        """Run a script's body, twice where the first reply is lost."""
+        self._expire()
+        if self.loses(script):
+            body()
+        return body()
+
+    def ring(self, bell: str, strokes: int = 1) -> None:
+        """Ring a bell; it keeps a bounded number of strokes."""
+        self.bells[bell] = min(self.bells[bell] + strokes, limits.BELLS_MAX)
+
+    def wake(self, task_id: str) -> None:
+        """Wake a task because mail has come, unless an orchestrator holds it."""
+        now_ms = self.clock()
+        if int(self.records[task_id].get("held_until", b"0")) > now_ms:
+            return
+        self.due[task_id] = min(self.due.get(task_id, now_ms), now_ms)
+        self.ring(self.keys.bell)
+
+    def is_open(self, task_id: str) -> bool:
+        """Say whether there is such a task and it is not over."""
+        return "outcome" not in self.records.get(task_id, {"outcome": b""})
+
+    def file(self, letter_id: str, fields: Mapping[str, str | bytes | int]) -> None:
+        """Put a dead letter on the desk."""
+        self.desk[letter_id] = {
+            name: value if isinstance(value, bytes) else str(value).encode()
+            for name, value in {"state": "open", "filed_ms": self.clock(), **fields}.items()
+        }
+
+    def last(self, caller: str, op: str) -> Any:
+        """Return what was handed out to a caller under this op, or None."""
+        known, reply, until_ms = self._last.get(caller, ("", None, 0))
+        return reply if known == op and until_ms > self.clock() else None
+
+    def keep_last(self, caller: str, op: str, reply: object) -> None:
+        """Keep what is handed out, should the reply be lost."""
+        self._last[caller] = (op, reply, self.clock() + limits.REPLY_KEPT_MS)
+
+    def _expire(self) -> None:
+        while self._expiry and self._expiry[0][0] <= self.clock():
+            _, kind, name = heappop(self._expiry)
+            if kind == "task":
+                self.records.pop(name, None)
+                self.journals.pop(name, None)
+            elif kind == "letter":
+                self.desk.pop(name, None)
+            else:
+                self._idempotency.pop(name, None)
+
+    # --- accept, wake, load ---------------------------------------------------------------------
+
+    def submit(self, submission: Submission) -> Submitted:
+        """Accept a task, or say which one the idempotency key already stands for."""
+        return self.send("submit", lambda: self._submit(submission))
+
+    def _submit(self, s: Submission) -> Submitted:
+        now_ms = self.clock()
+        _figure("retention_ms", s.retention_ms)
+        _only_the_cores(s.fields)
+        idem = self.keys.idempotency(s.tenant, s.idempotency_key) if s.idempotency_key else ""
+        holder = self._idempotency.get(idem, s.task_id)
+        if holder != s.task_id:
+            return Submitted(holder, created=False, now_ms=now_ms)
+        if known := self.records.get(s.task_id):
+            if known["request"] != s.request:
+                raise Refused("task_id", "it stands for another request already")
+            return Submitted(s.task_id, created=True, now_ms=now_ms)
+        self._accept(s, idem, now_ms)
+        return Submitted(s.task_id, created=True, now_ms=now_ms)
+
+    def _accept(self, s: Submission, idem: str, now_ms: int) -> None:
+        self.records[s.task_id] = {
+            "version": b"1",
+            "request": s.request,
+            "tenant": s.tenant.encode(),
+            "retention_ms": _text(s.retention_ms),
+            "accepted_ms": _text(now_ms),
+            "idem": idem.encode(),
+            **s.fields,
+        }
+        if idem:
+            self._idempotency[idem] = s.task_id
+        self.due[s.task_id] = now_ms
+        self.counters["submitted"] += 1
+        self.ring(self.keys.bell)
+
+    def claim(self, count: int) -> Due:
+        """Take up to `count` tasks whose alarm has rung."""
+        op = self.new_op()
+        return self.send("claim", lambda: self._claim(op, count))
+
+    def _claim(self, op: str, count: int) -> Due:
+        _figure("count", count)
+        now_ms = self.clock()
+        claimed = self.last(self._name, op)
+        if claimed is None:
+            claimed = [i for i in self._ringing(now_ms, count) if self._hold(i, now_ms)]
+            if claimed:
+                self.keep_last(self._name, op, claimed)
+        next_ms = min(self.due.values(), default=None)
+        if next_ms is None or next_ms > now_ms:
+            self.bells[self.keys.bell] = 0
+        return Due(list(claimed), next_ms, now_ms)
+
+    def _ringing(self, now_ms: int, count: int) -> list[str]:
+        ringing = ((at_ms, task_id) for task_id, at_ms in self.due.items() if at_ms <= now_ms)
+        return [task_id for _, task_id in nsmallest(count, ringing)]
+
+    def _hold(self, task_id: str, now_ms: int) -> bool:
+        if task_id not in self.records:
+            del self.due[task_id]
+            return False
+        self.due[task_id] = now_ms + limits.WAKE_LEASE_MS
+        self.records[task_id]["held_until"] = _text(self.due[task_id])
+        return True
+
+    def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:
+        """Read tasks (each with the version known, if any) and their mail."""
+        self._expire()
+        return [self._load(task_id, known) for task_id, known in wanted]
+
+    def _load(self, task_id: str, known: int | None) -> Loaded | None:
+        record = self.records.get(task_id)
+        if record is None:
+            return None
+        version = int(record["version"])
+        news = version != known
+        return Loaded(
+            task_id=task_id,
+            version=version,
+            accepted_ms=int(record["accepted_ms"]),
+            retention_ms=int(record["retention_ms"]),
+            request=record["request"] if news else None,
+            fields={n: v for n, v in record.items() if n not in OWN_FIELDS} if news else None,
+            mail=_bounded(self.mail.get(task_id, [])),
+            now_ms=self.clock(),
+        )
+
+    def look(self, task_id: str, claims: Sequence[int], revoke: Sequence[int]) -> dict[int, Claim]:
+        """Show these claims; those in `revoke` are taken away first, unless reported."""
+        return self.send(
+            "look",
+            lambda: {
+                number: self._look(f"{task_id}/{number}", revoke=number in revoke)
+                for number in sorted({*claims, *revoke})
+            },
+        )
+
+    def _look(self, subtask: str, *, revoke: bool) -> Claim:
+        claim = self.claims.get(subtask)
+        if claim is None:
+            return Claim(state=ClaimState.ABSENT)
+        if revoke and claim.state in {ClaimState.ISSUED, ClaimState.CLAIMED}:
+            claim.state = ClaimState.REVOKED
+        return Claim(
+            state=claim.state,
+            charged=claim.charged,
+            since_ms=claim.since_ms,
+            beat_ms=claim.beat_ms,
+            queued=claim.state is not ClaimState.ISSUED or self._may_be_queued(claim),
+        )
+
+    def _may_be_queued(self, claim: SimClaim) -> bool:
+        if self.clock() - claim.published_ms <= limits.PATIENCE_MS:
+            return True
+        queue = self.queues[claim.queue]
+        issued = _ISSUED.search(queue[-1]) if queue else None
+        return bool(queue) and (issued is None or int(issued[1]) <= claim.published_ms)
+
+    # --- decide ---------------------------------------------------------------------------------
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        """Write decisions, each by itself; False where somebody else has decided meanwhile."""
+        return [self.send("commit", lambda c=c: self._commit(c)) for c in commits]  # type: ignore[misc]
+
+    def _commit(self, c: Commit) -> bool:
+        _check_figures(c)
+        record = self.records.get(c.task_id)
+        if record is not None and record.get("op") == c.op.encode():
+            return True
+        if record is None or not self._may_commit(c, record):
+            self.counters["conflicts"] += 1
+            return False
+        self._write_state(c, record)
+        for outgoing in c.publish:
+            self._publish(c.task_id, outgoing)
+        self._move_letters(c)
+        if c.outcome is None:
+            self._set_alarm(c)
+        else:
+            self._conclude(c, record)
+        self.counters["commits"] += 1
+        if c.event:
+            self.said[c.task_id].append(c.event)
+        return True
+
+    def _may_commit(self, c: Commit, record: Mapping[str, bytes]) -> bool:
+        running = {ClaimState.ISSUED, ClaimState.CLAIMED}
+        claims = (self.claims.get(f"{c.task_id}/{number}") for number in c.settled)
+        return (
+            int(record["version"]) == c.version
+            and "outcome" not in record
+            and len(self.mail.get(c.task_id, ())) >= c.mail_read
+            and not any(claim and claim.state in running for claim in claims)
+        )
+
+    def _write_state(self, c: Commit, record: dict[str, bytes]) -> None:
+        record.update(c.fields)
+        record["op"], record["version"] = c.op.encode(), _text(c.version + int(c.raises))
+        for name in (*c.dropped, "held_until"):
+            record.pop(name, None)
+        self.journals[c.task_id] = [*self.journals[c.task_id], *c.journal][-limits.JOURNAL_MAX :]
+        for number in c.settled:
+            self.claims.pop(f"{c.task_id}/{number}", None)
+
+    def _publish(self, task_id: str, o: Outgoing) -> None:
+        self.claims[f"{task_id}/{o.subtask}"] = SimClaim(
+            queue=o.queue,
+            nonce=o.nonce,
+            allowance=o.allowance,
+            published_ms=self.clock(),
+            deadline_ms=o.deadline_ms,
+            timeout_ms=o.timeout_ms,
+        )
+        self.queues[o.queue].appendleft(o.message)
+        self.ring(self.keys.queue_bell(o.queue))
+        self.counters["pushed"] += 1
+        self.counters["pushed_bytes"] += len(o.message)
+
+    def _move_letters(self, c: Commit) -> None:
+        if c.letter is not None:
+            self._file_request(c.letter, c.task_id)
+        if c.letter_closed is not None:
+            self._close(c.letter_closed, self.clock() + c.retention_ms)
+
+    def _file_request(self, f: LetterFiled, task_id: str) -> None:
+        about = {"kind": f.kind, "why": f.why, "due_ms": str(f.due_ms), "task": task_id}
+        self.file(f.letter, {**about, "story": f.story})
+        self.counters["escalated"] += 1
+
+    def _close(self, c: LetterClosed, expires_ms: int) -> None:
+        self.desk.setdefault(c.letter, {}).update(
+            {
+                "state": b"decided",
+                "verb": c.verb.encode(),
+                "by": c.by.encode(),
+                "decided_why": c.why.encode(),
+                "decided_ms": _text(self.clock()),
+            }
+        )
+        heappush(self._expiry, (expires_ms, "letter", c.letter))
+
+    def _set_alarm(self, c: Commit) -> None:
+        mail = self.mail[c.task_id]
+        del mail[: c.mail_read]
+        if mail:
+            self.due[c.task_id] = self.clock()
+            self.ring(self.keys.bell)
+            return
+        del self.mail[c.task_id]
+        if c.alarm_ms is None:
+            self.due.pop(c.task_id, None)
+        else:
+            self.due[c.task_id] = c.alarm_ms
+
+    def _conclude(self, c: Commit, record: dict[str, bytes]) -> None:
+        record["outcome"] = (c.outcome or "").encode()
+        self.counters[f"concluded_{c.outcome}"] += 1
+        self.mail.pop(c.task_id, None)
+        self.due.pop(c.task_id, None)
+        expires_ms = self.clock() + c.retention_ms
+        heappush(self._expiry, (expires_ms, "task", c.task_id))
+        if idem := record["idem"].decode():
+            heappush(self._expiry, (expires_ms, "idem", idem))
+
+    def post(self, task_id: str, letter: bytes, op: str) -> bool:
+        """Put a letter into a task's mail and wake it; False where there is no such open task."""
+        return self.send("post", lambda: self._post(task_id, letter, op))
+
+    def _post(self, task_id: str, letter: bytes, op: str) -> bool:
+        _named(op)
+        record = self.records.get(task_id, {})
+        posted = record.get("posted", b" ")
+        if f" {op} ".encode() in posted:
+            return True
+        if not self.is_open(task_id):
+            return False
+        self.mail[task_id].append(letter)
+        record["posted"] = (f" {op}".encode() + posted)[: limits.POSTED_REMEMBERED_CHARS]
+        self.wake(task_id)
+        return True
+
+    def wait(self, timeout_ms: int) -> bool:  # noqa: ARG002 -- nothing here blocks
+        """Say whether the bell has rung."""
+        rang = self.bells[self.keys.bell] > 0
+        self.bells[self.keys.bell] -= int(rang)
+        return rang
+
+    # --- read -----------------------------------------------------------------------------------
+
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """Return what workers last said of their agents."""
+        return {name: json.loads(about) for name, about in self.registered.items()}
+
+    def task(self, task_id: str) -> dict[str, bytes] | None:
+        """Return a task's whole record."""
+        self._expire()
+        return dict(self.records[task_id]) if task_id in self.records else None
+
+    def journal(self, task_id: str) -> list[bytes]:
+        """Return a task's history, oldest first."""
+        self._expire()
+        return list(self.journals.get(task_id, ()))
+
+    def tasks(self, offset: int, count: int) -> list[str]:
+        """List ids of tasks, newest first."""
+        self._expire()
+        return _newest({i: int(r["accepted_ms"]) for i, r in self.records.items()}, offset, count)
+
+    def letters(self, offset: int, count: int) -> list[str]:
+        """List ids of open dead letters, newest first."""
+        filed = {i: int(r["filed_ms"]) for i, r in self.desk.items() if r["state"] == b"open"}
+        return _newest(filed, offset, count)
+
+    def letter(self, letter_id: str) -> dict[str, bytes] | None:
+        """Return a dead letter, open or decided."""
+        self._expire()
+        return dict(self.desk[letter_id]) if letter_id in self.desk else None
+
+    def stats(self) -> dict[str, int]:
+        """Return all counters that have counted anything."""
+        return {name: count for name, count in self.counters.items() if count}
+
+    def queue_depth(self, agent: str) -> int:
+        """Count the messages that wait for an agent."""
+        return len(self.queues[self.keys.queue(agent)])
+
+    def events(self, task_id: str) -> "SimEvents":
+        """Listen to a task's commits."""
+        return SimEvents(self.said[task_id])
+
+
+class SimEvents:
+    """What a task's commits say, from the moment the `with` block is entered."""
+
+    def __init__(self, said: list[bytes]) -> None:
+        self._said = said
+        self._heard = len(said)
+
+    def __enter__(self) -> Self:
+        self._heard = len(self._said)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._heard = len(self._said)
+
+    def get(self, timeout_s: float) -> bytes | None:  # noqa: ARG002 -- nothing here blocks
+        """Return the next line, or None where there is none."""
+        if self._heard == len(self._said):
+            return None
+        self._heard += 1
+        return self._said[self._heard - 1]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (line := self.get(0)) is not None:
+            yield line
+
+
+class SimClaims:
+    """A worker's side of the same state."""
+
+    def __init__(self, store: SimStore, worker: str) -> None:
+        self._store = store
+        self._worker = worker
+
+    def fetch(self, queues: Sequence[str], count: int) -> tuple[int, list[Fetched]]:
+        """Take up to `count` messages, and the claims they stand for."""
+        op = self._store.new_op()
+        return self._store.send("fetch", lambda: self._fetch(op, queues, count))
+
+    def _fetch(self, op: str, queues: Sequence[str], count: int) -> tuple[int, list[Fetched]]:
+        if _figure("count", count) > limits.FETCH_MAX:
+            raise Refused("count", f"not a whole number from 0 to {limits.FETCH_MAX}")
+        kept = self._store.last(f"worker {self._worker}", op)
+        if kept is not None:
+            now_ms, fetched = kept
+            return now_ms, list(fetched)
+        taken = self._take(queues, count)
+        fetched = [
+            self._arrived(queue, raw, f"{op}.{self._store.clock()}.{number}")
+            for number, (queue, raw) in enumerate(taken, 1)
+        ]
+        reply = self._store.clock(), [one for one in fetched if one is not None]
+        if taken:
+            self._store.keep_last(f"worker {self._worker}", op, reply)
+        return reply[0], list(reply[1])
+
+    def _take(self, queues: Sequence[str], count: int) -> list[tuple[str, bytes]]:
+        """Pop a fair share from each queue, then fill up; stop at the bytes one fetch may carry."""
+        store, taken, size = self._store, list[tuple[str, bytes]](), 0
+        for most in (-(-count // max(len(queues), 1)), count):
+            for queue in queues:
+                for _ in range(min(most, len(store.queues[queue]))):
+                    if len(taken) < count and size < limits.FETCH_BYTES_MAX:
+                        taken.append((queue, store.queues[queue].pop()))
+                        size += len(taken[-1][1])
+        for queue in queues:
+            if taken and not store.queues[queue]:
+                store.bells[store.keys.queue_bell(queue)] = 0
+        store.counters["fetched"] += len(taken)
+        store.counters["fetched_bytes"] += size
+        return taken
+
+    def _arrived(self, queue: str, raw: bytes, token: str) -> Fetched | None:
+        if len(raw) > limits.MESSAGE_BYTES_MAX:
+            self._file_oversize(queue, raw, token)
+            return None
+        header = _CLAIM_HEADER.match(raw, raw.find(b'"buckstop_claim"'))
+        if header is None:
+            return Fetched(queue, raw, "foreign", "", "")
+        subtask, nonce = header[1].decode(), header[2].decode()
+        state = self._arrival(subtask, nonce)
+        if state == "claimed":
+            self._take_claim(self._store.claims[subtask], token)
+        mine, known = state == "claimed", state != "foreign"
+        return Fetched(queue, raw, state, subtask if known else "", token if mine else "")
+
+    def _arrival(self, subtask: str, nonce: str) -> Arrival:
+        claim, counters = self._store.claims.get(subtask), self._store.counters
+        if claim is not None and claim.nonce != nonce:
+            return "foreign"
+        if claim is None or claim.state is ClaimState.REVOKED:
+            counters["revoked_dropped"] += 1
+            return "revoked"
+        if claim.state is not ClaimState.ISSUED:
+            counters["replayed"] += 1
+            return "replayed"
+        counters["claims"] += 1
+        return "claimed"
+
+    def _take_claim(self, claim: SimClaim, token: str) -> None:
+        now_ms = self._store.clock()
+        claim.state, claim.token, claim.worker = ClaimState.CLAIMED, token, self._worker
+        claim.since_ms = claim.beat_ms = now_ms
+        claim.until_ms = min(claim.deadline_ms, now_ms + claim.timeout_ms)
+
+    def _file_oversize(self, queue: str, raw: bytes, letter_id: str) -> None:
+        why = f"{len(raw)} bytes; at most {limits.MESSAGE_BYTES_MAX} are fetched"
+        about = {"kind": "oversize", "reason": "oversize", "queue": queue, "why": why}
+        kept = raw[: limits.LETTER_BYTES_MAX]
+        self._store.file(letter_id, {**about, "size": len(raw), "bytes": kept})
+        self._store.counters["quarantined"] += 1
+        self._store.counters["quarantined_bytes"] += len(raw)
+
+    def hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:
+        """Give a subtask back unstarted, with its message; False where it is no longer ours."""
+        return self._store.send("hand_back", lambda: self._hand_back(subtask, token, queue, raw))
+
+    def _hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:
+        store, claim = self._store, self._store.claims.get(subtask)
+        ours, just_now = claim.give_back(token) if claim else (False, False)
+        store.counters["handed_back"] += int(just_now)
+        if just_now and raw is not None:
+            store.queues[queue].append(raw)
+            store.counters["handed_back_bytes"] += len(raw)
+            store.ring(store.keys.queue_bell(queue))
+        return ours
+
+    def charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
+        """Book a call at its worst case before it is made, after settling the calls that ended."""
+        return self._store.send("charge", lambda: self._charge(subtask, token, op, worst, settled))
+
+    def _charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
+        _named(op)
+        _whole("worst", worst)
+        _settlements(settled)
+        claim = self._store.claims.get(subtask)
+        if claim is None or not claim.held_by(token):
+            self._store.counters["fenced_charges"] += 1
+            return "revoked"
+        claim.settle(settled)
+        if op in claim.flying:
+            return "ok"
+        return self._book(claim, op, worst)
+
+    def _book(self, claim: SimClaim, op: str, worst: Amounts) -> Charged:
+        counters = self._store.counters
+        if self._store.clock() > claim.until_ms:
+            counters["late_charges"] += 1
+            return "late"
+        if not claim.holds(worst):
+            counters["refused_charges"] += 1
+            return "exhausted"
+        claim.spent += worst
+        claim.flying[op] = worst
+        counters["charges"] += 1
+        return "ok"
+
+    def report(self, subtask: str, token: str, settled: Ended, envelope: bytes) -> Reported:
+        """Hand the envelope to the owner; calls not settled by now count at their worst case."""
+        return self._store.send("report", lambda: self._report(subtask, token, settled, envelope))
+
+    def _report(self, subtask: str, token: str, settled: Ended, envelope: bytes) -> Reported:
+        _settlements(settled)
+        if len(envelope) > limits.ENVELOPE_BYTES_MAX:
+            most = limits.ENVELOPE_BYTES_MAX
+            raise Refused("envelope", f"{len(envelope)} bytes, at most {most} are taken")
+        store, claim = self._store, self._store.claims.get(subtask)
+        if claim and claim.state is ClaimState.REPORTED and claim.token == token:
+            return "ok"
+        task_id, number = subtask.split("/")
+        if claim is None or not claim.held_by(token) or not store.is_open(task_id):
+            store.counters["fenced_reports"] += 1
+            return "revoked"
+        claim.settle(settled)
+        claim.state = ClaimState.REPORTED
+        c = claim.charged
+        head = f"report {number} {token} {c.tokens} {c.usd_micros} {c.calls}\n"
+        store.mail[task_id].append(head.encode() + envelope)
+        store.wake(task_id)
+        store.counters["reports"] += 1
+        return "ok"
+
+    def beat(self, claims: Sequence[tuple[str, str]], worker_json: str) -> list[str]:
+        """Say that this process lives; return the subtasks (of task/n, token) it has lost."""
+        return self._store.send("beat", lambda: self._beat(claims, worker_json))
+
+    def _beat(self, claims: Sequence[tuple[str, str]], worker_json: str) -> list[str]:
+        now_ms, lost = self._store.clock(), []
+        self._store.beats[self._worker] = (now_ms, worker_json)
+        for subtask, token in claims:
+            claim = self._store.claims.get(subtask)
+            if claim is not None and claim.held_by(token):
+                claim.beat_ms = now_ms
+            else:
+                lost.append(subtask)
+        return lost
+
+    def register(self, agents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say which agents this process runs."""
+        self._store.registered.update({name: json.dumps(about) for name, about in agents.items()})
+
+    def quarantine(  # noqa: PLR0917 -- a letter has this many parts
+        self,
+        reason: str,
+        kind: str,
+        queue: str,
+        raw: bytes,
+        why: str,
+        claim: tuple[str, str] | None,
+    ) -> str:
+        """Keep a message that must not run as a letter, and give back the claim that it took."""
+        letter_id, (subtask, token) = self._store.new_op(), claim or ("", "")
+        fields: dict[str, str | bytes | int] = {
+            "kind": kind,
+            "reason": reason,
+            "why": why[: limits.REASON_CHARS_MAX],
+            "queue": queue,
+            "size": len(raw),
+            "sha256": sha256(raw).hexdigest(),
+            "bytes": raw[: limits.LETTER_BYTES_MAX],
+            "worker": self._worker,
+            "task": subtask.partition("/")[0],
+            "subtask": subtask,
+        }
+        return self._store.send(
+            "quarantine", lambda: self._quarantine(letter_id, fields, subtask, token)
+        )
+
+    def _quarantine(
+        self, letter_id: str, fields: Mapping[str, str | bytes | int], subtask: str, token: str
+    ) -> str:
+        store, claim = self._store, self._store.claims.get(subtask)
+        if letter_id in store.desk:
+            return letter_id
+        store.counters["quarantined"] += 1
+        store.counters["quarantined_bytes"] += int(fields["size"])
+        if claim is not None:
+            claim.give_back(token)
+        if len(store.letters(0, limits.LETTERS_MAX)) >= limits.LETTERS_MAX:
+            store.counters["letters_not_kept"] += 1
+            return ""
+        store.file(letter_id, fields)
+        return letter_id
+
+
+def _check_figures(c: Commit) -> None:
+    figures: list[object] = [c.version, c.mail_read, c.retention_ms]
+    figures += [] if c.alarm_ms is None else [c.alarm_ms]
+    figures += [] if c.letter is None else [c.letter.due_ms]
+    for o in c.publish:
+        a = o.allowance
+        figures += [f for f in (a.tokens, a.usd_micros, a.calls) if f is not None]
+        figures += [o.subtask, o.deadline_ms, o.timeout_ms]
+    for figure in figures:
+        _figure("figures", figure)
+    _named(c.op)
+    _only_the_cores(c.fields)
+
+
+def _only_the_cores(fields: Mapping[str, bytes]) -> None:
+    if not OWN_FIELDS.isdisjoint(fields):
+        raise AssertionError(f"the store's own: {sorted(OWN_FIELDS & fields.keys())}")
+
+
+def _figure(what: str, figure: object) -> int:
+    """Take a figure as a script does: by its digits."""
+    text = str(figure)
+    if not _FIGURE.fullmatch(text):
+        raise Refused(what, "not a whole number from 0 up")
+    return int(text)
+
+
+def _whole(what: str, amounts: Amounts) -> None:
+    for figure in (amounts.tokens, amounts.usd_micros, amounts.calls):
+        _figure(what, figure)
+
+
+def _settlements(settled: Ended) -> None:
+    for op, real in settled:
+        _named(op)
+        _whole("settled", real)
+
+
+def _named(op: str) -> None:
+    if not _OP.fullmatch(op):
+        raise Refused("op", "not a short name of letters, digits and _.-")
+
+
+def _bounded(mail: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Take as much mail as one decision may: letters and bytes, the last one in full."""
+    taken, size = [], 0
+    for letter in mail[: limits.MAIL_READ_MAX]:
+        if size >= limits.MAIL_READ_BYTES_MAX:
+            break
+        taken.append(letter)
+        size += len(letter)
+    return tuple(taken)
+
+
+def _newest(times: Mapping[str, int], offset: int, count: int) -> list[str]:
+    newest = sorted(times, key=lambda name: (times[name], name), reverse=True)
+    return newest[offset : offset + max(count, 0)]
+
+
+def _text(figure: int) -> bytes:
+    return str(figure).encode()

@@ -1,0 +1,94 @@
+"""Collect the auditor's evidence from a real server after a run."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from redis import Redis
+
+from envelopes.keys import Keys
+from orchestrator.sim.evidence import (
+    Bytes,
+    ClaimEvidence,
+    Effect,
+    Evidence,
+    LetterEvidence,
+    TaskEvidence,
+    task_evidence,
+)
+from orchestrator.store import Store
+from tests.chaos_agents import REAL, WORST
+
+
+def collect(client: Redis, keys: Keys, acknowledged: Iterable[str], effects: Path) -> Evidence:
+    """Look at everything a run has left, from outside."""
+    store = Store(client, keys)
+    acknowledged = frozenset(acknowledged)
+    found = {each.decode() for each in client.zrange(keys.tasks, 0, -1)}
+    account = [json.loads(line) for line in effects.read_text().splitlines()]
+    queued = _queued(client, keys)
+    return Evidence(
+        attempted=acknowledged,
+        acknowledged=acknowledged,
+        tasks={each: _task(client, keys, store, each, queued) for each in found},
+        claims=[
+            ClaimEvidence(line["subtask"], line["run"], started=True, handed_back=False)
+            for line in account
+            if line["what"] == "began"
+        ],
+        letters=list(_letters(client, keys)),
+        stats=store.stats(),
+        bytes=Bytes(queued=sum(len(raw) for raw in queued)),
+        effects=list(_effects(account)),
+    )
+
+
+def _task(
+    client: Redis, keys: Keys, store: Store, task_id: str, queued: list[bytes]
+) -> TaskEvidence:
+    record = store.task(task_id)
+    assert record is not None, f"{task_id} is on the list of tasks and has no record"
+    return task_evidence(
+        task_id,
+        record,
+        store.journal(task_id),
+        alarm=client.zscore(keys.due, task_id) is not None,
+        mail=client.llen(keys.mail(task_id)),
+        claims=sum(1 for _ in client.scan_iter(keys.claim(f"{task_id}/*"), count=1000)),
+        messages=sum(f'"{task_id}/' .encode() in raw for raw in queued),
+    )
+
+
+def _queued(client: Redis, keys: Keys) -> list[bytes]:
+    queues = client.scan_iter(keys.queue("*"), count=1000)
+    return [raw for queue in queues for raw in client.lrange(queue, 0, -1)]
+
+
+def _letters(client: Redis, keys: Keys) -> Iterable[LetterEvidence]:
+    listed = {each.decode() for each in client.zrange(keys.letters, 0, -1)}
+    for key in client.scan_iter(keys.letter("*"), count=1000):
+        name = key.decode().removeprefix(keys.letter(""))
+        fields = {k.decode(): v.decode(errors="replace") for k, v in client.hgetall(key).items()}
+        yield LetterEvidence(name, fields, listed=name in listed)
+
+
+def _effects(account: list[dict]) -> Iterable[Effect]:
+    """Make one effect of each call that was meant.
+
+    Between being booked and being made, and between being answered and being settled, its worker
+    may have died. The account cannot tell, so the auditor is told the looser thing.
+    """
+    seen = {(line.get("op"), line["what"]) for line in account}
+    for line in account:
+        if line["what"] == "meant":
+            called, answered = ((line["op"], what) in seen for what in ("called", "answered"))
+            made = (REAL, 0, 1) if answered else (0, 0, 1)
+            yield Effect(
+                subtask=line["subtask"],
+                token=line["run"],
+                op=line["op"],
+                worst=(WORST, 0, 1),
+                real=made if called else None,
+                at_ms=line["at_ms"],
+                settled=False,
+            )

@@ -1,0 +1,507 @@
+"""The command line, as a person and as a script meets it: real processes, real exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from orchestrator.cli import COMMANDS, buckstop
+from orchestrator.cli.exits import MEANING, Exit
+from orchestrator.cli.submit import finish_line
+from orchestrator.running import DIRECTORY, Running
+from tests.conftest import Fresh
+
+ROOT = Path(__file__).parent.parent
+HELLO = ["--goal", "say hello", "--agent", "greet", "--tokens", "1000", "--timeout", "1m"]
+DONE = ["--until", "plan_done"]
+AGENTS = """
+from workers import Envelope, agent
+
+@agent("greet")
+def greet(ctx, goal):
+    ctx.meter.charge(tokens=7)
+    return Envelope.success({"said": goal}, 0.9)
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        [line] = self.out.splitlines()
+        return json.loads(line)
+
+
+Run = Callable[..., Said]
+
+
+def environ(**more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BUCKSTOP_")}
+    return {**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **more}
+
+
+def call(directory: Path, *arguments: str, text: str = "", **more: str) -> Said:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", *arguments],
+        cwd=directory,
+        env=environ(**more),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def run(tmp_path: Path, fresh: Fresh) -> Run:
+    """Run a command against the emptied server, in a directory of its own."""
+    prefix = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
+    return lambda *arguments, **more: call(tmp_path, *arguments, **{**prefix, **more})
+
+
+# --- help, exit codes, errors --------------------------------------------------------------------
+
+
+def test_help_imports_nothing_slow() -> None:
+    """No dependency of `--help` on slow imports."""
+    slow = ["redis", "pydantic", "celery", "rich", "yaml", "cryptography"]
+    code = (
+        "import sys\nfrom orchestrator.cli import buckstop\n"
+        "buckstop.main(['--help'], standalone_mode=False)\n"
+        f"print('slow:', [name for name in {slow!r} if name in sys.modules])\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environ(), capture_output=True, text=True, check=True
+    )
+    assert said.stdout.endswith("slow: []\n")
+
+
+def test_help_names_every_command_and_every_exit_code(tmp_path: Path) -> None:
+    """Documented exit codes, in `buckstop --help`."""
+    said = call(tmp_path, "--help").out
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", said, re.MULTILINE)
+    assert MEANING.keys() == set(Exit)
+    for code in Exit:
+        assert re.search(rf"^  {code.value} +\w", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"simulate", "demo"}])
+def test_every_command_takes_json_and_explains_itself(name: str) -> None:
+    """`--json` on every command."""
+    command = buckstop.get_command(click.Context(buckstop), name)
+    assert command is not None
+    options = {text for param in command.params for text in param.opts}
+    assert "--json" in options
+    assert command.help
+    silent = [o.opts for o in command.params if isinstance(o, click.Option) and not o.help]
+    assert silent == []
+
+
+def test_without_a_server_it_says_how_to_get_one(tmp_path: Path) -> None:
+    """Helpful errors: what happened, why, what to do next."""
+    said = call(tmp_path, "tasks")
+    assert said.code == Exit.NO_SERVER
+    assert "buckstop up" in said.err
+    assert "BUCKSTOP_URL" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_an_unreachable_server_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
+    """Exit code 3, and nothing is said to be lost."""
+    said = call(tmp_path, "tasks", "--url", "redis://127.0.0.1:1/0")
+    assert said.code == Exit.NO_SERVER
+    assert "cannot be reached" in said.err
+
+
+def test_an_unfit_server_is_refused_with_its_fix(run: Run, fresh: Fresh) -> None:
+    """Start-up checks: clear refusal with the fix named, for people and for programs."""
+    fresh.client.config_set("maxmemory-policy", "allkeys-lru")
+    fix = "CONFIG SET maxmemory-policy noeviction"
+    for command in (["submit", *HELLO, *DONE], ["up"]):
+        said = run(*command)
+        assert said.code == Exit.NO_SERVER
+        assert fix in said.err
+    said = run("submit", *HELLO, *DONE, "--json")
+    assert json.loads(said.err)["checks"] == [{"check": "maxmemory-policy", "fix": fix}]
+    said = run("check", "--json")
+    assert said.code == Exit.NO_SERVER
+    assert {one["check"] for one in said.json if one["verdict"] == "refused"} == {
+        "maxmemory-policy"
+    }
+
+
+def test_a_wrong_setting_is_a_refusal_and_names_the_variable(run: Run) -> None:
+    """Exit code 2: it is not the server that is wrong."""
+    for name, value, command in (
+        ("BUCKSTOP_URL", "localhost", "tasks"),
+        ("BUCKSTOP_GRACE", "soon", "tasks"),
+        ("BUCKSTOP_SIGNING_KEY", "short", "serve"),
+    ):
+        said = run(command, **{name: value})
+        assert said.code == Exit.REFUSED
+        assert name in said.err
+    said = run("serve")
+    assert said.code == Exit.REFUSED
+    assert "buckstop keys" in said.err
+
+
+def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:
+    """Exit code 4."""
+    for command in (["show", "nothing"], ["cancel", "nothing"], ["letters", "show", "nothing"]):
+        said = run(*command)
+        assert said.code == Exit.NOT_FOUND, said
+        assert "buckstop tasks" in said.err or "buckstop letters" in said.err
+
+
+def test_an_unknown_command_or_option_is_a_refusal(run: Run) -> None:
+    """Exit code 2, with the usage."""
+    assert run("sbmit").code == Exit.REFUSED
+    said = run("submit", "--golf")
+    assert said.code == Exit.REFUSED
+    assert "--golf" in said.err
+    said = run("submit", "--golf", "--json")
+    assert json.loads(said.err)["exit"] == Exit.REFUSED
+
+
+# --- keys ----------------------------------------------------------------------------------------
+
+
+def test_keys_are_made_once(tmp_path: Path) -> None:
+    """`buckstop keys` makes a pair and never overwrites one."""
+    said = call(tmp_path, "keys", "--dir", "pair", "--json")
+    assert said.code == 0
+    assert Path(tmp_path / said.json["private"]).stat().st_mode & 0o777 == 0o600
+    again = call(tmp_path, "keys", "--dir", "pair")
+    assert again.code == Exit.REFUSED
+    assert "never overwritten" in again.err
+
+
+# --- submit --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left_out", "field"),
+    [("--tokens", "budget"), ("--timeout", "timeout"), ("--until", "until"), ("--goal", "goal")],
+)
+def test_a_task_without_bounds_is_refused_by_field(run: Run, left_out: str, field: str) -> None:
+    """No finish line, no submit; nor without a ceiling or a deadline."""
+    flags = [*HELLO, *DONE]
+    place = flags.index(left_out)
+    said = run("submit", *flags[:place], *flags[place + 2 :])
+    assert said.code == Exit.REFUSED
+    assert f"{field}: " in said.err
+    said = run("submit", *flags[:place], *flags[place + 2 :], "--json")
+    assert json.loads(said.err)["field"] == field
+
+
+REQUEST: Mapping[str, Any] = {
+    "goal": "say hello",
+    "plan": [{"id": "a", "agent": "x"}, {"id": "b", "agent": "y", "needs": ["a"]}],
+    "budget": {"tokens": 500},
+    "timeout": "2m",
+    "until": {"kind": "plan_done"},
+}
+AS_YAML = """
+goal: say hello
+plan:
+  - {id: a, agent: x}
+  - {id: b, agent: y, needs: [a]}
+budget: {tokens: 500}
+timeout: 2m
+until: {kind: plan_done}
+"""
+
+
+@pytest.mark.parametrize("text", [json.dumps(REQUEST), AS_YAML], ids=["json", "yaml"])
+def test_a_request_can_come_from_a_file_or_standard_input(
+    run: Run, tmp_path: Path, text: str
+) -> None:
+    """`submit`: flags or a JSON/YAML file or -; flags win."""
+    (tmp_path / "request").write_text(text)
+    by_file = run("submit", "request", "--json").json["task"]
+    by_stdin = run("submit", "-", "--json", text=text).json["task"]
+    changed = run("submit", "request", "--tokens", "700", "--goal", "wave", "--json").json["task"]
+    shown = {each["id"]: each for each in run("tasks", "--json").json}
+    assert shown[by_file]["ledger"] == shown[by_stdin]["ledger"]
+    assert [step["id"] for step in shown[by_file]["steps"]] == ["a", "b"]
+    assert shown[changed]["ledger"]["ceiling"]["tokens"] == 700
+    assert shown[changed]["goal"] == "wave"
+
+
+def test_a_plan_can_come_from_a_file_of_its_own(run: Run, tmp_path: Path) -> None:
+    """--plan FILE holds the list of steps."""
+    (tmp_path / "plan.json").write_text(json.dumps(REQUEST["plan"]))
+    flags = ["--goal", "g", "--usd", "0.5", "--timeout", "1m", "--until", "confidence=0.85"]
+    task = run("submit", "--plan", "plan.json", *flags, "--json").json["task"]
+    shown = run("show", task[:10], "--json").json
+    assert [step["agent"] for step in shown["steps"]] == ["x", "y"]
+    assert shown["ledger"]["ceiling"]["usd_micros"] == 500_000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: &a [x]\nb: *a\n", "aliases"),
+        ("- just\n- a list\n", "a request is an object"),
+        ("{broken", "not JSON"),
+        ("a: [1\n", "neither JSON nor YAML"),
+        ('{"goal": "a", "goal": "b"}', "stands twice"),
+        ("[" * 5000, "nested deeper|not JSON"),
+        ("- " * 5000 + "x", "neither JSON nor YAML|object"),
+    ],
+)
+def test_a_file_that_is_no_request_is_refused(run: Run, text: str, says: str) -> None:
+    """Refused with an error that names what is wrong, never a trace."""
+    said = run("submit", "-", text=text)
+    assert said.code == Exit.REFUSED, said
+    assert re.search(says, said.err)
+    assert "Traceback" not in said.err
+
+
+def test_finish_lines_have_a_short_form() -> None:
+    """--until plan_done, confidence=0.85, spent=0.5, elapsed=60, or JSON."""
+    assert finish_line("plan_done") == {"kind": "plan_done"}
+    assert finish_line("confidence=0.85") == {"kind": "confidence", "at_least": 0.85}
+    assert finish_line("spent=0.5") == {"kind": "spent", "share": 0.5}
+    assert finish_line("elapsed=60") == {"kind": "elapsed", "seconds": 60}
+    assert finish_line('{"kind": "any", "of": []}') == {"kind": "any", "of": []}
+
+
+def test_waiting_for_a_task_that_goes_on_times_out(run: Run) -> None:
+    """Exit code 5; the task is there all the same."""
+    said = run("submit", *HELLO, *DONE, "--wait", "--wait-timeout", "0.3")
+    assert said.code == Exit.TIMED_OUT
+    assert "it goes on" in said.err
+    assert len(run("tasks", "--json").json) == 1
+
+
+def test_ctrl_c_stops_the_following_and_not_the_task(tmp_path: Path, fresh: Fresh) -> None:
+    """Exit code 130, and how to look at the task again."""
+    named = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
+    following = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.cli", "submit", *HELLO, *DONE, "--wait"],
+        cwd=tmp_path,
+        env=environ(**named),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stderr is not None
+    assert "submitted" in following.stderr.readline()
+    following.send_signal(signal.SIGINT)
+    _, said = following.communicate(timeout=20)
+    assert following.returncode == Exit.INTERRUPTED
+    assert "the task goes on: buckstop show" in said
+    assert call(tmp_path, "tasks", "--json", **named).json[0]["state"] == "submitted"
+
+
+def test_a_reader_that_leaves_early_is_no_error(run: Run, tmp_path: Path, fresh: Fresh) -> None:
+    """`buckstop show ID | head -1` ends quietly."""
+    plan = json.dumps([{"id": f"s{n}", "agent": "x" * 60} for n in range(2000)])
+    (tmp_path / "plan").write_text(plan)
+    flags = ["--goal", "g", "--tokens", "9", "--timeout", "1m", "--subtasks-max", "2000"]
+    run("submit", "--plan", "plan", *flags, *DONE)
+    command = f"{sys.executable} -m orchestrator.cli tasks --json | true"
+    named = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
+    said = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", command],
+        cwd=tmp_path,
+        env=environ(**named),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_submitting_twice_with_one_key_is_said(run: Run) -> None:
+    """Submitting twice with the same idempotency key returns the same task."""
+    first, again = (run("submit", *HELLO, *DONE, "--idempotency-key", "k") for _ in range(2))
+    assert again.out.split()[0] == first.out.strip()
+    assert "submitted before" in again.out
+
+
+# --- simulate ------------------------------------------------------------------------------------
+
+
+def test_simulate_passes_its_arguments_on(tmp_path: Path) -> None:
+    """`buckstop simulate --seeds N --tasks N --json`."""
+    said = call(tmp_path, "simulate", "--seeds", "1", "--tasks", "5", "--json")
+    assert {"tasks", "decisions", "violations", "rules_never_fired"} <= said.json.keys()
+    assert "--seeds" in call(tmp_path, "simulate", "--help").out
+
+
+# --- up ------------------------------------------------------------------------------------------
+
+
+class Up:
+    """A running `buckstop up --json`."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", "up", "--json", *arguments],
+            cwd=directory,
+            env=environ(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[dict[str, Any]] = []
+
+    def until(self, event: str, name: str = "") -> dict[str, Any]:
+        """Read what it says until it says this."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(json.loads(line))
+            if self.said[-1]["event"] == event and name in self.said[-1].get("name", ""):
+                return self.said[-1]
+        raise AssertionError(f"it never said {event} {name}: {self.said}")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        note = Running.read(self.directory / DIRECTORY)
+        assert note is not None
+        return note.pids
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """Start `up` in a directory; whatever still runs at the end is ended."""
+    started: list[Up] = []
+
+    def start(*arguments: str) -> Up:
+        started.append(Up(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        assert one.process.stdout is not None
+        one.process.stdout.close()
+
+
+def ended(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def eventually(what: Callable[[], object], seconds: float = 20) -> None:
+    give_up = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.05)
+
+
+def test_one_signal_stops_everything_and_state_is_there_again(
+    tmp_path: Path, up: Callable[..., Up]
+) -> None:
+    """`up`: one Ctrl-C stops all, state survives a restart."""
+    first = up()
+    first.until("ready")
+    task = call(tmp_path, "submit", *HELLO, *DONE, "--json").json["task"]
+    pids = dict(first.pids)
+    assert first.stop() == 0
+    assert all(ended(pid) for pid in pids.values())
+    assert call(tmp_path, "tasks").code == Exit.NO_SERVER
+    second = up()
+    second.until("ready")
+    assert [each["id"] for each in call(tmp_path, "tasks", "--json").json] == [task]
+    assert second.stop(signal.SIGTERM) == 0
+
+
+def test_what_dies_is_started_again(tmp_path: Path, up: Callable[..., Up]) -> None:
+    """`up` restarts a child that dies, the server included, under the same URL."""
+    running = up("--orchestrators", "2")
+    running.until("ready")
+    before = dict(running.pids)
+    for name in ("orchestrator-1", "server"):
+        os.kill(before[name], signal.SIGKILL)
+        assert running.until("died", name)["again_in_s"] == 0
+        running.until("server" if name == "server" else "started")
+    eventually(lambda: running.pids["server"] != before["server"])
+    assert running.pids["orchestrator-1"] != before["orchestrator-1"]
+    assert call(tmp_path, "tasks").code == 0
+    assert running.stop() == 0
+
+
+def test_a_second_up_is_told_where_the_first_is(tmp_path: Path, up: Callable[..., Up]) -> None:
+    """Refuses to start two on one directory, with a message that says where the running one is."""
+    up().until("ready")
+    said = call(tmp_path, "up")
+    assert said.code == Exit.NO_SERVER
+    assert "runs in" in said.err
+    assert "Ctrl-C" in said.err
+
+
+def test_nothing_survives_when_up_is_sigkilled(tmp_path: Path, up: Callable[..., Up]) -> None:
+    """Stopped with its parent even when that is killed: every child of `up`."""
+    running = up()
+    running.until("ready")
+    pids = dict(running.pids)
+    running.process.kill()
+    running.process.wait()
+    eventually(lambda: all(ended(pid) for pid in pids.values()))
+    said = call(tmp_path, "tasks")
+    assert said.code == Exit.NO_SERVER
+    assert "start it again" in said.err
+
+
+_MISSING = (("up", "no_such"), ("worker", "package.no_such"), ("up", "json.a.b"))
+
+
+def test_a_module_that_cannot_be_imported_is_named_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    """Helpful errors: which module, where it was looked for."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("raise RuntimeError('imported')")
+    for command, module in _MISSING:
+        said = call(tmp_path, command, module)
+        assert said.code == Exit.REFUSED
+        assert module in said.err
+        assert "RuntimeError" not in said.err
+        assert not (tmp_path / DIRECTORY).exists()
+
+
+def test_a_task_goes_in_and_comes_out(tmp_path: Path, up: Callable[..., Up]) -> None:
+    """The spine, as a user meets it: `up` with a module, `submit --wait`, `show`."""
+    (tmp_path / "my_agents.py").write_text(AGENTS)
+    running = up("my_agents", "--concurrency", "2")
+    running.until("ready")
+    said = call(tmp_path, "submit", *HELLO, *DONE, "--wait", "--wait-timeout", "60", "--json")
+    assert said.code == 0, said
+    assert said.json["outcome"] == "completed"
+    assert said.json["result"] == {"said": "say hello"}
+    assert said.json["ledger"]["spent"]["tokens"] == 7
+    shown = call(tmp_path, "show", said.json["task"][:8])
+    for word in ("completed", "plan_done", "publish", "conclude", "greet", "success 0.90"):
+        assert word in shown.out
+    said = call(tmp_path, "submit", *HELLO, *DONE, "--wait", "--wait-timeout", "60")
+    assert (said.code, "completed" in said.out) == (0, True)
+    assert running.stop() == 0

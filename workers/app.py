@@ -1,0 +1,230 @@
+"""The Celery app of a worker: `celery -A workers.app worker`, or `buckstop worker MODULE...`.
+
+Ordinary Celery, with these differences: each agent is a task and a queue; messages pass a gate
+before Celery sees them (channel.py, intake.py, gate.py); results go to the task's owner, not to a
+result backend (runtime.py). Celery's retries, eta, countdown and expiry are never used.
+
+Agents come from the modules in BUCKSTOP_AGENTS, and from whatever module was imported before the
+worker starts, so `celery -A mymodule worker` works too where mymodule imports `app` from here.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from threading import Thread
+from typing import Any
+
+from celery import Celery, Task, bootsteps, signals
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.entity import Queue
+
+from envelopes.limits import SOCKET_TIMEOUT_S
+from envelopes.seal import Verifier
+from workers import channel, log
+from workers.agent import Agent, registry
+from workers.intake import GRANT, Intake
+from workers.request import Request
+from workers.settings import Settings, SettingsError
+from workers.shift import Shift
+from workers.station import Station
+
+_TRANSPORT = {
+    "ack_emulation": False,  # our claims do what it does, in the fetch itself
+    "socket_timeout": SOCKET_TIMEOUT_S,
+    "socket_connect_timeout": SOCKET_TIMEOUT_S,
+    "socket_keepalive": True,
+    "health_check_interval": SOCKET_TIMEOUT_S,
+}
+
+
+def configured(settings: Settings) -> Celery:
+    """Make the app; nothing is connected yet."""
+    channel.install()
+    made = Celery("buckstop", broker=_broker_url(settings.url), set_as_current=True)
+    made.conf.update(
+        broker_transport_options=_transport_options(settings.url),
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_track_started=False,
+        task_create_missing_queues=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_prefetch_count_reduction=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,  # none is acked late, so none is
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_consumer=f"{__name__}:{Consumer.__name__}",
+    )
+    made.steps["worker"].add(_Ending)
+    return made
+
+
+def _broker_url(url: str) -> str:
+    """Write the URL as Kombu does."""
+    return url.replace("unix://", "redis+socket://", 1)
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    tcp_only = {"socket_keepalive", "socket_connect_timeout"} if url.startswith("unix:") else set()
+    return {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc] # Celery has no types
+    """Celery's consumer, without what claims make needless."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Leave out greeting the other workers, which takes a second at each connect."""
+        super().__init__(*args, **(kwargs | {"without_mingle": True, "without_gossip": True}))
+
+    def on_close(self) -> None:
+        """Keep what is in hand when the connection is lost: a claim outlives a connection.
+
+        Celery would drop it here and count on the broker to deliver it again.
+        """
+
+
+class _Ending(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+    """Lets the shift end when Celery does, for whatever reason."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+
+    def start(self, _worker: Any) -> None:
+        """Begin the shift, now that the pool is there."""
+        _current().begin()
+
+    def close(self, _worker: Any) -> None:
+        """Fetch no more, and give back what has not begun."""
+        _current().stop()
+
+
+def _task_of(agent: Agent) -> type[Task]:
+    """Make the Celery task that runs an agent."""
+
+    def run(self: Task, payload: str) -> None:
+        _current().run(agent, getattr(self.request, GRANT), payload)
+
+    return type(
+        agent.name,
+        (Task,),
+        {
+            "name": agent.task_name,
+            "run": run,
+            "Request": f"{Request.__module__}:{Request.__name__}",
+            "ignore_result": True,
+            "typing": False,
+        },
+    )
+
+
+# --- a worker starts -----------------------------------------------------------------------------
+
+shift: Shift | None = None
+
+
+def _current() -> Shift:
+    assert shift is not None, "agents run in a worker, and no worker has started in this process"
+    return shift
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _prepare(**_: Any) -> None:
+    """Learn the agents before Celery asks for its queues; say what is missing, and the cure."""
+    log.start()  # until Celery says how much is to be logged
+    try:
+        settings.require_public_keys()
+        agents = _agents(settings.modules)
+    except SettingsError as error:
+        sys.exit(f"buckstop worker: {error}")
+    for each in agents:
+        app.register_task(_task_of(each)())
+    app.conf.task_queues = [Queue(settings.keys.queue(each.name)) for each in agents]
+    app.amqp.__dict__.pop("queues", None)
+
+
+def _agents(modules: Sequence[str]) -> list[Agent]:
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"BUCKSTOP_AGENTS: {module} cannot be imported: {error}; looked in {sys.path}"
+            ) from error
+    if not registry:
+        raise SettingsError(
+            "there is no agent to run; name the modules with agents in BUCKSTOP_AGENTS, or: "
+            "buckstop worker MODULE..."
+        )
+    return list(registry.values())
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _open(sender: Any, **_: Any) -> None:
+    """Put the gate in front of the queues."""
+    global shift  # noqa: PLW0603 - one worker per process
+    agents = list(registry.values())
+    shift = Request.shift = Shift(station, lambda: _slots(sender), forks=_forks(sender))
+    station.about |= {"agents": [each.name for each in agents], "concurrency": sender.concurrency}
+    station.make()
+    intake = Intake(
+        station.direct,
+        shift.held,
+        station.beat,
+        Verifier(settings.require_public_keys()),
+        frozenset(each.task_name for each in agents),
+    )
+    queues = frozenset(settings.keys.queue(each.name) for each in agents)
+    channel.Post.open(intake, settings.keys, queues)
+
+
+def _slots(worker: Any) -> int:
+    return int(worker.pool.num_processes if worker.pool else worker.concurrency)
+
+
+def _forks(worker: Any) -> bool:
+    pool = worker.pool_cls if isinstance(worker.pool_cls, str) else worker.pool_cls.__module__
+    return "prefork" in pool
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _announce(**_: Any) -> None:
+    """Tell the orchestrator which agents there are, on a thread: the server may be away."""
+    facts = {name: each.facts() for name, each in registry.items()}
+    Thread(target=station.claims.register, args=(facts,), daemon=True).start()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _in_a_child(**_: Any) -> None:
+    station.make()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(loglevel: int, **_: Any) -> None:
+    log.start(loglevel)
+    app.log.redirect_stdouts()
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _told_to_stop(how: str, **_: Any) -> None:
+    if shift is not None:
+        shift.stop(at_once=how == "Cold")
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _wait_for_the_end(**_: Any) -> None:
+    if shift is not None:
+        shift.wait()
+
+
+try:
+    settings = Settings.read()
+except SettingsError as error:
+    sys.exit(f"buckstop worker: {error}")
+station = Station(settings)
+app = configured(settings)

@@ -1,0 +1,188 @@
+"""The gate and the fast path, in front of Celery.
+
+A Kombu Redis transport whose channel, for the queues of agents, does three things differently:
+
+    waits   on the queues' bells instead of popping messages one by one (BLPOP bell ...); a message
+            that rang no bell, because a stranger put it there, is found after a second
+    takes   as many messages as there is room for in one script, which records their claims too
+            (intake.py), and hands on only those that pass the gate
+    acks    nothing: a claim is what an acknowledgement would be, and better
+
+All else (remote control, events, the queues of other programs) is Kombu's own. Registered under the
+name of the stock transport, so that a broker URL still begins with `redis://`.
+
+Whoever frees a slot rings by a byte in a pipe, which wakes Celery's hub. Without a hub
+(`drain_events`) the poller looks before it waits.
+"""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from envelopes.keys import Keys
+from workers.intake import GRANT, Intake
+
+
+class Post:
+    """Where this process's channels find the intake; empty in a process that runs no agents."""
+
+    intake: Intake | None = None
+    keys: Keys = Keys()
+    queues: frozenset[str] = frozenset()
+    _out, _in = socket.socketpair()
+
+    @classmethod
+    def open(cls, intake: Intake, keys: Keys, queues: frozenset[str]) -> None:
+        """Let every message of these queues pass through the intake from now on."""
+        cls.intake, cls.keys, cls.queues = intake, keys, queues
+        cls._out.setblocking(False)
+        cls._in.setblocking(False)
+
+    @classmethod
+    def ring(cls) -> None:
+        """Make the hub come round; from any thread."""
+        with suppress(BlockingIOError):  # then so many rings wait already that one more is nothing
+            cls._in.send(b"!")
+
+    @classmethod
+    def heard(cls) -> None:
+        """Forget the rings so far."""
+        with suppress(BlockingIOError):
+            cls._out.recv(4096)
+
+    @classmethod
+    def fileno(cls) -> int:
+        """Return where a ring can be read."""
+        return cls._out.fileno()
+
+
+class _QoS(virtual.QoS):  # type: ignore[misc] # Kombu has no types
+    """Asks for room where Kombu would count what is not acknowledged."""
+
+    def can_consume(self) -> bool:
+        """Say whether the channel may read."""
+        gated = self.channel.gated
+        return bool(super().can_consume()) if gated is None else gated.held.may_fetch(Post.ring)
+
+
+class _Message(virtual.Message):  # type: ignore[misc] # Kombu has no types
+    """Kombu's message; one that has passed the gate is decoded already."""
+
+    def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(payload, channel, **kwargs)
+        if GRANT in self.headers:
+            self._decoded_cache = self.body
+
+
+class Channel(redis.Channel):  # type: ignore[misc] # Kombu has no types
+    """Kombu's channel, with a gate in front of the agents' queues."""
+
+    Message = _Message
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.QoS = _QoS
+
+    @property
+    def gated(self) -> Intake | None:
+        """Return the intake if this channel consumes an agent's queue."""
+        return Post.intake if Post.queues.intersection(self._active_queues) else None
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001
+        """Consume; what comes through the gate is not acknowledged."""
+        return super().basic_consume(queue, no_ack or queue in Post.queues, *args, **kwargs)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Wait for a bell, unless there is more to fetch anyway."""
+        intake = self.gated
+        if intake is None:
+            super()._brpop_start(timeout)
+        elif intake.more:
+            Post.ring()
+        else:
+            bells = [Post.keys.queue_bell(queue) for queue in self.active_queues]
+            self._in_poll = self.client.connection
+            self._brpop_sent_at = monotonic()
+            self._in_poll.send_command("BLPOP", *bells, timeout or self.brpop_timeout)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Read the bell, or that none rang, and fetch either way."""
+        if self.gated is None:
+            return bool(super()._brpop_read(**options))
+        try:
+            self.client.parse_response(self.client.connection, "BLPOP", **options)
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+        if self._closing or not self.take():
+            raise Empty
+        return True
+
+    def take(self) -> bool:
+        """Fetch once and deliver what passes; say whether anything did."""
+        intake, delivered = self.gated, False
+        if intake is not None and self._consumers:
+            for queue, message in intake.take(self.active_queues):
+                self.connection._deliver(message, queue)  # noqa: SLF001 - as Kombu's own channel does
+                delivered = True
+        return delivered
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
+        """Say "connection lost" where Celery 5.7 closes a channel whose connection is gone.
+
+        Without this its worker ends with an AttributeError when Redis is away for two seconds.
+        """
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionLost("the connection of this channel is gone")
+        params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
+        return params
+
+
+class _Poller(redis.MultiChannelPoller):  # type: ignore[misc] # Kombu has no types
+    def get(self, callback: Callable[..., Any], timeout: float | None = None) -> Any:
+        """Take what is left over before waiting for anything new: here, no hub is woken."""
+        if self.take_more():
+            return None
+        return super().get(callback, timeout=timeout)
+
+    def take_more(self) -> bool:
+        """Fetch for every channel that has left messages behind and has room."""
+        ready = [
+            channel
+            for channel in list(self._channels)
+            if channel.gated and channel.gated.more and channel.qos.can_consume()
+        ]
+        return any([channel.take() for channel in ready])  # noqa: C419 - each must take
+
+
+class Transport(redis.Transport):  # type: ignore[misc] # Kombu has no types
+    """Kombu's transport with our channel."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = _Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let the hub drive this transport, and listen for free slots."""
+        super().register_with_event_loop(connection, loop)
+        loop.add_reader(Post.fileno(), self._on_ring)
+
+    def _on_ring(self) -> None:
+        Post.heard()
+        self.cycle.take_more()
+
+
+def install() -> None:
+    """Make this the transport of every `redis://` and `rediss://` in this process."""
+    for name in ("redis", "rediss"):
+        TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"

@@ -1,0 +1,158 @@
+"""A worker from its start to its end: what it has fetched, what runs, and how it stops.
+
+Told to stop, it fetches nothing more, gives back what has not begun, and waits for what runs. What
+still runs when the grace is over is reported as stopped, with what it had kept, and the process
+ends: a thread cannot be killed, and Celery would wait for it for ever.
+
+The ending runs on a thread of its own, woken through a pipe: a signal handler may interrupt whoever
+holds a lock, so it can do no more than write a byte.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread, Timer
+from time import monotonic
+
+from redis.exceptions import RedisError
+
+from envelopes import limits
+from envelopes.envelope import Envelope, Fault
+from workers.agent import Agent
+from workers.context import Grant
+from workers.held import Held, Hold
+from workers.runtime import Run, perform, report, stopped
+from workers.station import Station
+
+_LOOK_S = 0.05
+"""How often a worker that ends looks whether all is done."""
+_LEAVE_S = 5.0
+"""What Celery gets to end the process itself once nothing runs any more."""
+_STOPPED = "its worker was told to stop before it was done"
+_KILLED = "its time was over, it went on, and the pool killed its process"
+
+log = logging.getLogger("buckstop.shift")
+
+
+class Shift:
+    """One worker process and, in a prefork pool, its children."""
+
+    def __init__(self, station: Station, slots: Callable[[], int], *, forks: bool) -> None:
+        self.held = Held(slots)
+        self._station = station
+        self._forks = forks
+        self._pid = os.getpid()
+        self._reader, self._writer = os.pipe()
+        self._over = Event()
+
+    def begin(self) -> None:
+        """Start to beat, and wait for the end."""
+        self._station.make()
+        self._station.beat.start()
+        Thread(target=self._wait_for_the_end, name="farewell", daemon=True).start()
+
+    # --- one subtask -----------------------------------------------------------------------------
+
+    def run(self, agent: Agent, grant: Grant, payload: str) -> None:
+        """Run a subtask, in this process or in the child that this was forked into."""
+        station, subtask = self._station, grant.subtask
+        if os.getpid() == self._pid and not self.held.begin(subtask):
+            return  # given back while it waited for a thread
+        run = Run.of(agent, grant, payload, station.claims, station.loop)
+        station.runs[subtask] = run
+        station.beat.add(subtask, grant.token, run.context.cancel)
+        try:
+            perform(run)
+        finally:
+            station.beat.remove(subtask, grant.token)
+            del station.runs[subtask]
+
+    def sent(self, subtask: str) -> bool:
+        """Note that it goes to the pool; a child's queue is out of reach, so there it has begun."""
+        return self.held.begin(subtask) if self._forks else self.held.has(subtask)
+
+    def accepted(self, subtask: str, pid: int) -> None:
+        """Note that it runs; if in a child, it is the child that beats for it from now on."""
+        hold = self.held.place(subtask, pid)
+        if hold is not None and pid != self._pid:
+            self._station.beat.remove(subtask, hold.token)
+
+    def ended(self, subtask: str) -> None:
+        """Note that it is over, and make room for another."""
+        hold = self.held.end(subtask)
+        if hold is not None:
+            self._station.beat.remove(subtask, hold.token)
+
+    def killed(self, subtask: str) -> None:
+        """Report for a child that the pool kills, unless it does so itself with its last breath."""
+        hold = self.held.end(subtask)
+        if hold is not None:
+            envelope = Envelope.failed(_KILLED, Fault.TIMEOUT)
+            later = Timer(limits.ENDING_MS / 1000, self._report_for, (hold, envelope))
+            later.daemon = True
+            later.start()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Begin to end; safe in a signal handler."""
+        if os.getpid() == self._pid:
+            self.held.close()
+            os.write(self._writer, b"!" if at_once else b".")
+
+    def wait(self) -> None:
+        """Wait until all is given back or reported; Celery calls this last."""
+        if os.getpid() == self._pid:
+            self._over.wait(self._station.settings.grace_s + _LEAVE_S)
+
+    def _wait_for_the_end(self) -> None:
+        at_once = os.read(self._reader, 1) == b"!"
+        grace_s = 0.0 if at_once else self._station.settings.grace_s
+        log.info("told to stop", extra={"held": len(self.held), "grace_s": grace_s})
+        ends_at = monotonic() + grace_s
+        while self._give_back() or (self.held.all() and monotonic() < ends_at):
+            Event().wait(_LOOK_S)
+        left = self.held.all()
+        for hold in left:
+            self._stop_one(hold)
+        self._over.set()
+        if not left:
+            Event().wait(_LEAVE_S)
+        self._leave()
+
+    def _give_back(self) -> bool:
+        """Give back what has not begun; say whether there was anything."""
+        unbegun = self.held.drop_unbegun()
+        for hold in unbegun:
+            self._station.beat.remove(hold.subtask, hold.token)
+            self._station.claims.hand_back(hold.subtask, hold.token, hold.queue, hold.raw)
+        return bool(unbegun)
+
+    def _stop_one(self, hold: Hold) -> None:
+        """Hand over what there is of a subtask that would not end."""
+        run = self._station.runs.get(hold.subtask)
+        log.warning("stopped before it was done", extra={"subtask": hold.subtask})
+        if run is None:
+            self._report_for(hold, Envelope.failed(_STOPPED, Fault.STOPPED))
+            with suppress(ProcessLookupError):
+                os.kill(hold.pid, signal.SIGKILL)
+            return
+        try:
+            report(run, stopped(run, _STOPPED))
+        except (RedisError, OSError) as error:
+            log.warning("could not report", extra={"subtask": hold.subtask, "error": repr(error)})
+
+    def _report_for(self, hold: Hold, envelope: Envelope) -> None:
+        """Report for a child; its calls in flight count at their worst."""
+        raw = envelope.model_dump_json().encode()
+        try:
+            self._station.claims.report(hold.subtask, hold.token, [], raw)
+        except (RedisError, OSError) as error:
+            log.warning("could not report", extra={"subtask": hold.subtask, "error": repr(error)})
+
+    def _leave(self) -> None:
+        """End the process, which Celery would not: it waits for threads that do not end."""
+        logging.shutdown()
+        os._exit(0)

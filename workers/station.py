@@ -1,0 +1,85 @@
+"""What one process of a worker has: a name, a connection, a line, a beat, a loop.
+
+After a fork the child makes its own: a parent's threads do not exist there, and its locks may be
+held for ever. Only the name stays, so that a pool
+is one worker to the outside.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from redis import Redis
+
+from envelopes.scripts import Scripts, connect
+from workers.beat import Beat
+from workers.claims import LUA, Claims
+from workers.line import Line
+from workers.loop import Loop
+from workers.runtime import Run
+from workers.settings import Settings
+
+_MADE = ("client", "scripts", "direct", "claims", "beat", "loop")
+_CONNECTIONS_MAX = 8
+"""The line sends by one at a time; the rest are for beats, fetches and the ending."""
+
+
+class Station:
+    """One process's share of the worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.worker = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
+        self.about: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
+        """What the list of workers says of this one."""
+        self.runs: dict[str, Run] = {}
+        """What runs in this process now, by subtask."""
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    @cached_property
+    def client(self) -> Redis:
+        """Return this process's connections to the server."""
+        return connect(self.settings.url, max_connections=_CONNECTIONS_MAX)
+
+    @cached_property
+    def scripts(self) -> Scripts:
+        """Return the workers' scripts."""
+        return Scripts(self.client, LUA, self.settings.keys)
+
+    @cached_property
+    def direct(self) -> Claims:
+        """Return the claims as fetch and beat use them: an error is raised at once."""
+        return Claims(self.scripts, self.settings.keys, self.worker)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Return the claims as running agents use them: in one line, and through an outage."""
+        return Claims(Line(self.scripts), self.settings.keys, self.worker)
+
+    @cached_property
+    def beat(self) -> Beat:
+        """Return the process's sign of life."""
+        return Beat(self.direct, lambda: json.dumps(self.about))
+
+    @cached_property
+    def loop(self) -> Loop:
+        """Return the event loop of async agents."""
+        return Loop()
+
+    def make(self) -> None:
+        """Make everything now, before there are threads that could make a thing twice."""
+        for name in _MADE:
+            getattr(self, name)
+
+    def _after_fork(self) -> None:
+        self.runs = {}
+        _forget(self, _MADE)
+
+
+def _forget(station: Station, names: Iterable[str]) -> None:
+    for name in names:
+        vars(station).pop(name, None)
