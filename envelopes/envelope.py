@@ -10,7 +10,7 @@ the runtime that ran it (workers/runtime.py) or by the owner that missed it.
 """
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -106,19 +106,19 @@ class Envelope(Frozen):
             raise Refused("ask", "a failed envelope asks for nothing; say partial")
 
     @classmethod
-    def success(cls, result: JsonValue, confidence: float, **more: object) -> Self:
+    def success(cls, result: Any, confidence: float, **more: Any) -> Self:
         """Say that this is the final word."""
-        return cls(status=Status.SUCCESS, result=result, confidence=confidence, **more)  # type: ignore[arg-type]
+        return cls(status=Status.SUCCESS, result=result, confidence=confidence, **more)
 
     @classmethod
-    def partial(cls, result: JsonValue, confidence: float, reason: str, **more: object) -> Self:
+    def partial(cls, result: Any, confidence: float, reason: str, **more: Any) -> Self:
         """Say that there is something, and what is missing."""
         return cls(
             status=Status.PARTIAL,
             result=result,
             confidence=confidence,
             reason=reason,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     @classmethod

@@ -15,14 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from redis import Redis
 from rich.console import Console
 from rich.table import Table
-
-from redis import Redis
 
 from envelopes.keys import Keys
 from envelopes.scripts import connect
@@ -69,15 +68,19 @@ class Promise:
     kept: bool
 
 
-def main() -> int:
-    """Play the demo; return 0 if every promise was kept."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+def main(*, as_json: bool = False) -> int:
+    """Play the demo; return 0 if every promise was kept. As JSON, the story goes to stderr."""
+    width = None if sys.stdout.isatty() else 120
+    console = Console(highlight=False, width=width, stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="buckstop-demo-") as folder:
         console.print("[bold]Buckstop[/]: starting a server, 2 orchestrators and 3 workers ...")
         with everything(Path(folder), console) as stage:
             seen = [act(stage) for act in (crash, overspend, ping_pong)]
     kept = promises(*seen)
-    console.print(closing_table(kept))
+    if as_json:
+        print(json.dumps([asdict(promise) for promise in kept]))  # noqa: T201
+    else:
+        console.print(closing_table(kept))
     return 0 if all(promise.kept for promise in kept) else 1
 
 
@@ -163,7 +166,9 @@ def _killer(stage: Stage, task: TaskHandle) -> Callable[[TaskView], None]:
         done = True
         pid = _worker_in_the_middle(stage, f"{task.id}/2")
         os.kill(pid, signal.SIGKILL)
-        stage.console.print(f"  [bold red]          SIGKILL[/] worker {pid}, while it runs subtask 2")
+        stage.console.print(
+            f"  [bold red]          SIGKILL[/] worker {pid}, while it runs subtask 2"
+        )
 
     return look
 
@@ -174,7 +179,7 @@ def _worker_in_the_middle(stage: Stage, subtask: str) -> int:
     give_up = time.monotonic() + ACT_WITHIN_S
     while time.monotonic() < give_up:
         worker, calls = stage.client.hmget(key, "worker", "c")
-        if worker and int(calls or 0):
+        if isinstance(worker, bytes) and int(calls or 0):
             return int(worker.decode().split(".")[-2])
         time.sleep(0.05)
     raise SystemExit(f"no worker took subtask {subtask} within {ACT_WITHIN_S} s")
@@ -186,9 +191,9 @@ def _worker_in_the_middle(stage: Stage, subtask: str) -> int:
 def promises(plan: Seen, spender: Seen, pair: Seen) -> list[Promise]:
     """Hold what happened against what is promised."""
     lost = [note for note in plan.journal if note["why"] == "lost"]
-    again = [n for n in plan.journal if n["why"] == "publish" and lost and n["step"] == lost[0]["step"]]
+    again = [n for n in _published(plan) if lost and n["step"] == lost[0]["step"]]
     gap_s = (again[-1]["at_ms"] - again[0]["at_ms"]) / 1000 if len(again) > 1 else 0
-    published = Counter(n["subtask"] for n in plan.journal if n["why"] == "publish")
+    published = Counter(note["subtask"] for note in _published(plan))
     spent, ceiling = spender.task.ledger.spent.tokens, spender.task.ledger.ceiling.tokens
     drafts = spender.task.result["drafts"] if spender.task.result else 0
     return [
@@ -231,6 +236,10 @@ def promises(plan: Seen, spender: Seen, pair: Seen) -> list[Promise]:
             ),
         ),
     ]
+
+
+def _published(seen: Seen) -> list[dict[str, Any]]:
+    return [note for note in seen.journal if note["why"] == "publish"]
 
 
 def closing_table(kept: list[Promise]) -> Table:
@@ -279,7 +288,8 @@ def _line(note: dict[str, Any], now: TaskView) -> str:
     subtask = f"#{note['subtask']} " if note["subtask"] else ""
     spent = f"{note['spent']['tokens']:,} tokens"
     what = " ".join(filter(None, [note["status"], note["text"]]))
-    return f"  {seconds:5.1f} s {spent:>13}  [{style}]{note['why']:<12}[/] {subtask:<3}{where:<26} {what}"
+    why = f"[{style}]{note['why']:<12}[/]"
+    return f"  {seconds:5.1f} s {spent:>13}  {why} {subtask:<3}{where:<26} {what}"
 
 
 # --- starting ------------------------------------------------------------------------------------

@@ -69,6 +69,10 @@ _encode = msgspec.json.Encoder().encode
 Kind = TypeVar("Kind", bound=Command)
 
 
+class _Woken(Exception):
+    """Somebody wants the loop to stop while it sleeps."""
+
+
 class Known(msgspec.Struct):
     """A task as it was when this loop last committed or loaded it."""
 
@@ -97,6 +101,7 @@ class Orchestrator:
         self._agents: Mapping[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
         self._stopping = threading.Event()
+        self._asleep = False
 
     def run(self) -> None:
         """Decide until told to stop; back off while the server is away."""
@@ -114,8 +119,13 @@ class Orchestrator:
                 self._stopping.wait(pause_s)
 
     def stop(self) -> None:
-        """Let the batch in hand be committed, then leave."""
+        """Let the batch in hand be committed, then leave. Called by a signal handler.
+
+        A sleep on the doorbell is cut short, by an exception out of the handler.
+        """
         self._stopping.set()
+        if self._asleep:
+            raise _Woken
 
     def turn(self, idle_ms_max: int = IDLE_MS_MAX) -> int:
         """Decide every task that is due, or sleep until one may be; return how many there were."""
@@ -123,7 +133,7 @@ class Orchestrator:
         if not due.task_ids:
             until_ms = due.now_ms + idle_ms_max
             wake_ms = until_ms if due.next_ms is None else min(due.next_ms, until_ms)
-            self._store.wait(max(1, wake_ms - due.now_ms))
+            self._sleep(max(1, wake_ms - due.now_ms))
             return 0
         self._see_agents(due.now_ms)
         drafts = [d for d in map(self._draft, self._load(due.task_ids)) if d is not None]
@@ -131,6 +141,15 @@ class Orchestrator:
         for draft, done in zip(drafts, landed, strict=True):
             self._landed(draft) if done else self._conflicted(draft)
         return len(due.task_ids)
+
+    def _sleep(self, at_most_ms: int) -> None:
+        self._asleep = True
+        try:
+            self._store.wait(at_most_ms)
+        except _Woken:
+            self._store.ring()  # the stroke that we may have taken with us is for somebody else
+        finally:
+            self._asleep = False
 
     # --- load ------------------------------------------------------------------------------------
 
@@ -186,6 +205,8 @@ class Orchestrator:
             again = self._load([loaded.task_id])  # a report may have come in between
             if not again:
                 return None
+            if again[0].version != loaded.version:
+                claims = None  # somebody has decided meanwhile; what we saw is not what is open now
             loaded = again[0]
         return None
 

@@ -287,6 +287,10 @@ class Store:
         seconds = min(timeout_ms, limits.WAIT_MS_MAX) / 1000
         return self._client.blpop([self._keys.bell], timeout=seconds) is not None
 
+    def ring(self) -> None:
+        """Wake one idle orchestrator."""
+        self._client.rpush(self._keys.bell, "1")
+
     # --- read -----------------------------------------------------------------------------------
 
     def agents(self) -> dict[str, dict[str, Any]]:

@@ -55,7 +55,7 @@ def _task(
         alarm=client.zscore(keys.due, task_id) is not None,
         mail=client.llen(keys.mail(task_id)),
         claims=sum(1 for _ in client.scan_iter(keys.claim(f"{task_id}/*"), count=1000)),
-        messages=sum(f'"{task_id}/' .encode() in raw for raw in queued),
+        messages=sum(f'"{task_id}/'.encode() in raw for raw in queued),
     )
 
 

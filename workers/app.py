@@ -73,7 +73,7 @@ def _transport_options(url: str) -> dict[str, Any]:
     return {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc] # Celery has no types
+class Consumer(CeleryConsumer):
     """Celery's consumer, without what claims make needless."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -87,7 +87,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc] # Celery has no types
         """
 
 
-class _Ending(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
+class _Ending(bootsteps.StartStopStep):
     """Lets the shift end when Celery does, for whatever reason."""
 
     requires = ("celery.worker.components:Pool",)

@@ -62,7 +62,7 @@ class Post:
         return cls._out.fileno()
 
 
-class _QoS(virtual.QoS):  # type: ignore[misc] # Kombu has no types
+class _QoS(virtual.QoS):
     """Asks for room where Kombu would count what is not acknowledged."""
 
     def can_consume(self) -> bool:
@@ -71,7 +71,7 @@ class _QoS(virtual.QoS):  # type: ignore[misc] # Kombu has no types
         return bool(super().can_consume()) if gated is None else gated.held.may_fetch(Post.ring)
 
 
-class _Message(virtual.Message):  # type: ignore[misc] # Kombu has no types
+class _Message(virtual.Message):
     """Kombu's message; one that has passed the gate is decoded already."""
 
     def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
@@ -80,14 +80,14 @@ class _Message(virtual.Message):  # type: ignore[misc] # Kombu has no types
             self._decoded_cache = self.body
 
 
-class Channel(redis.Channel):  # type: ignore[misc] # Kombu has no types
+class Channel(redis.Channel):
     """Kombu's channel, with a gate in front of the agents' queues."""
 
     Message = _Message
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.QoS = _QoS
+        self.QoS = _QoS  # type: ignore[assignment] # a plain class attribute to Kombu
 
     @property
     def gated(self) -> Intake | None:
@@ -107,9 +107,10 @@ class Channel(redis.Channel):  # type: ignore[misc] # Kombu has no types
             Post.ring()
         else:
             bells = [Post.keys.queue_bell(queue) for queue in self.active_queues]
-            self._in_poll = self.client.connection
-            self._brpop_sent_at = monotonic()
-            self._in_poll.send_command("BLPOP", *bells, timeout or self.brpop_timeout)
+            connection: Any = self.client.connection
+            self._in_poll = connection
+            self._brpop_sent_at = monotonic()  # type: ignore[assignment] # None until then
+            connection.send_command("BLPOP", *bells, timeout or self.brpop_timeout)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Read the bell, or that none rang, and fetch either way."""
@@ -121,7 +122,7 @@ class Channel(redis.Channel):  # type: ignore[misc] # Kombu has no types
             self.client.connection.disconnect()
             raise
         finally:
-            self._in_poll = None
+            self._in_poll = False
         if self._closing or not self.take():
             raise Empty
         return True
@@ -146,7 +147,7 @@ class Channel(redis.Channel):  # type: ignore[misc] # Kombu has no types
         return params
 
 
-class _Poller(redis.MultiChannelPoller):  # type: ignore[misc] # Kombu has no types
+class _Poller(redis.MultiChannelPoller):
     def get(self, callback: Callable[..., Any], timeout: float | None = None) -> Any:
         """Take what is left over before waiting for anything new: here, no hub is woken."""
         if self.take_more():
@@ -163,14 +164,14 @@ class _Poller(redis.MultiChannelPoller):  # type: ignore[misc] # Kombu has no ty
         return any([channel.take() for channel in ready])  # noqa: C419 - each must take
 
 
-class Transport(redis.Transport):  # type: ignore[misc] # Kombu has no types
+class Transport(redis.Transport):
     """Kombu's transport with our channel."""
 
     Channel = Channel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cycle = _Poller()
+        self.cycle: Any = _Poller()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Let the hub drive this transport, and listen for free slots."""

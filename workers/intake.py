@@ -38,6 +38,8 @@ class Intake:
         self._verifier = verifier
         self._tasks = tasks
         self._turn = 0
+        self._unanswered: tuple[Sequence[str], int] | None = None
+        """A fetch whose reply was lost: the next one repeats it, queues and all."""
 
     def take(self, queues: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Fetch as much as there is room for; yield each good message with its queue.
@@ -63,8 +65,9 @@ class Intake:
         self._claims.hand_back(hold.subtask, hold.token, hold.queue, hold.raw)
 
     def _fetch(self, queues: Sequence[str], count: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        queues, count = self._unanswered = self._unanswered or (queues, count)
         now_ms, fetched = self._claims.fetch(queues, count)
-        now = monotonic()
+        self._unanswered, now = None, monotonic()
         size = sum(len(each.raw) for each in fetched)
         self.more = self.more or len(fetched) >= count or size >= FETCH_BYTES_MAX
         for each in fetched:

@@ -32,7 +32,7 @@ class Followed(Protocol):
         ...
 
 
-class Request(celery_request.Request):  # type: ignore[misc] # Celery has no types
+class Request(celery_request.Request):
     """A Celery request whose claim is ours."""
 
     shift: ClassVar[Followed]

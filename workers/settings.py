@@ -6,6 +6,8 @@
     BUCKSTOP_PUBLIC_KEYS       keys of the orchestrators, as text, one per line or word
     BUCKSTOP_PUBLIC_KEYS_FILE  ... or a file with them
     BUCKSTOP_GRACE             seconds to end what is under way after SIGTERM
+
+`buckstop worker` and `buckstop up` set them for the workers they start.
 """
 
 import os

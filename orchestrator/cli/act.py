@@ -43,7 +43,8 @@ def simulate(arguments: tuple[str, ...]) -> int:
 
 
 @click.command()
-def demo() -> int:
+@json_option
+def demo(*, as_json: bool) -> int:
     """See the promises kept, live: real processes, killed while you watch."""
-    code: int = import_module("orchestrator.demo").main()
+    code: int = import_module("orchestrator.demo").main(as_json=as_json)
     return code

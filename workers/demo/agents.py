@@ -1,11 +1,12 @@
-"""Five agents. No model is called; the tokens they charge are made up, the ledger is real.
+"""Six agents. No model is called; the tokens they charge are made up, the ledger is real.
 
-    research, write, review   do their work
-    spender                   never stops calling its model
-    pinger, ponger            each thinks the task is the other's
+`research`, `write` and `review` do their work. `spender` never stops calling its model. `pinger`
+and `ponger` each think that the task is the other's.
 """
 
 import time
+
+from pydantic import JsonValue
 
 from workers import Context, Envelope, agent
 
@@ -36,7 +37,7 @@ def write(ctx: Context, inputs: dict[str, list[str]]) -> Envelope:
 
 
 @agent("review")
-def review(ctx: Context, inputs: dict[str, dict[str, object]]) -> Envelope:
+def review(ctx: Context, inputs: dict[str, dict[str, JsonValue]]) -> Envelope:
     """Read the draft and sign it off."""
     with ctx.meter.call(input_tokens=500, max_tokens=CALL_TOKENS) as call:
         call.used(500, 60)
