@@ -21,10 +21,14 @@ def _account(**line: object) -> None:
     os.close(file)
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _think(ctx: Context, run: str, number: int, seconds: float) -> None:
     """Make one paid call, as a model's own invoice would show it."""
     line = {"subtask": ctx.subtask, "run": run, "op": f"{run}.{number}"}
-    _account(what="meant", at_ms=time.time_ns() // 1_000_000, **line)
+    _account(what="meant", at_ms=_now_ms(), **line)
     with ctx.meter.call(**CALL) as call:
         _account(what="called", **line)
         time.sleep(seconds)
@@ -34,7 +38,7 @@ def _think(ctx: Context, run: str, number: int, seconds: float) -> None:
 
 def _behave(ctx: Context, input: dict) -> Envelope:
     run = uuid4().hex
-    _account(what="began", subtask=ctx.subtask, run=run)
+    _account(what="began", subtask=ctx.subtask, run=run, at_ms=_now_ms())
     does, calls = input.get("does", "work"), input.get("calls", 1)
     for number in range(10_000 if does == "overspend" else calls):
         _think(ctx, run, number, input.get("seconds", 0.01))

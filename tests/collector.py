@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
@@ -21,25 +22,49 @@ from tests.chaos_agents import REAL, WORST
 
 
 def collect(client: Redis, keys: Keys, acknowledged: Iterable[str], effects: Path) -> Evidence:
-    """Look at everything a run has left, from outside."""
-    store = Store(client, keys)
-    acknowledged = frozenset(acknowledged)
-    found = {each.decode() for each in client.zrange(keys.tasks, 0, -1)}
+    """Look at everything a run of real processes has left, from outside."""
     account = [json.loads(line) for line in effects.read_text().splitlines()]
-    queued = _queued(client, keys)
-    return Evidence(
-        attempted=acknowledged,
+    acknowledged = frozenset(acknowledged)
+    return look_at(
+        client,
+        keys,
         acknowledged=acknowledged,
-        tasks={each: _task(client, keys, store, each, queued) for each in found},
+        attempted=acknowledged,
         claims=[
-            ClaimEvidence(line["subtask"], line["run"], started=True, handed_back=False)
+            ClaimEvidence(
+                line["subtask"], line["run"], line["at_ms"], started=True, handed_back=False
+            )
             for line in account
             if line["what"] == "began"
         ],
+        effects=list(_effects(account)),
+    )
+
+
+def look_at(
+    client: Redis,
+    keys: Keys,
+    *,
+    acknowledged: Iterable[str],
+    attempted: Iterable[str],
+    strange: tuple[int, int] = (0, 0),
+    **seen: Any,
+) -> Evidence:
+    """Add what the server holds to what was seen on the way.
+
+    `strange` is how many bytes were put on queues by strangers, and how many were stolen.
+    """
+    store = Store(client, keys)
+    found = {each.decode() for each in client.zrange(keys.tasks, 0, -1)}
+    queued = _queued(client, keys)
+    return Evidence(
+        attempted=frozenset(attempted),
+        acknowledged=frozenset(acknowledged),
+        tasks={each: _task(client, keys, store, each, queued) for each in found},
         letters=list(_letters(client, keys)),
         stats=store.stats(),
-        bytes=Bytes(queued=sum(len(raw) for raw in queued)),
-        effects=list(_effects(account)),
+        bytes=Bytes(*strange, queued=sum(len(raw) for raw in queued)),
+        **seen,
     )
 
 

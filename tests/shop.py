@@ -92,13 +92,26 @@ class Office:
         allowance = more.pop("allowance", Limits(tokens=1000, calls=10))
         body = body_of(payload)
         headers = {
-            "v": 1, "task": self.task, "subtask": self._last, "agent": agent,
-            "queue": self.keys.queue(agent), "step": "s", "attempt": 1, "hop": 1, "hops_max": 12,
+            "v": 1,
+            "task": self.task,
+            "subtask": self._last,
+            "agent": agent,
+            "queue": self.keys.queue(agent),
+            "step": "s",
+            "attempt": 1,
+            "hop": 1,
+            "hops_max": 12,
             "ledger": {"ceiling": {"tokens": 10_000}},
-            "allowance": {"tokens": allowance.tokens, "usd_micros": allowance.usd_micros,
-                          "calls": allowance.calls},
-            "issued_ms": self.now_ms, "deadline_ms": self.now_ms + HOUR_MS,
-            "timeout_ms": 60_000, "tenant": "default", "nonce": secrets.token_hex(16),
+            "allowance": {
+                "tokens": allowance.tokens,
+                "usd_micros": allowance.usd_micros,
+                "calls": allowance.calls,
+            },
+            "issued_ms": self.now_ms,
+            "deadline_ms": self.now_ms + HOUR_MS,
+            "timeout_ms": 60_000,
+            "tenant": "default",
+            "nonce": secrets.token_hex(16),
             "body_sha256": sha256(body.encode()).hexdigest(),
         } | more
         return Message(self._last, headers, body, allowance, headers["timeout_ms"])
@@ -107,16 +120,33 @@ class Office:
         """Commit them: claims issued, messages on their queues."""
         publish = tuple(
             Outgoing(
-                m.headers["queue"], m.subtask, m.headers["nonce"], m.allowance,
-                m.headers["deadline_ms"], m.timeout_ms,
+                m.headers["queue"],
+                m.subtask,
+                m.headers["nonce"],
+                m.allowance,
+                m.headers["deadline_ms"],
+                m.timeout_ms,
                 (raw or {}).get(m.subtask) or json.dumps(m.sealed(self.signer)).encode(),
             )
             for m in messages
         )
         version = int(self.client.hget(self.keys.task(self.task), "version"))
         commit = Commit(
-            self.task, version, uuid4().hex, {}, (), 0, self.now_ms + HOUR_MS, (), (), publish,
-            None, None, b"{}", None, HOUR_MS,
+            self.task,
+            version,
+            uuid4().hex,
+            {},
+            (),
+            0,
+            self.now_ms + HOUR_MS,
+            (),
+            (),
+            publish,
+            None,
+            None,
+            b"{}",
+            None,
+            HOUR_MS,
         )
         assert self.store.commit([commit]) == [True]
         return [m.id for m in messages]
@@ -185,16 +215,36 @@ class Worker:
         return self.directory / "effects"
 
     def __enter__(self) -> "Worker":
-        environ = os.environ | {
-            "BUCKSTOP_URL": self.url, "BUCKSTOP_PREFIX": self.keys.prefix,
-            "BUCKSTOP_AGENTS": self.modules,
-            "BUCKSTOP_PUBLIC_KEYS": encode(public_of(PRIVATE_KEY)),
-            "EFFECTS": str(self.effects), "PYTHONPATH": str(ROOT),
-        } | self.environ
+        environ = (
+            os.environ
+            | {
+                "BUCKSTOP_URL": self.url,
+                "BUCKSTOP_PREFIX": self.keys.prefix,
+                "BUCKSTOP_AGENTS": self.modules,
+                "BUCKSTOP_PUBLIC_KEYS": encode(public_of(PRIVATE_KEY)),
+                "EFFECTS": str(self.effects),
+                "PYTHONPATH": str(ROOT),
+            }
+            | self.environ
+        )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-l", "info",
-             "-n", f"w{secrets.token_hex(4)}@%h", *self.arguments],
-            stdout=subprocess.DEVNULL, stderr=self.log.open("a"), cwd=ROOT, env=environ,
+            [
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "workers.app",
+                "worker",
+                "-l",
+                "info",
+                "-n",
+                f"w{secrets.token_hex(4)}@%h",
+                *self.arguments,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=self.log.open("a"),
+            cwd=ROOT,
+            env=environ,
         )
         return self
 

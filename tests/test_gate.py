@@ -13,12 +13,14 @@ from collections import Counter
 from hashlib import sha256
 
 import pytest
+from redis.exceptions import ConnectionError as ConnectionLost
 
 from envelopes.limits import MESSAGE_BYTES_MAX
 from envelopes.seal import Signer, Verifier
 from orchestrator.keyfile import public_of
 from orchestrator.wire import body_of
 from tests.shop import PRIVATE_KEY, Hands, Office, Worker, until
+from workers.claims import Claims
 from workers.gate import REASONS, Kind, Message, Refusal, as_celery_reads_it, inspect
 from workers.held import Held
 from workers.intake import Intake
@@ -329,8 +331,13 @@ def test_a_message_whose_claim_was_issued_with_another_nonce_is_filed(office, in
     first, second = office.message("noop"), office.message("noop")
     office.publish(first)
     assert taken(intake, office) == [first.id]
-    second = type(second)(first.subtask, second.headers | {"subtask": first.subtask},
-                          second.body, second.allowance, second.timeout_ms)
+    second = type(second)(
+        first.subtask,
+        second.headers | {"subtask": first.subtask},
+        second.body,
+        second.allowance,
+        second.timeout_ms,
+    )
     office.push(dumps(second.sealed(office.signer)), office.keys.queue("noop"))
     assert taken(intake, office) == []
     assert [letter["kind"] for letter in office.letters()] == [b"not-issued"]
@@ -364,6 +371,36 @@ def test_a_letter_holds_the_original_bytes_and_where_they_came_from(office, inta
     assert b"JSON" in letter["why"]
 
 
+def test_a_fetch_whose_reply_was_lost_is_repeated_and_loses_no_message(
+    fresh, office, verifier
+) -> None:
+    """A lost reply and a retry are as if once; each message is still known by its own queue."""
+    hands = Hands(fresh.client, fresh.keys)
+
+    class Lossy:
+        lose = True
+
+        def run(self, *call):
+            reply = hands.scripts.run(*call)
+            if self.lose:
+                self.lose = False
+                raise ConnectionLost("the reply was lost")
+            return reply
+
+    class Silent:
+        def add(self, *_: object) -> None: ...
+        def remove(self, *_: object) -> None: ...
+
+    claims = Claims(Lossy(), fresh.keys, "lossy")
+    intake = Intake(claims, Held(lambda: 100), Silent(), verifier, TASKS)
+    sent = office.publish(*(office.message(agent) for agent in ("noop", "payer", "noop")))
+    queues = [office.keys.queue(agent) for agent in ("noop", "payer")]
+    with pytest.raises(ConnectionLost):
+        list(intake.take(queues))
+    assert sorted(m["headers"]["id"] for _, m in intake.take(queues)) == sent
+    assert office.letters() == []
+
+
 # --- a real worker -------------------------------------------------------------------------------
 
 
@@ -392,7 +429,7 @@ def test_a_worker_survives_them_all_runs_none_and_goes_on(pool, fresh, office, t
             else:
                 publish_at(office, message, raw, queue)
             expected[kind.value] += 1
-            raws[raw[:64 * 1024]] += 1
+            raws[raw[: 64 * 1024]] += 1
         good = office.send("noop")
         begun = time.monotonic()
         office.report(good)

@@ -93,8 +93,11 @@ def test_a_call_that_cannot_fit_is_refused_without_a_round_trip(office, opened) 
     run = opened(allowance=Limits(tokens=100, calls=1))
     before = office.store.stats()
     for input_tokens, min_tokens in ((100, 1), (101, 0), (60, 41)):
-        with pytest.raises(BudgetExhausted), run.context.meter.call(
-            input_tokens=input_tokens, max_tokens=500, min_tokens=min_tokens
+        with (
+            pytest.raises(BudgetExhausted),
+            run.context.meter.call(
+                input_tokens=input_tokens, max_tokens=500, min_tokens=min_tokens
+            ),
         ):
             pytest.fail("the call was made")
     assert office.store.stats() == before
@@ -154,9 +157,10 @@ def test_what_is_no_amount_is_refused_before_anything_is_booked(office, opened, 
         meter.call(input_tokens=amount, max_tokens=1)
     with pytest.raises(ValueError, match="whole number"):
         meter.call(input_tokens=1, max_tokens=amount)
-    with pytest.raises(ValueError, match="whole number"), meter.call(
-        input_tokens=1, max_tokens=1
-    ) as call:
+    with (
+        pytest.raises(ValueError, match="whole number"),
+        meter.call(input_tokens=1, max_tokens=1) as call,
+    ):
         call.used(amount, 0)
     assert charged(office, run).calls == 1
 

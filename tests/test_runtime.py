@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 import time
 
@@ -161,8 +162,13 @@ def test_a_fault_is_not_for_an_agent_to_claim(came_of) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("bad"), SystemExit(3), KeyboardInterrupt(), MemoryError("no room"),
-        RecursionError("deep"), TimeoutError("model"), BaseExceptionGroup("both", [OSError("x")]),
+        ValueError("bad"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        MemoryError("no room"),
+        RecursionError("deep"),
+        TimeoutError("model"),
+        BaseExceptionGroup("both", [OSError("x")]),
     ],
 )
 def test_whatever_it_raises_is_a_failure_that_names_it(came_of, error) -> None:
@@ -180,7 +186,9 @@ def test_an_exception_that_cannot_be_read_is_still_reported(came_of) -> None:
     assert "Shy" in (came_of(raising(Shy())).envelope.reason or "")
 
 
-def test_half_a_character_in_an_exception_does_not_stop_the_report(came_of) -> None:
+def test_half_a_character_in_an_exception_does_not_stop_the_report(came_of, monkeypatch) -> None:
+    # pytest-xdist cannot carry half a character in a captured log.
+    monkeypatch.setattr(logging.getLogger("buckstop.runtime"), "disabled", True)
     assert "bad \\" not in (came_of(raising(ValueError("bad \ud800"))).envelope.reason or "")
 
 
@@ -403,7 +411,10 @@ def test_a_handoff_is_a_partial_that_asks(came_of) -> None:
     assert told.status is Status.PARTIAL
     assert told.reason == "all is found"
     assert json.loads(told.ask.model_dump_json()) == {
-        "kind": "handoff", "to": "write", "goal": "now write", "input": [1]
+        "kind": "handoff",
+        "to": "write",
+        "goal": "now write",
+        "input": [1],
     }
 
 

@@ -220,13 +220,20 @@ def test_clients_notice_a_dead_connection() -> None:
     assert connect("redis://127.0.0.1:1").connection_pool.connection_kwargs["socket_keepalive"]
 
 
-def test_a_wait_is_never_longer_than_the_socket_is_patient(fresh: Fresh) -> None:
+def test_a_wait_is_never_longer_than_the_socket_is_patient(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else waiting would look like a dead connection."""
     assert limits.WAIT_MS_MAX < 1000 * limits.SOCKET_TIMEOUT_S
     kept = Store(fresh.client, fresh.keys)
     assert not kept.wait(20)
     assert not kept.wait(0)
     kept.submit(submission())
-    assert kept.wait(10_000_000)
+    assert kept.wait(10_000)
+    waited: list[float] = []
+    monkeypatch.setattr(fresh.client, "blpop", lambda _keys, timeout: waited.append(timeout))
+    assert not kept.wait(10_000)
+    assert waited == [limits.WAIT_MS_MAX / 1000]
 
 
 # --- replies that never come ------------------------------------------------------------------

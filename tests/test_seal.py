@@ -112,6 +112,13 @@ def test_what_is_no_seal_is_forged_and_nothing_worse(text: str) -> None:
         Verifier([PUBLIC]).check(b"x", text)
 
 
+def test_a_signature_that_is_no_base64_is_forged() -> None:
+    """A stranger who knows our key's name still raises nothing but Forged."""
+    for signature in ("!", "A", "é", "A" * 85, ""):
+        with pytest.raises(Forged):
+            Verifier([PUBLIC]).check(b"x", f"{key_id(PUBLIC)}.{signature}.0")
+
+
 def test_a_key_of_somebody_else_is_named() -> None:
     """The promise: "Foreign key": each refusal has its own reason."""
     with pytest.raises(Forged, match=f"signed with key '{key_id(OTHER)}', which is none of ours"):

@@ -53,14 +53,17 @@ def test_the_same_agents_run_under_every_pool(pool, office, worker) -> None:
     """The same code runs under the prefork and the threads pool; sync and async agents."""
     with worker(pool, 2) as running:
         running.wait_ready()
-        sent = [*send_many(office, "noop", 40), *send_many(office, "payer", 20),
-                *send_many(office, "waiter", 4, 0.05)]
+        sent = [
+            *send_many(office, "noop", 40),
+            *send_many(office, "payer", 20),
+            *send_many(office, "waiter", 4, 0.05),
+        ]
         until(lambda: len(office.reports()) == 64, 30, "64 reports")
         told = office.reports()
         assert all(told[each].envelope.status is Status.SUCCESS for each in sent)
         assert all(told[each].charged == Amounts(30, 0, 1) for each in sent[40:])
         assert sorted(running.ran()) == sorted(sent), "each ran once"
-        assert office.store.stats()["replayed" if False else "reports"] == 64
+        assert office.store.stats()["reports"] == 64
         lines = [json.loads(line) for line in running.log.read_text().splitlines()]
         ended = [line for line in lines if line["said"] == "a subtask ended"]
         assert len(ended) == 64, "one line for each subtask"
@@ -118,8 +121,11 @@ def test_remote_control_works_beside_the_gate(office, worker) -> None:
         until(lambda: running.ran() == slow)
         inspected = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "workers.app", "inspect", "active", "--json"],
-            cwd=ROOT, env=os.environ | {"BUCKSTOP_URL": running.url}, capture_output=True,
-            timeout=30, check=True,
+            cwd=ROOT,
+            env=os.environ | {"BUCKSTOP_URL": running.url},
+            capture_output=True,
+            timeout=30,
+            check=True,
         )
         (active,) = json.loads(inspected.stdout).values()
         assert [(each["id"], each["name"]) for each in active] == [(slow[0], "agent.sleeper")]
@@ -152,7 +158,7 @@ def test_told_to_stop_it_ends_what_runs_and_gives_back_the_rest(pool, office, wo
         until(lambda: len(office.reports()) > 300, 20)
         slow = send_many(office, "napper", 60, 0.7)
         until(lambda: any(each in running.ran() for each in slow), 10)
-        assert running.terminate(15) == 0
+        assert running.terminate(30) == 0
         told, ran = office.reports(), set(running.ran())
         assert ran == set(told), "what began was ended and reported"
         left = [each for each in [*quick, *slow] if each not in ran]
@@ -160,7 +166,7 @@ def test_told_to_stop_it_ends_what_runs_and_gives_back_the_rest(pool, office, wo
         assert states(office, left) == {"issued": len(left)}
         assert office.store.queue_depth("napper") == len(left), "for another worker to take"
         assert len(running.ran()) == len(ran), "none ran twice"
-    with worker(pool, 40) as another:
+    with worker(pool, 10) as another:
         until(lambda: len(office.reports()) == 460, 30, "another worker does the rest")
         assert Counter(another.ran()).most_common(1)[0][1] == 1
 

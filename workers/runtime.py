@@ -60,6 +60,7 @@ class Run:
     context: Context
     claims: Claims
     loop: Loop
+    started_at: float
 
     @classmethod
     def of(cls, agent: Agent, grant: Grant, payload: str, claims: Claims, loop: Loop) -> "Run":
@@ -67,18 +68,14 @@ class Run:
         books = _Books(claims, grant)
         allowance = grant.headers.allowance
         meter = Meter(books, allowance, over_at=grant.over_at, executor=loop.charges)
-        return cls(agent, grant, payload, Context(grant, meter), claims, loop)
+        return cls(agent, grant, payload, Context(grant, meter), claims, loop, monotonic())
 
 
 def perform(run: Run) -> Envelope | None:
     """Run a subtask and report what came of it; None where it was taken away meanwhile."""
-    started = monotonic()
     envelope = outcome(run)
-    if envelope is None:
-        _say(run, "revoked", None, started)
-        return None
-    reported = report(run, envelope)
-    _say(run, reported, envelope, started)
+    reported = "revoked" if envelope is None else report(run, envelope)
+    say(run, envelope, reported)
     if run.context.terminated:
         raise SystemExit(_TERMINATED)
     return envelope if reported == "ok" else None
@@ -102,11 +99,35 @@ def stopped(run: Run, reason: str) -> Envelope:
 
 def report(run: Run, envelope: Envelope) -> Reported:
     """Hand the envelope to the owner, with what the last calls really cost."""
+    grant, settled = run.grant, run.context.meter.settlements()
+    return run.claims.report(grant.subtask, grant.token, settled, written(run, envelope))
+
+
+def written(run: Run, envelope: Envelope) -> bytes:
+    """Write an envelope as it travels; one that is too large becomes a failed one."""
     raw = envelope.model_dump_json().encode()
     if len(raw) > limits.ENVELOPE_BYTES_MAX:
-        raw = _with_usage(run, _too_large(len(raw))).model_dump_json().encode()
-    grant, settled = run.grant, run.context.meter.settlements()
-    return run.claims.report(grant.subtask, grant.token, settled, raw)
+        return _with_usage(run, _too_large(len(raw))).model_dump_json().encode()
+    return raw
+
+
+def say(run: Run, envelope: Envelope | None, reported: str) -> None:
+    """Log how the subtask ended, in one line."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    usage = run.context.meter.usage()
+    said: dict[str, Any] = {
+        "subtask": run.grant.subtask,
+        "agent": run.agent.name,
+        "report": reported,
+        "ms": round((monotonic() - run.started_at) * 1000),
+        "tokens": usage.tokens,
+        "usd_micros": usage.usd_micros,
+        "calls": usage.calls,
+    }
+    if envelope is not None:
+        said |= {"status": envelope.status, "fault": envelope.fault, "reason": envelope.reason}
+    log.info("a subtask ended", extra=said)
 
 
 # --- before --------------------------------------------------------------------------------------
@@ -278,24 +299,6 @@ def _named(returned: object) -> str:
     text = _text_of(returned, repr)
     short = text if len(text) <= _RETURNED_CHARS else f"{text[:_RETURNED_CHARS]}..."
     return f"{type(returned).__name__} {short}"
-
-
-def _say(run: Run, reported: str, envelope: Envelope | None, started: float) -> None:
-    if not log.isEnabledFor(logging.INFO):
-        return
-    usage = run.context.meter.usage()
-    said: dict[str, Any] = {
-        "subtask": run.grant.subtask,
-        "agent": run.agent.name,
-        "report": reported,
-        "ms": round((monotonic() - started) * 1000),
-        "tokens": usage.tokens,
-        "usd_micros": usage.usd_micros,
-        "calls": usage.calls,
-    }
-    if envelope is not None:
-        said |= {"status": envelope.status, "fault": envelope.fault, "reason": envelope.reason}
-    log.info("a subtask ended", extra=said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from envelopes.envelope import Envelope, Fault
 from workers.agent import Agent
 from workers.context import Grant
 from workers.held import Held, Hold
-from workers.runtime import Run, perform, report, stopped
+from workers.runtime import Run, outcome, perform, report, say, stopped, written
 from workers.station import Station
 
 _LOOK_S = 0.05
@@ -58,16 +58,42 @@ class Shift:
     def run(self, agent: Agent, grant: Grant, payload: str) -> None:
         """Run a subtask, in this process or in the child that this was forked into."""
         station, subtask = self._station, grant.subtask
-        if os.getpid() == self._pid and not self.held.begin(subtask):
+        in_a_child = os.getpid() != self._pid
+        if not in_a_child and not self.held.begin(subtask):
             return  # given back while it waited for a thread
         run = Run.of(agent, grant, payload, station.claims, station.loop)
         station.runs[subtask] = run
         station.beat.add(subtask, grant.token, run.context.cancel)
-        try:
-            perform(run)
-        finally:
-            station.beat.remove(subtask, grant.token)
-            del station.runs[subtask]
+        if in_a_child:
+            try:
+                perform(run)
+            finally:
+                self._forget(run)
+        else:
+            self._run_and_post(run)
+
+    def _run_and_post(self, run: Run) -> None:
+        """Run it and let the thread go on to the next while the report is under way."""
+        envelope = outcome(run)
+        if envelope is None:
+            self._reported(run, None, b"revoked")
+            return
+        self._station.post_report(
+            run.grant,
+            run.context.meter.settlements(),
+            written(run, envelope),
+            lambda reply: self._reported(run, envelope, reply),
+        )
+
+    def _reported(self, run: Run, envelope: Envelope | None, reply: object) -> None:
+        self._forget(run)
+        if isinstance(reply, BaseException):
+            log.error("a report was lost", extra={"subtask": run.grant.subtask}, exc_info=reply)
+        say(run, envelope, reply.decode() if isinstance(reply, bytes) else "lost")
+
+    def _forget(self, run: Run) -> None:
+        self._station.beat.remove(run.grant.subtask, run.grant.token)
+        self._station.runs.pop(run.grant.subtask, None)
 
     def sent(self, subtask: str) -> bool:
         """Note that it goes to the pool; a child's queue is out of reach, so there it has begun."""
@@ -80,9 +106,9 @@ class Shift:
             self._station.beat.remove(subtask, hold.token)
 
     def ended(self, subtask: str) -> None:
-        """Note that it is over, and make room for another."""
+        """Note that it is over, and make room for another; its report may still be under way."""
         hold = self.held.end(subtask)
-        if hold is not None:
+        if hold is not None and subtask not in self._station.runs:
             self._station.beat.remove(subtask, hold.token)
 
     def killed(self, subtask: str) -> None:
@@ -112,7 +138,7 @@ class Shift:
         grace_s = 0.0 if at_once else self._station.settings.grace_s
         log.info("told to stop", extra={"held": len(self.held), "grace_s": grace_s})
         ends_at = monotonic() + grace_s
-        while self._give_back() or (self.held.all() and monotonic() < ends_at):
+        while self._give_back() or (self._under_way() and monotonic() < ends_at):
             Event().wait(_LOOK_S)
         left = self.held.all()
         for hold in left:
@@ -121,6 +147,9 @@ class Shift:
         if not left:
             Event().wait(_LEAVE_S)
         self._leave()
+
+    def _under_way(self) -> bool:
+        return bool(self.held.all() or self._station.runs)
 
     def _give_back(self) -> bool:
         """Give back what has not begun; say whether there was anything."""

@@ -8,22 +8,23 @@ is one worker to the outside.
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 from redis import Redis
 
-from envelopes.scripts import Scripts, connect
+from envelopes.scripts import Arg, Call, Scripts, connect
 from workers.beat import Beat
-from workers.claims import LUA, Claims
+from workers.claims import LUA, Claims, Ended
+from workers.context import Grant
 from workers.line import Line
 from workers.loop import Loop
 from workers.runtime import Run
 from workers.settings import Settings
 
-_MADE = ("client", "scripts", "direct", "claims", "beat", "loop")
+_MADE = ("client", "scripts", "direct", "line", "claims", "beat", "loop")
 _CONNECTIONS_MAX = 8
 """The line sends by one at a time; the rest are for beats, fetches and the ending."""
 
@@ -56,9 +57,24 @@ class Station:
         return Claims(self.scripts, self.settings.keys, self.worker)
 
     @cached_property
+    def line(self) -> Line:
+        """Return the line in which all else is sent."""
+        return Line(self.scripts)
+
+    @cached_property
     def claims(self) -> Claims:
-        """Return the claims as running agents use them: in one line, and through an outage."""
-        return Claims(Line(self.scripts), self.settings.keys, self.worker)
+        """Return the claims as running agents use them: in line, and through an outage."""
+        return Claims(self.line, self.settings.keys, self.worker)
+
+    def post_report(
+        self, grant: Grant, settled: Ended, envelope: bytes, then: Callable[[Any], object]
+    ) -> None:
+        """Report without waiting for the reply, which goes to the callback."""
+        call = _Written()
+        Claims(call, self.settings.keys, self.worker).report(
+            grant.subtask, grant.token, settled, envelope
+        )
+        self.line.post(call.call, then)
 
     @cached_property
     def beat(self) -> Beat:
@@ -78,6 +94,16 @@ class Station:
     def _after_fork(self) -> None:
         self.runs = {}
         _forget(self, _MADE)
+
+
+class _Written:
+    """Takes a script call down instead of sending it."""
+
+    call: Call
+
+    def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> bytes:
+        self.call = (name, keys, args)
+        return b"ok"
 
 
 def _forget(station: Station, names: Iterable[str]) -> None:

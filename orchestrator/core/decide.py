@@ -73,12 +73,11 @@ def advance(turn: Turn) -> Look | None:
     while True:
         for rule in RULES:
             verdict = rule(turn)
-            if isinstance(verdict, Look):
-                return verdict
-            if verdict is Verdict.REST:
-                return None
+            if verdict is Verdict.PASS:
+                continue
             if verdict is Verdict.AGAIN:
                 break
+            return verdict if isinstance(verdict, Look) else None
         else:
             raise AssertionError("no rule applies: the last one always rests")
 

@@ -16,7 +16,7 @@ from orchestrator.core.commands import Publish
 from orchestrator.core.task import Open, Record, StepPhase, StepState
 from orchestrator.core.turn import Turn
 
-_WORDS_APART = re.compile(r"[\W_]+")
+_WORD = re.compile(r"[^\W_]+")
 
 
 class Outgoing(Record, frozen=True):
@@ -57,7 +57,7 @@ def payload(step: StepState, needs: list[StepState]) -> str:
 
 def fingerprint(agent: str, text: str) -> str:
     """Name a message by agent and payload, whatever its punctuation, case and spacing."""
-    plain = _WORDS_APART.sub(" ", unicodedata.normalize("NFKC", text).lower())
+    plain = " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
     return blake2b(f"{agent}\0{plain}".encode(), digest_size=8).hexdigest()
 
 

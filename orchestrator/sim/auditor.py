@@ -283,8 +283,8 @@ def _loose(effect: Effect) -> Sum:
     """Bound what a call in flight may have been booked above that."""
     if effect.settled:
         return 0, 0, 0
-    known = _known(effect)
-    tokens, usd, calls = (w - k for w, k in zip(effect.worst, known, strict=True))
+    most = map(max, effect.worst, effect.real or effect.worst)
+    tokens, usd, calls = (m - k for m, k in zip(most, _known(effect), strict=True))
     return tokens, usd, calls
 
 
@@ -295,17 +295,19 @@ def no_charge_comes_after_the_end_of_a_subtask(case: Case) -> Checks | None:
 
 
 def _late(case: Case, effects: Iterable[Effect]) -> Checks:
+    since_ms = {claim.token: claim.since_ms for claim in case.evidence.claims}
     for effect in effects:
         task_id, _, number = effect.subtask.partition("/")
         book = case.books.get(task_id)
         if book is None or effect.at_ms is None or effect.real is None:
             continue
-        ended = book.settled.get(int(number))
-        sent = book.sent[int(number) - 1] if int(number) <= len(book.sent) else None
-        if sent is None:
+        if int(number) > len(book.sent):
             yield f"{effect.subtask} was charged and never published"
-        elif effect.at_ms > sent.deadline_ms:
-            yield f"{effect.subtask} was charged {effect.at_ms - sent.deadline_ms} ms too late"
+            continue
+        sent, ended = book.sent[int(number) - 1], book.settled.get(int(number))
+        begun_ms = since_ms.get(effect.token, effect.at_ms)
+        if effect.at_ms > min(sent.deadline_ms, begun_ms + sent.timeout_ms):
+            yield f"{effect.subtask} was charged after its time was over"
         elif ended is not None and effect.at_ms > ended.at_ms:
             yield f"{effect.subtask} was charged after it had ended by {ended.why}"
         else:
@@ -429,7 +431,7 @@ def _made(book: Book, need: str, by: str | None) -> bool:
 
 def an_open_task_will_wake(case: Case) -> Checks:
     """Look for tasks that nothing would ever wake; those seen asleep on the way count as well."""
-    yield from (f"{task_id} was seen without an alarm" for task_id in case.evidence.asleep)
+    yield from case.evidence.asleep
     for task_id, book in case.books.items():
         yield None if book.task.outcome or book.task.alarm else f"{task_id} is open, without an alarm"
 

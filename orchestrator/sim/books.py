@@ -11,6 +11,7 @@ from decimal import Decimal
 from math import ceil
 from typing import Any, Final
 
+from envelopes import Step
 from orchestrator.sim.evidence import Bound, Json, Sum, TaskEvidence, amounts, bounds
 
 NOTHING: Final[Sum] = (0, 0, 0)
@@ -23,6 +24,7 @@ _SENT_AGAIN: Final = frozenset(("lost", "unclaimed", "revoked"))
 _READY: Final = frozenset(("waiting", "reopened"))
 _OVER: Final = frozenset(("done", "dropped", "reopened"))
 """A reopened step is done, and yet a person's retry may send it out again."""
+_CARRIED: Final = frozenset(("done", "reopened"))
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Sent:
     hops_max: int
     at_ms: int
     deadline_ms: int
+    timeout_ms: int
     allowance: Bound
     fits: bool
     """Whether the ceiling, less the ending that is kept back, held it."""
@@ -111,15 +114,15 @@ class Book:
     """Which subtasks worked on each step, by step id."""
     dropped: set[str] = field(default_factory=set)
     """Steps that were ever given up."""
-    _steps: dict[str, StepBook] = field(default_factory=dict)
-    _in_force: list[str] = field(default_factory=list)
-    _since_granted: int = 0
-    _replanned: bool = False
+    steps: dict[str, StepBook] = field(default_factory=dict)
+    in_force: list[str] = field(default_factory=list)
+    since_granted: int = 0
+    replanned: bool = False
     """Whether a re-plan is being written down, and not judged yet."""
 
     def states(self) -> dict[str, str]:
         """Say where each step of the plan in force stands."""
-        return {name: step.state for name, step in self._steps.items()}
+        return {name: step.state for name, step in self.steps.items()}
 
 
 def read(task: TaskEvidence) -> Book:
@@ -133,16 +136,16 @@ def read(task: TaskEvidence) -> Book:
         hops_max=request["hops_max"],
         deadline_ms=task.accepted_ms + int(request["timeout"] * 1000),
     )
-    book._steps = {step["id"]: _fresh(step, 1) for step in plans(request)[0]}
-    book._in_force = [_identity(book)]
+    book.steps = {step["id"]: _fresh(step) for step in plans(request)[0]}
+    book.in_force = [_identity(book)]
     for line in task.journal:
         _read_line(book, line)
     _judge_replan(book)
     return book
 
 
-def _fresh(plan: Json, hop: int) -> StepBook:
-    return StepBook(plan, plan["agent"], next_hop=hop, tried=[plan["agent"]])
+def _fresh(plan: Json) -> StepBook:
+    return StepBook(plan, plan["agent"], tried=[plan["agent"]])
 
 
 def plans(request: Json) -> list[list[Json]]:
@@ -155,8 +158,10 @@ def plans(request: Json) -> list[list[Json]]:
 
 
 def _lone_step(request: Json) -> Json:
-    nothing = {"goal": None, "needs": [], "fallbacks": [], "optional": False, "weight": 1}
-    return {"id": "only", "agent": request["agent"], "input": request["input"], **nothing}
+    """Write out the one step of a task that names an agent instead of a plan."""
+    step = Step(id="only", agent=request["agent"], input=request["input"])
+    lone: Json = step.model_dump(mode="json")
+    return lone
 
 
 def _bound_of(amount: Json) -> Bound:
@@ -188,11 +193,11 @@ def _read_line(book: Book, line: Json) -> None:
 
 def _send(book: Book, line: Json) -> None:
     subtask, allowance = line["subtask"], bounds(line["allowance"])
-    step = book._steps.get(line["step"])
+    step = book.steps.get(line["step"])
     if subtask != len(book.sent) + 1 or step is None:
         book.strays.append(f"subtask {subtask} of step {line['step']} was published out of order")
         return
-    needs = [book._steps[need] for need in step.plan["needs"]]
+    needs = [book.steps[need] for need in step.plan["needs"]]
     expected = max([step.next_hop, *(need.hop + 1 for need in needs)])
     book.reserved = _plus(book.reserved, _held(allowance))
     sent = Sent(
@@ -204,6 +209,7 @@ def _send(book: Book, line: Json) -> None:
         hops_max=book.hops_max,
         at_ms=line["at_ms"],
         deadline_ms=book.deadline_ms,
+        timeout_ms=int(step.plan["timeout"] * 1000),
         allowance=allowance,
         fits=within(_plus(_plus(book.spent, book.reserved), book.ending), book.ceiling),
         ready=step.state in _READY and all(n.state in _OVER for n in needs),
@@ -224,7 +230,7 @@ def _settle(book: Book, line: Json) -> None:
     book.reserved = _minus(book.reserved, _held(sent.allowance))
     ended = Settled(line["why"], line["at_ms"], sent.allowance, booked)
     book.settled[sent.subtask] = ended
-    step = book._steps[sent.step]
+    step = book.steps[sent.step]
     step.state = _state_after(line, step, book.task.request["confidence_min"])
     step.next_hop = step.hop if step.state == "waiting" else step.hop + 1
 
@@ -239,26 +245,27 @@ def _state_after(line: Json, step: StepBook, confidence_min: float) -> str:
 
 
 def _next_agent(book: Book, line: Json) -> None:
-    step = book._steps[line["step"]]
+    step = book.steps[line["step"]]
     step.agent, step.state, step.next_hop = line["agent"], "waiting", step.hop + 1
     step.tried.append(step.agent)
-    book._replanned = True
+    book.replanned = True
 
 
 def _next_plan(book: Book, line: Json) -> None:
-    old = book._steps
+    old = book.steps
     cause = max(step.hop for step in old.values())
-    book._steps = {}
+    book.steps = {}
     for plan in plans(book.task.request)[line["plan"]]:
         before = old.get(plan["id"])
-        if before is None or before.plan != plan or before.state not in _OVER:
-            before = _fresh(plan, cause + 1)
-        book._steps[plan["id"]] = before
-    book._replanned = True
+        carried = before is not None and before.plan == plan and before.state in _CARRIED
+        fresh = before if before is not None and carried else _fresh(plan)
+        fresh.next_hop = cause + 1
+        book.steps[plan["id"]] = fresh
+    book.replanned = True
 
 
 def _handed_over(book: Book, line: Json) -> None:
-    step = book._steps[line["step"]]
+    step = book.steps[line["step"]]
     step.state, step.next_hop = "waiting", step.hop + 1
     to = line["text"].partition(" → ")[2].partition(":")[0]
     step.tried.append(to)
@@ -269,19 +276,19 @@ def _granted(book: Book, line: Json) -> None:
     book.ceiling = bounds(granted["ceiling"])
     book.hops_max = granted["hops_max"]
     book.deadline_ms = granted["deadline_ms"]
-    for step in book._steps.values():
+    for step in book.steps.values():
         if step.state in {"broken", "done"}:
             again = "waiting" if step.state == "broken" else "reopened"
             step.state, step.tried, step.next_hop = again, [step.agent], step.hop + 1
-    book._since_granted, book._in_force = 0, []
+    book.since_granted, book.in_force = 0, []
 
 
 def _broken(book: Book, line: Json) -> None:
-    book._steps[line["step"]].state = "broken"
+    book.steps[line["step"]].state = "broken"
 
 
 def _dropped(book: Book, line: Json) -> None:
-    book._steps[line["step"]].state = "dropped"
+    book.steps[line["step"]].state = "dropped"
     book.dropped.add(line["step"])
 
 
@@ -301,17 +308,17 @@ _READERS: Final = {
 
 def _judge_replan(book: Book) -> None:
     """Compare a plan that has just been put in force with all that were."""
-    if not book._replanned:
+    if not book.replanned:
         return
-    book._replanned = False
-    book._since_granted += 1
+    book.replanned = False
+    book.since_granted += 1
     name = _identity(book)
-    book.replans.append(Replan(book._since_granted, repeats=name in book._in_force))
-    book._in_force.append(name)
+    book.replans.append(Replan(book.since_granted, repeats=name in book.in_force))
+    book.in_force.append(name)
 
 
 def _identity(book: Book) -> str:
-    steps: list[Any] = [(step.plan, step.agent) for step in book._steps.values()]
+    steps: list[Any] = [(step.plan, step.agent) for step in book.steps.values()]
     return json.dumps(steps, sort_keys=True)
 
 

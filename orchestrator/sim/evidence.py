@@ -63,6 +63,7 @@ class ClaimEvidence:
 
     subtask: str
     token: str
+    since_ms: int
     started: bool
     handed_back: bool
 
@@ -136,7 +137,7 @@ class Evidence:
     failures: Sequence[str] = ()
     """Decisions that could not be made because an exception came out of them."""
     asleep: Sequence[str] = ()
-    """Open tasks that were seen without an alarm while the run went on."""
+    """Open tasks that were seen without an alarm, or with mail that nobody came to read."""
 
 
 def task_evidence(

@@ -4,6 +4,7 @@ Nothing here reaches into a decision that is under way: a list on a server can g
 any moment, but not change its order under a reader, so mail is only shuffled while nobody reads.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.sim.world import World
 
 _MINUTE_MS: Final = 60_000
+_NONCE: Final = re.compile(rb':[0-9a-f]{32}"')
 _LEAP_MS_MAX: Final = 40_000
 _FREEZE_MS_MAX: Final = 30_000
 
@@ -89,6 +91,7 @@ class Gremlin:
                 b"not a message",
                 raw.replace(b'hops_max\\":', b'hops_max\\":9'),
                 raw.replace(b'"buckstop_claim": "', b'"buckstop_claim": "x'),
+                _NONCE.sub(b":" + b"0" * 32 + b'"', raw),
                 raw[:-60] + b"}",
                 b"x" * (limits.MESSAGE_BYTES_MAX + 1),
             )

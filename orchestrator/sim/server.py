@@ -42,8 +42,8 @@ class Server(SimStore):
     def __init__(self, world: "World") -> None:
         super().__init__(clock=lambda: world.now_ms)
         self._world = world
-        self.given: list[tuple[str, str]] = []
-        """(subtask, token) of every claim made, in order."""
+        self.given: list[tuple[str, str, int]] = []
+        """(subtask, token, when) of every claim made, in order."""
         self.endings: list[tuple[str, str]] = []
         self.retries: list[Retry] = []
         self.wakes: list[Wake] = []
@@ -89,7 +89,8 @@ class Server(SimStore):
     def _again(self, script: str, body: Callable[[], Reply], first: Reply) -> None:
         before = self._state()
         second = body()
-        self.retries.append(Retry(script, same_answer=first == second, changed_nothing=before == self._state()))
+        once = before == self._state()
+        self.retries.append(Retry(script, same_answer=first == second, changed_nothing=once))
 
     def _state(self) -> tuple[Any, ...]:
         """Take down everything that a call may change, except attempts that were counted."""
@@ -107,11 +108,14 @@ class Server(SimStore):
     # --- what the auditor wants to know ----------------------------------------------------------
 
     def _note_claims(self, reply: Any) -> None:
+        now_ms: int = reply[0]
         fetched: list[Fetched] = reply[1]
-        self.given += [(one.subtask, one.token) for one in fetched if one.state == "claimed"]
+        self.given += [(f.subtask, f.token, now_ms) for f in fetched if f.state == "claimed"]
 
     def _note_sleepers(self) -> None:
-        self.asleep += [i for i, r in self.records.items() if "outcome" not in r and i not in self.due]
+        for task_id in self.records:
+            if self.is_open(task_id) and task_id not in self.due:
+                self.asleep.append(f"{task_id} was seen without an alarm")
 
     def _commit(self, c: Commit) -> bool:
         record = self.records.get(c.task_id)

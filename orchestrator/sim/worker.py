@@ -182,7 +182,8 @@ class Worker:
         signed = json.loads(text)
         if sha256(message["body"].encode()).hexdigest() != signed["body_sha256"]:
             raise Forged("the body was edited")
-        if f"{signed['task']}/{signed['subtask']}" != one.subtask:
+        claim = f"{signed['task']}/{signed['subtask']}:{signed['nonce']}"
+        if message["headers"]["buckstop_claim"] != claim:
             raise Forged("the claim is another's")
         payload = json.loads(json.loads(b64decode(message["body"]))[1]["payload"])
         order = Order(one.subtask, payload, bounds(signed["allowance"]))

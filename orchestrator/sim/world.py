@@ -44,6 +44,9 @@ from orchestrator.wire import Wire
 
 _BEGIN_MS: Final = 1_700_000_000_000
 _STEP_MS: Final = 5_000
+"""How long mail may lie unread when nothing is wrong, by far."""
+_RECOVERY_MS: Final = 30_000
+"""By then every process that died has been replaced, and every lease has run out."""
 _LIVENESS_MS_MAX: Final = 3 * 3600 * 1000
 """By then every task has ended: deadlines of ten minutes, a few letters of two, a few retries."""
 _SLEEP_MS_MAX: Final = 24 * 3600 * 1000
@@ -141,9 +144,18 @@ class World:
             self.begin(self.gremlin.strikes(fault))
 
     def _drain(self) -> None:
+        self._run_until(self.now_ms + _RECOVERY_MS)
         until_ms = self.now_ms + _LIVENESS_MS_MAX
         while not self._quiet() and self.now_ms < until_ms:
+            unread = self._unread()
             self._run_until(self.now_ms + _STEP_MS)
+            left = sorted(unread.keys() & self._unread().keys())
+            still = [i for i in left if unread[i] is self._unread()[i]]
+            self.server.asleep += [f"{i} has mail that nobody comes to read" for i in still]
+
+    def _unread(self) -> dict[str, bytes]:
+        """Return the oldest letter of every task that has mail."""
+        return {task_id: letters[0] for task_id, letters in self.server.mail.items() if letters}
 
     def _quiet(self) -> bool:
         server = self.server
@@ -297,8 +309,8 @@ class World:
             acknowledged=frozenset(self.people.acknowledged),
             tasks={task_id: self._task(task_id) for task_id in server.records},
             claims=[
-                ClaimEvidence(subtask, token, token in started, token in self.handed_back)
-                for subtask, token in server.given
+                ClaimEvidence(subtask, token, since_ms, token in started, token in self.handed_back)
+                for subtask, token, since_ms in server.given
             ],
             letters=[
                 LetterEvidence(name, _texts(fields), listed=fields["state"] == b"open")

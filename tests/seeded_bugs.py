@@ -1,0 +1,354 @@
+"""Bugs that the simulation must find: one wrong line each.
+
+A list of mistakes that somebody could make tomorrow, in the core, in the store's semantics and in the
+meter's. Each names one line that stands exactly once in its file, and what it becomes. If a line is
+changed for a good reason, change it here too: a bug that can no longer be planted tests nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One wrong line."""
+
+    name: str
+    file: str
+    line: str
+    wrong: str
+
+
+def _core(module: str, name: str, line: str, wrong: str) -> Bug:
+    return Bug(name, f"orchestrator/core/{module}.py", line, wrong)
+
+
+def _ledger(name: str, line: str, wrong: str) -> Bug:
+    return Bug(name, "envelopes/ledger.py", line, wrong)
+
+
+def _store(name: str, line: str, wrong: str) -> Bug:
+    return Bug(name, "orchestrator/sim/store.py", line, wrong)
+
+
+CORE: Final = (
+    _core(
+        "absorb",
+        "what a lost worker had spent is not booked",
+        "charged = claim.charged",
+        "charged = type(claim.charged)()",
+    ),
+    _core(
+        "absorb",
+        "a letter that comes twice is absorbed twice",
+        "place = places.pop(letter.subtask, None)",
+        "place = places.get(letter.subtask)",
+    ),
+    _core(
+        "absorb",
+        "an unsure step counts as done though somebody else could try",
+        "return unsure and any(agent not in step.tried for agent in step.plan.fallbacks)",
+        "return False",
+    ),
+    _core(
+        "absorb",
+        "a silent worker is waited for",
+        "return turn.now_ms >= claim.beat_ms + limits.LEASE_MS",
+        "return False",
+    ),
+    _core(
+        "absorb",
+        "a hung agent is waited for",
+        "return turn.now_ms >= claim.since_ms + step.plan.timeout_ms",
+        "return False",
+    ),
+    _core(
+        "absorb",
+        "a message that is gone is waited for",
+        "return waited >= limits.PATIENCE_MS and not claim.queued",
+        "return False",
+    ),
+    _core(
+        "absorb",
+        "poison is handed out for ever",
+        "if lost < limits.LOST_MAX:",
+        "if lost < limits.LOST_MAX * 1000:",
+    ),
+    _core(
+        "absorb",
+        "a step is sent again after its worker was told to go, one hop further",
+        'fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop}',
+        'fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop + 1}',
+    ),
+    _core(
+        "decide",
+        "a deadline is a suggestion",
+        "if turn.now_ms < turn.task.deadline_ms:",
+        "if turn.now_ms < turn.task.deadline_ms + 60_000:",
+    ),
+    _core(
+        "decide",
+        "a cancelled task counts as completed",
+        'return _after(owner.conclude(turn, Outcome.ABORTED, "cancelled", result))',
+        'return _after(owner.conclude(turn, Outcome.COMPLETED, "cancelled", result))',
+    ),
+    _core(
+        "decide",
+        "a wish to stop waits for everything else",
+        "if turn.task.cancelled is None:",
+        "if turn.task.cancelled is None or turn.places(StepPhase.OPEN):",
+    ),
+    _core(
+        "decide",
+        "the hop cap is off by one",
+        "over = next((each for each in outgoing if each.hop > turn.task.hops_max), None)",
+        "over = next((each for each in outgoing if each.hop > turn.task.hops_max + 1), None)",
+    ),
+    _core(
+        "decide",
+        "subtasks are not counted",
+        "if task.subtasks + len(outgoing) <= task.terms.subtasks_max:",
+        "if len(outgoing) <= task.terms.subtasks_max:",
+    ),
+    _core(
+        "decide",
+        "re-plans are not counted",
+        "return task.replans < task.terms.replans_max and hop < task.hops_max",
+        "return hop < task.hops_max",
+    ),
+    _core(
+        "decide",
+        "a handoff costs no hop",
+        "        next_hop=step.hop + 1,",
+        "        next_hop=step.hop,",
+    ),
+    _core(
+        "finish",
+        "confidence is not asked for",
+        "held = result is not None and result.confidence >= until.at_least",
+        "held = False",
+    ),
+    _core(
+        "gate",
+        "the bar is not looked at",
+        "if result.confidence < task.terms.confidence_min:",
+        "if result.confidence < 0:",
+    ),
+    _core(
+        "gate",
+        "the schema is not looked at",
+        "if task.terms.result_schema is None:",
+        "if task.terms.result_schema is not None:",
+    ),
+    _core(
+        "owner",
+        "a task ends with its workers still at work",
+        "return turn.look(revoke=opened) if opened else None",
+        "return None",
+    ),
+    _core(
+        "owner",
+        "a letter stays on the desk after it was decided",
+        "turn.commands.append(CloseLetter(letter.id, verb, by, why))",
+        "turn.commands.extend(())",
+    ),
+    _core(
+        "owner",
+        "nobody decides, and nothing is delivered",
+        "if composed(turn.steps) is None:",
+        "if composed(turn.steps) is turn:",
+    ),
+    _core(
+        "publish",
+        "a step goes out before its needs are there",
+        "if all(need.phase is StepPhase.DONE or need.phase is StepPhase.DROPPED for need in needs):",
+        "if all(need.phase is not StepPhase.BROKEN for need in needs):",
+    ),
+    _core(
+        "publish",
+        "a step shares the hop of what it needs",
+        "hop = max([step.next_hop, 1, *(need.hop + 1 for need in needs)])",
+        "hop = max([step.next_hop, 1, *(need.hop for need in needs)])",
+    ),
+    _core(
+        "publish",
+        "results do not travel to the steps that need them",
+        "f\"{compact(need.plan.id)}:{need.kept.result if need.kept else 'null'}\" for need in needs",
+        'f"{compact(need.plan.id)}:null" for need in needs',
+    ),
+    _core(
+        "replan",
+        "the same agent is asked again",
+        "tried=(*step.tried, agent),",
+        "tried=step.tried,",
+    ),
+    _core(
+        "replan",
+        "another agent costs no hop",
+        "            next_hop=step.hop + 1,",
+        "            next_hop=step.hop,",
+    ),
+    _core(
+        "replan",
+        "the same plan is put in force again",
+        "if plan_fingerprint(begin_plan(plans[number])) not in turn.task.plan_fingerprints:",
+        "if plans[number]:",
+    ),
+    _core(
+        "replan",
+        "what has failed is carried over into the next plan",
+        "if old is not None and old.plan == plan and old.phase is StepPhase.DONE:",
+        "if old is not None and old.plan == plan:",
+    ),
+    _core(
+        "turn",
+        "claims of settled subtasks are left behind",
+        "self.commands.append(Settle(opened.subtask))",
+        "self.commands.extend(())",
+    ),
+    _core(
+        "turn",
+        "a letter has no due time",
+        "return task.letter.due_ms",
+        "return None",
+    ),
+    _core(
+        "state",
+        "what changed in a step is not written",
+        "if old.pop(step.plan.id, None) is not step",
+        "if old.pop(step.plan.id, None) is None",
+    ),
+    _ledger(
+        "what is kept back for the ending is given away",
+        "return self.ceiling.less(self.spent + self.reserved + self.ending)",
+        "return self.ceiling.less(self.spent + self.reserved)",
+    ),
+    _ledger(
+        "what is reserved counts as free",
+        "return self.ceiling.less(self.spent + self.reserved + self.ending)",
+        "return self.ceiling.less(self.spent + self.ending)",
+    ),
+    _ledger(
+        "a settlement gives back only what was used",
+        "self.reserved - allowance.as_amounts(),",
+        "self.reserved - charged.clamped(allowance),",
+    ),
+    _ledger(
+        "what was spent is forgotten",
+        "self.spent + charged.clamped(allowance),",
+        "self.spent,",
+    ),
+    _ledger(
+        "a retry's new budget is not added",
+        "None if ceiling.calls is None else ceiling.calls + more.calls,",
+        "None if ceiling.calls is None else ceiling.calls - more.calls,",
+    ),
+)
+
+STORE: Final = (
+    _store(
+        "two orchestrators decide the same task",
+        'int(record["version"]) == c.version',
+        'int(record["version"]) >= c.version',
+    ),
+    _store(
+        "mail that came in between is thrown away",
+        "        del mail[: c.mail_read]",
+        "        mail.clear()",
+    ),
+    _store(
+        "mail that came in between waits for the alarm",
+        "            self.due[c.task_id] = self.clock()",
+        "            self.due[c.task_id] = c.alarm_ms or 0",
+    ),
+    _store(
+        "a commit whose reply was lost is a conflict",
+        'if record is not None and record.get("op") == c.op.encode():',
+        'if record is not None and record.get("op") == b"":',
+    ),
+    _store(
+        "a claimed task has no alarm any more",
+        "self.due[task_id] = now_ms + limits.WAKE_LEASE_MS",
+        "self.due[task_id] = now_ms + self.due.pop(task_id)",
+    ),
+    _store(
+        "a report wakes nobody",
+        "self.due[task_id] = min(self.due.get(task_id, now_ms), now_ms)",
+        "self.due.setdefault(task_id, now_ms)",
+    ),
+    _store(
+        "a copied message is run as well",
+        "if claim.state is not ClaimState.ISSUED:",
+        "if claim.state is ClaimState.REPORTED:",
+    ),
+    _store(
+        "a fetch whose reply was lost takes other messages",
+        "if kept is not None:",
+        "if kept is self:",
+    ),
+    _store(
+        "a letter posted twice is delivered twice",
+        'if f" {op} ".encode() in posted:',
+        "if op in posted.decode().splitlines():",
+    ),
+    _store(
+        "an idempotency key is not looked up",
+        "if holder != s.task_id and holder in self.records:",
+        "if holder in self.journals:",
+    ),
+    _store(
+        "a task that is over keeps its mail",
+        "        self.mail.pop(c.task_id, None)",
+        "        self.mail.get(c.task_id, None)",
+    ),
+    _store(
+        "a claim that must be taken away is only looked at",
+        "if revoke and claim.state in {ClaimState.ISSUED, ClaimState.CLAIMED}:",
+        "if revoke and claim.state in {ClaimState.ISSUED}:",
+    ),
+)
+
+METER: Final = (
+    _store(
+        "a call is made that could overrun the allowance",
+        "return after.within(self.allowance) and after.within(_UNBOUNDED)",
+        "return self.spent.within(self.allowance) and after.within(_UNBOUNDED)",
+    ),
+    _store(
+        "a settled call costs nothing",
+        "self.spent = (self.spent - worst + real).clamped(_ABSURD)",
+        "self.spent = (self.spent - worst).clamped(_ABSURD)",
+    ),
+    _store(
+        "a zombie may charge",
+        "return self.state is ClaimState.CLAIMED and self.token == token",
+        "return self.token == token",
+    ),
+    _store(
+        "time does not matter to a charge",
+        "if self._store.clock() > claim.until_ms:",
+        "if self._store.clock() > claim.until_ms + 3_600_000:",
+    ),
+    _store(
+        "calls in flight are not remembered",
+        "claim.flying[op] = worst",
+        "claim.flying.pop(op, None)",
+    ),
+    _store(
+        "a charge whose reply was lost is booked twice",
+        "if op in claim.flying:",
+        "if op in claim.handed:",
+    ),
+    _store(
+        "a call in flight is free",
+        "claim.spent += worst",
+        "claim.spent += Amounts()",
+    ),
+    _store(
+        "a report does not end the claim",
+        "claim.state = ClaimState.REPORTED",
+        "claim.state = ClaimState.CLAIMED",
+    ),
+)
+
+BUGS: Final = CORE + STORE + METER

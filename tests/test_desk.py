@@ -1,0 +1,201 @@
+"""What a person can say, and what the owner does before and without one."""
+
+import json
+
+import pytest
+from play import Play, bad, commands, good, note, sent, step, whys
+
+from envelopes import Amounts, Limits, limits
+from orchestrator.core.commands import (
+    CloseLetter,
+    Conclude,
+    Granted,
+)
+from orchestrator.core.facts import Report
+from orchestrator.core.task import Phase
+
+LEASE = limits.LEASE_MS
+
+
+# --- the owner's policy --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at_cap", "ends"),
+    [
+        ("deliver", ("partial", Phase.DONE)),
+        ("abort", ("aborted", Phase.DONE)),
+        ("escalate", (None, Phase.ON_DESK)),
+    ],
+)
+def test_the_caller_says_what_a_cap_leads_to(at_cap: str, ends: tuple) -> None:
+    """The owner's policy: deliver, else ask a person, else abort."""
+    play = Play(plan=[step("a"), step("b", "a")], at_cap=at_cap)
+    play.wake()
+    play.answer(1, good("kept"))
+    play.answer(2, bad())
+    assert (play.outcome, play.task.phase) == ends
+    if at_cap != "escalate":
+        assert play.result() == {"a": "kept"}
+
+
+# --- the desk ------------------------------------------------------------------------------------
+
+
+def desk(**fields: object) -> Play:
+    """Bring a task onto the desk with a result below the bar."""
+    play = Play(**fields)
+    play.wake()
+    play.answer(1, good("meh", 0.5), tokens=10)
+    assert play.task.phase is Phase.ON_DESK
+    return play
+
+
+def test_a_person_can_approve_what_is_below_the_bar() -> None:
+    """`person_decided`, approve: "nothing leaves below the gate without a person's decision"."""
+    play = desk()
+    decision = play.decide("approve", why="good enough")
+    assert (play.outcome, play.result()) == ("completed", "meh")
+    assert play.task.stop_reason == "decided: approve by ann"
+    assert commands(decision, CloseLetter) == [CloseLetter("t.1", "approve", "ann", "good enough")]
+    assert commands(decision, Conclude) == [Conclude("completed")]
+
+
+def test_a_person_can_amend_the_result() -> None:
+    play = desk()
+    play.decide("amend", result={"by": "hand"})
+    assert (play.outcome, play.result()) == ("completed", {"by": "hand"})
+
+
+def test_a_person_can_abort() -> None:
+    play = desk()
+    play.decide("abort")
+    assert (play.outcome, play.result()) == ("aborted", "meh")
+
+
+def test_a_retry_of_a_result_below_the_bar_runs_its_weakest_link_again() -> None:
+    """retry: what was not good enough is made again, with what was built on it and no more."""
+    play = Play(plan=[step("a"), step("b"), step("c", "a", "b"), step("d", "b")])
+    play.wake()
+    for subtask, confidence in ((1, 0.5), (2, 0.9)):
+        play.answer(subtask, good(subtask, confidence))
+    play.wake(play.report(3, good("c")), play.report(4, good("d")))
+    assert play.task.phase is Phase.ON_DESK
+    [again] = sent(play.decide("retry"))
+    assert (again.step, again.hop) == ("a", 2)
+    [last] = sent(play.answer(5, good("better", 0.8)))
+    assert (last.step, last.hop) == ("c", 3)
+    assert json.loads(last.payload)["inputs"] == {"a": "better", "b": 2}
+    play.answer(6, good("c2", 0.8))
+    assert (play.outcome, play.result()) == ("completed", {"c": "c2", "d": "d"})
+
+
+def test_a_retry_that_fails_falls_back_on_what_was_kept() -> None:
+    """What was paid for is still there when the second try gives nothing."""
+    play = desk()
+    play.decide("retry")
+    play.answer(2, bad())
+    assert play.task.phase is Phase.ON_DESK
+    play.decide("approve")
+    assert (play.outcome, play.result()) == ("partial", "meh")
+
+
+def test_a_retry_grants_budget_hops_and_time() -> None:
+    """retry(+budget, +hops, +time): the deadline stood still on the desk."""
+    play = Play(timeout=60, budget={"tokens": 1000}, hops_max=1)
+    play.wake()
+    play.now_ms = 20_000
+    play.answer(1, bad())
+    play.now_ms = 500_000
+    decision = play.decide("retry", budget={"tokens": 500}, hops=3, time=30)
+    assert play.task.ledger.ceiling == Limits(tokens=1500)
+    assert play.task.hops_max == 4
+    assert play.task.deadline_ms == 500_000 + 40_000 + 30_000
+    granted = note(decision, "granted").granted
+    assert granted == Granted(Limits(tokens=1500), 4, 570_000)
+    assert [each.hop for each in sent(decision)] == [2]
+
+
+def test_no_number_of_retries_raises_the_hops_beyond_what_workers_take() -> None:
+    """A cap nobody can reach is no cap; and a header beyond its bound would stop every message."""
+    play = Play(hops_max=100)
+    play.wake()
+    for subtask in range(1, 5):
+        play.answer(subtask, bad())
+        play.decide("retry", hops=100)
+    assert play.task.hops_max == limits.HOPS_EVER_MAX
+
+
+def test_after_a_retry_a_loop_is_counted_anew() -> None:
+    """A person may repeat a plan."""
+    play = Play()
+    play.wake()
+    for subtask in range(1, 6):
+        play.answer(subtask, bad())
+        decision = play.decide("retry")
+        assert len(sent(decision)) == 1
+        assert "repetition" not in whys(decision)
+
+
+def test_the_first_decision_wins_and_a_later_one_is_recorded() -> None:
+    """The promise: "First decision wins; all are recorded"."""
+    play = desk()
+    decision = play.wake(play.decision("abort"), play.decision("approve", by="bob"))
+    assert play.outcome == "aborted"
+    assert note(decision, "late_decision").text == "approve by bob: the letter is closed"
+
+
+def test_a_decision_on_another_letter_changes_nothing() -> None:
+    play = desk()
+    before = play.task
+    decision = play.decide("abort", letter="t.9")
+    assert whys(decision) == ["late_decision"]
+    assert decision.task is before
+
+
+def test_a_decision_that_makes_no_sense_leaves_the_letter_open() -> None:
+    """Approving nothing, or amending against the schema, is said to be refused."""
+    play = Play(result_schema={"type": "integer"})
+    play.wake()
+    play.answer(1, bad())
+    approved = note(play.decide("approve"), "refused_decision")
+    assert approved.text == "approve by ann: nothing is kept that could be delivered"
+    amended = note(play.decide("amend", result="five"), "refused_decision")
+    assert "is not of type 'integer'" in amended.text
+    play.decide("amend", result=5)
+    assert play.result() == 5
+
+
+@pytest.mark.parametrize(("default", "ends"), [("abort", "aborted"), ("approve", "completed")])
+def test_if_nobody_decides_the_declared_default_applies(default: str, ends: str) -> None:
+    """`nobody_decided`: "the declared default, recorded"."""
+    play = desk(desk_timeout=100, desk_default=default)
+    assert play.wake(after_ms=99_999).notes == ()
+    decision = play.wake(after_ms=1)
+    assert (play.outcome, play.task.stop_reason, play.result()) == (ends, "nobody_decided", "meh")
+    [closed] = commands(decision, CloseLetter)
+    assert (closed.verb, closed.by) == (default, "nobody")
+
+
+def test_nobody_can_approve_nothing() -> None:
+    """With nothing kept, the default to approve is an abort."""
+    play = Play(desk_timeout=100, desk_default="approve")
+    play.wake()
+    play.answer(1, bad())
+    play.wake(after_ms=100_000)
+    assert (play.outcome, play.result()) == ("aborted", None)
+
+
+def test_a_decision_in_time_beats_the_clock_that_ran_out_meanwhile() -> None:
+    """A person has the last word, even when the orchestrator wakes late."""
+    play = desk(desk_timeout=100)
+    play.wake(play.decision("approve"), after_ms=200_000)
+    assert play.outcome == "completed"
+
+
+def test_nothing_is_done_while_a_person_thinks() -> None:
+    """`on_the_desk`: the deadline stands still, and late mail is only recorded."""
+    play = desk(timeout=60)
+    decision = play.wake(Report(1, Amounts(), good()), after_ms=3_600_000)
+    assert whys(decision) == ["late_envelope"]
+    assert play.task.phase is Phase.ON_DESK
