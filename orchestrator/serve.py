@@ -119,11 +119,12 @@ class Orchestrator:
                 self._stopping.wait(pause_s)
 
     def stop(self) -> None:
-        """Let the batch in hand be committed, then leave. Called by a signal handler.
-
-        A sleep on the doorbell is cut short, by an exception out of the handler.
-        """
+        """Let the batch in hand be committed, then leave."""
         self._stopping.set()
+
+    def stop_now(self, *_: object) -> None:
+        """Stop, and cut a sleep on the doorbell short: a signal handler may raise out of it."""
+        self.stop()
         if self._asleep:
             raise _Woken
 
@@ -322,7 +323,7 @@ def main() -> None:
         Wire(Signer(settings.require_signing_key()), settings.keys),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
+        signal.signal(number, loop.stop_now)
     log.info("serving", extra={"server": log_lines.without_password(settings.url)})
     loop.run()
     log.info("stopped")

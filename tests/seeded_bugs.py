@@ -196,9 +196,9 @@ CORE: Final = (
     ),
     _core(
         "replan",
-        "what has failed is carried over into the next plan",
+        "what is done is paid for again under the next plan",
         "if old is not None and old.plan == plan and old.phase is StepPhase.DONE:",
-        "if old is not None and old.plan == plan:",
+        "if old is not None and old.plan == plan and old.phase is StepPhase.DROPPED:",
     ),
     _core(
         "turn",
@@ -215,8 +215,8 @@ CORE: Final = (
     _core(
         "state",
         "what changed in a step is not written",
-        "if old.pop(step.plan.id, None) is not step",
-        "if old.pop(step.plan.id, None) is None",
+        "return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is not old}, ()",
+        "return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is old}, ()",
     ),
     _ledger(
         "what is kept back for the ending is given away",
@@ -293,8 +293,8 @@ STORE: Final = (
     ),
     _store(
         "an idempotency key is not looked up",
-        "if holder != s.task_id and holder in self.records:",
-        "if holder in self.journals:",
+        "if holder != s.task_id:",
+        "if holder is None:",
     ),
     _store(
         "a task that is over keeps its mail",

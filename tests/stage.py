@@ -292,7 +292,11 @@ class Stage:
     def queued(self) -> list[tuple[str, bytes]]:
         """List what lies on queues."""
         queues = [self.keys.queue(agent) for agent in self.cast]
-        return [(queue, raw) for queue in queues for raw in self.client.lrange(queue, 0, -1)]
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.lrange(queue, 0, -1)
+            found = pipe.execute()
+        return [(queue, raw) for queue, raws in zip(queues, found, strict=True) for raw in raws]
 
     def letters(self) -> list[str]:
         """List open letters that wait for a decision."""
@@ -307,8 +311,8 @@ class Stage:
 
     def over(self, count: int) -> bool:
         """Say whether so many tasks are all that there are, have ended, and left no message."""
-        ended = all(self.outcome(name) for name in self.tasks)
-        return len(self.tasks) == count and ended and not self.queued()
+        known = len(self.tasks) == count
+        return known and all(map(self.outcome, self.tasks)) and not self.queued()
 
     def inject(self, queue: str, raw: bytes) -> None:
         """Put bytes where the next message is popped, as a stranger would."""

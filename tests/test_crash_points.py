@@ -130,8 +130,7 @@ class Story:
         return busy
 
     def _forge(self) -> bool:
-        queued = self.stage.queued()
-        if queued and not self._forged:
+        if not self._forged and (queued := self.stage.queued()):
             self._forged = True
             self.stage.inject(queued[0][0], edited(queued[0][1]))
         return False

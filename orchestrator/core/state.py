@@ -1,4 +1,4 @@
-"""How a task is written down: one field for the head, one for each step.
+"""How a task is written down: one field for the head, one for each step, one for their order.
 
 What a decision did not touch is the same object before and after, so what changed is found by
 identity, and a commit of a task with five thousand steps writes only the steps that moved.
@@ -15,23 +15,21 @@ from orchestrator.core.task import StepState, Task, terms_of
 
 HEAD: Final = "head"
 STEP: Final = "s:"
-_KEPT_ELSEWHERE = {"id", "terms", "steps"}
-_ORDER = "order"
+ORDER: Final = "order"
 
+_KEPT_ELSEWHERE = {"id", "terms", "steps"}
+_IN_HEAD = [each for each in msgspec.structs.fields(Task) if each.name not in _KEPT_ELSEWHERE]
 _Head = msgspec.defstruct(
     "_Head",
     [
-        (field.name, field.type, field.default)
-        if field.default is not msgspec.NODEFAULT
-        else (field.name, field.type)
-        for field in msgspec.structs.fields(Task)
-        if field.name not in _KEPT_ELSEWHERE
-    ]
-    + [(_ORDER, tuple[str, ...], ())],
+        (each.name, each.type) if each.required else (each.name, each.type, each.default)
+        for each in _IN_HEAD
+    ],
     frozen=True,
 )
 _read_head = msgspec.json.Decoder(_Head).decode
 _read_step = msgspec.json.Decoder(StepState).decode
+_read_order = msgspec.json.Decoder(tuple[str, ...]).decode
 _write = msgspec.json.Encoder().encode
 
 
@@ -53,11 +51,10 @@ def begin(task_id: str, request: TaskRequest, accepted_ms: int) -> Task:
 
 def read(task_id: str, accepted_ms: int, request: TaskRequest, fields: Mapping[str, bytes]) -> Task:
     """Read a task back from its fields."""
-    raw = fields.get(HEAD)
-    if raw is None:
+    if HEAD not in fields:
         return begin(task_id, request, accepted_ms)
-    head = msgspec.structs.asdict(_read_head(raw))
-    steps = tuple(_read_step(fields[STEP + name]) for name in head.pop(_ORDER))
+    head = msgspec.structs.asdict(_read_head(fields[HEAD]))
+    steps = tuple(_read_step(fields[STEP + name]) for name in _read_order(fields[ORDER]))
     return Task(id=task_id, terms=terms_of(request), steps=steps, **head)
 
 
@@ -65,22 +62,11 @@ def write(before: Task | None, after: Task) -> tuple[dict[str, bytes], tuple[str
     """Return the fields that changed, and those that are gone; `before` None writes all."""
     if after is before:
         return {}, ()
-    old = {} if before is None else {step.plan.id: step for step in before.steps}
-    fields = {
-        STEP + step.plan.id: _write(step)
-        for step in after.steps
-        if old.pop(step.plan.id, None) is not step
-    }
-    fields[HEAD] = _write(_head(after))
-    return fields, tuple(STEP + name for name in old)
-
-
-def _head(task: Task) -> dict[str, object]:
-    head = {name: getattr(task, name) for name in _HEAD_FIELDS}
-    head[_ORDER] = [step.plan.id for step in task.steps]
-    return head
-
-
-_HEAD_FIELDS: Final = tuple(
-    field.name for field in msgspec.structs.fields(Task) if field.name not in _KEPT_ELSEWHERE
-)
+    head = {HEAD: _write({each.name: getattr(after, each.name) for each in _IN_HEAD})}
+    if before is not None and before.plan_number == after.plan_number:
+        pairs = zip(before.steps, after.steps, strict=True)
+        return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is not old}, ()
+    order = [step.plan.id for step in after.steps]
+    steps = {STEP + step.plan.id: _write(step) for step in after.steps}
+    old = () if before is None else (STEP + step.plan.id for step in before.steps)
+    return head | {ORDER: _write(order)} | steps, tuple(name for name in old if name not in steps)

@@ -181,13 +181,25 @@ STORIES: Final[tuple[Callable[[Random], Ask], ...]] = (
         confidence_min=0.7,
         fallback_plans=[[_one("d", "steady"), _one("e", "steady", "d")]],
     ),
+    # another plan that is deeper than the hops that are left
+    _steps(
+        _one("a", "failing"),
+        hops_max=3,
+        fallback_plans=[[_one("b", "brisk"), _one("c", "brisk", "b"), _one("d", "brisk", "c")]],
+    ),
     # handed to the very agent that would have been the fallback
     _steps(_one("a", "passer", fallbacks=["steady", "brisk"]), confidence_min=0.9),
     # a stage that its budget cannot hold
     _steps(*(_one(f"s{n}", "steady") for n in range(24)), budget={"calls": 8}),
-    _steps(*(_one(f"s{n}", "greedy", weight=1 + n % 3) for n in range(5)), budget={"tokens": 4_000}),
+    _steps(*(_one(f"s{n}", "greedy", weight=n + 1) for n in range(5)), budget={"tokens": 4_000}),
     # optional steps that nobody can do, and one that needs them
-    _steps(_one("a", "failing", optional=True), _one("b", "garbled", optional=True), _one("c", "brisk", "a", "b")),
-    # more than it may wait for
-    _steps(_one("a", "slow", timeout=60), _one("b", "slow", timeout=2), until={"kind": "any", "of": [{"kind": "plan_done"}, {"kind": "elapsed", "seconds": 9}]}),
+    _steps(
+        *(_one("a", "failing", optional=True), _one("b", "garbled", optional=True)),
+        _one("c", "brisk", "a", "b"),
+    ),
+    # a finish line that the clock crosses while somebody is at work
+    _steps(
+        *(_one("a", "slow", timeout=60), _one("b", "slow", timeout=2), _one("c", "brisk")),
+        until={"kind": "any", "of": [{"kind": "plan_done"}, {"kind": "elapsed", "seconds": 9}]},
+    ),
 )

@@ -429,9 +429,9 @@ def _made(book: Book, need: str, by: str | None) -> bool:
 # --- 9: what is left -----------------------------------------------------------------------------
 
 
-def an_open_task_will_wake(case: Case) -> Checks:
-    """Look for tasks that nothing would ever wake; those seen asleep on the way count as well."""
-    yield from case.evidence.asleep
+def an_open_task_is_never_neglected(case: Case) -> Checks:
+    """Look for tasks that nothing would ever wake, and for what was left lying on the way."""
+    yield from case.evidence.neglected
     for task_id, book in case.books.items():
         yield None if book.task.outcome or book.task.alarm else f"{task_id} is open, without an alarm"
 
@@ -526,7 +526,7 @@ def a_completed_task_is_whole(case: Case) -> Checks:
             yield f"{task.id} is completed and {left} are not done" if left else None
 
 
-def a_cancelled_task_is_aborted(case: Case) -> Checks | None:
+def a_cancelled_task_goes_no_further(case: Case) -> Checks | None:
     """Look at the tasks whose caller wished to stop before the end."""
     cancelled = case.evidence.cancelled
     return None if cancelled is None else _stopped(case, cancelled)
@@ -535,11 +535,15 @@ def a_cancelled_task_is_aborted(case: Case) -> Checks | None:
 def _stopped(case: Case, cancelled: Mapping[str, int]) -> Checks:
     for task, book, head in case.ended():
         asked_ms = cancelled.get(task.id)
-        decided_ms = book.concluded[0]["at_ms"] if book.concluded else 0
+        ended_ms = book.concluded[0]["at_ms"] if book.concluded else 0
         if head["stop_reason"] == "cancelled" and asked_ms is None:
             yield f"{task.id} was stopped, and nobody had asked for it"
-        elif asked_ms is not None and asked_ms < decided_ms:
-            yield None if task.outcome == "aborted" else f"{task.id} went on to {task.outcome}"
+        elif asked_ms is not None and asked_ms < ended_ms:
+            late = [sent.subtask for sent in book.sent if sent.at_ms > asked_ms]
+            if task.outcome != "aborted" or late:
+                yield f"{task.id} went on to {task.outcome}, with subtasks {late}"
+            else:
+                yield None
 
 
 # --- 12: repeating oneself -----------------------------------------------------------------------
@@ -571,7 +575,7 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (7, a_step_goes_out_when_its_needs_are_there),
     (7, an_agent_is_given_what_its_needs_produced),
     (8, a_subtask_is_run_at_most_once),
-    (9, an_open_task_will_wake),
+    (9, an_open_task_is_never_neglected),
     (9, a_finished_task_leaves_nothing_behind),
     (10, letters_and_causes_are_one_to_one),
     (10, every_letter_says_why_whence_and_when),
@@ -580,7 +584,7 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (13, final_is_final),
     (13, every_decision_can_be_made),
     (13, a_wake_without_news_changes_nothing),
-    (13, a_cancelled_task_is_aborted),
+    (13, a_cancelled_task_goes_no_further),
     (14, a_new_plan_differs_from_every_earlier_one),
     (15, nothing_below_the_bar_leaves_without_a_person),
     (15, a_completed_task_is_whole),

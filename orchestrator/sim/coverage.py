@@ -12,6 +12,8 @@ from typing import Final
 from unittest.mock import patch
 
 from orchestrator.core import decide
+from orchestrator.core.commands import Look
+from orchestrator.core.turn import Turn
 from orchestrator.sim.evidence import Evidence
 
 NOTES: Final = (
@@ -32,6 +34,8 @@ ENDS: Final = (
     *("decided: approve", "decided: amend", "decided: abort"),
 )
 """Why a task has ended, apart from caps."""
+FAULTS: Final = ("raised", "contract", "budget", "stopped")
+"""Why an envelope was made for an agent instead of by it."""
 
 
 @contextmanager
@@ -42,13 +46,13 @@ def fired_rules(fired: Counter[str]) -> Iterator[None]:
 
 
 def _counted(rule: decide.Rule, fired: Counter[str]) -> decide.Rule:
-    def counted(turn: decide.Turn) -> object:
+    def counted(turn: Turn) -> decide.Verdict | Look:
         verdict = rule(turn)
         if verdict is not decide.Verdict.PASS:
             fired[f"rule {rule.__name__}"] += 1
         return verdict
 
-    return counted  # type: ignore[return-value]
+    return counted
 
 
 def reasons(evidence: Evidence) -> Counter[str]:
@@ -56,6 +60,7 @@ def reasons(evidence: Evidence) -> Counter[str]:
     found: Counter[str] = Counter()
     for task in evidence.tasks.values():
         found.update(f"why {line['why']}" for line in task.journal)
+        found.update(f"fault {line['fault']}" for line in task.journal)
         if task.head is not None and task.head["stop_reason"] is not None:
             found.update(_ends(task.head["stop_reason"]))
     return found
@@ -71,4 +76,5 @@ def never_fired(fired: Counter[str]) -> list[str]:
     wanted = [f"rule {rule.__name__}" for rule in decide.RULES]
     wanted += [f"why {name}" for name in (*NOTES, *CAPS)]
     wanted += [f"end {name}" for name in (*ENDS, *CAPS)]
+    wanted += [f"fault {name}" for name in FAULTS]
     return [name for name in wanted if not fired[name]]

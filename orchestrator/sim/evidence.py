@@ -136,8 +136,8 @@ class Evidence:
     """Subtasks whose claim record was destroyed on purpose."""
     failures: Sequence[str] = ()
     """Decisions that could not be made because an exception came out of them."""
-    asleep: Sequence[str] = ()
-    """Open tasks that were seen without an alarm, or with mail that nobody came to read."""
+    neglected: Sequence[str] = ()
+    """What was left lying while the run went on: tasks without an alarm, mail, claims."""
 
 
 def task_evidence(

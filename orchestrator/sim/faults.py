@@ -5,12 +5,15 @@ on, tasks die too young to show anything; a bug that needs two rare faults toget
 worlds that happen to have these two and little else.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Self
 
 _LIKELY: Final = 0.5
 """The share of worlds that have a fault."""
+_ZOMBIE_MS: Final = 12_000
+"""Longer than every lease, so that a process can wake up as a zombie."""
+_BLINK_MS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Faults:
     reply_lost: float = 0.0
     """The reply is lost and the client sends the same call again."""
     stands_still: float = 0.0
-    """An orchestrator stops here for a while, often longer than its lease, and then goes on."""
+    """An orchestrator stops here for a while, and then goes on."""
+    stands_still_ms_max: int = 0
 
     # Every minute:
     worker_freezes: float = 0.0
@@ -45,17 +49,20 @@ class Faults:
     @classmethod
     def drawn(cls, random: Random) -> Self:
         """Draw which faults this world has, and how often."""
-        return cls(
-            **{
-                name: most * 10 ** random.uniform(-1.5, 0)
-                for name, most in _MOST.items()
-                if random.random() < _LIKELY
-            }
-        )
+        rates = {
+            name: most * 10 ** random.uniform(-1.5, 0)
+            for name, most in _MOST.items()
+            if random.random() < _LIKELY
+        }
+        return cls(**rates, stands_still_ms_max=_ZOMBIE_MS)
 
-    def only_agents(self) -> Self:
-        """Return a world in which nothing goes wrong but what agents and people do."""
-        return replace(self, **{each.name: 0.0 for each in fields(self)})
+    @classmethod
+    def none(cls) -> Self:
+        """Return a world in which nothing goes wrong but what agents and people do.
+
+        Processes still get in between each other's calls, as they do on any good day.
+        """
+        return cls(stands_still=0.05, stands_still_ms_max=_BLINK_MS)
 
 
 _MOST: Final = {

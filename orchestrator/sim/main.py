@@ -55,8 +55,8 @@ class Report:
         return bool(self.violations or idle)
 
 
-def run(seeds: Sequence[int], tasks: Sequence[int]) -> Report:
-    """Run one world for each seed, with so many tasks each."""
+def run(seeds: Sequence[int], tasks: Sequence[int], *, until_broken: bool = False) -> Report:
+    """Run one world for each seed, with so many tasks each; stop early if told so."""
     begun = time.perf_counter()
     report, verdict, fired = Report(len(seeds)), Verdict(), Counter[str]()
     for seed, each in zip(seeds, tasks, strict=True):
@@ -65,6 +65,8 @@ def run(seeds: Sequence[int], tasks: Sequence[int]) -> Report:
             report.tasks += each
             report.decisions += evidence.stats.get("commits", 0)
             report.subtasks += evidence.stats.get("pushed", 0)
+        if until_broken and report.violations:
+            break
     report.rules_never_fired = coverage.never_fired(fired)
     report.void = verdict.void
     report.checks = {name: finding.checked for name, finding in verdict.findings.items()}

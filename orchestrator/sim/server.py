@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.sim.world import World
 
 Reply = TypeVar("Reply")
-PAUSE_MS_MAX: Final = 12_000
-"""Longer than every lease, so that a process can wake up as a zombie."""
+_COMMITS_MAX: Final = 200
+"""Commits for each task, on average; far above that, somebody decides without end."""
 _COUNTED: Final = (
     *("submitted", "commits", "escalated", "pushed", "fetched", "handed_back", "quarantined"),
     *("claims", "charges", "reports"),
@@ -121,6 +121,8 @@ class Server(SimStore):
         record = self.records.get(c.task_id)
         if record is not None and record.get("op") == c.op.encode():
             return super()._commit(c)
+        if self.counters["commits"] > _COMMITS_MAX * self._world.tasks:
+            raise RuntimeError("orchestrators decide and decide, and nothing comes to an end")
         quiet = not c.mail_read and self.clock() < self._alarms.get(c.task_id, 0)
         done = super()._commit(c)
         if done:

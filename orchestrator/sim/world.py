@@ -36,15 +36,17 @@ from orchestrator.sim.evidence import (
 from orchestrator.sim.faults import PER_MINUTE, Faults
 from orchestrator.sim.gremlin import Gremlin
 from orchestrator.sim.people import People
-from orchestrator.sim.server import PAUSE_MS_MAX, Crash, Server
+from orchestrator.sim.server import Crash, Server
 from orchestrator.sim.store import SimClaims
+from orchestrator.sim.vigil import Vigil
 from orchestrator.sim.worker import Booked, Worker
 from orchestrator.store import Store
 from orchestrator.wire import Wire
 
 _BEGIN_MS: Final = 1_700_000_000_000
-_STEP_MS: Final = 5_000
-"""How long mail may lie unread when nothing is wrong, by far."""
+_STEP_MS: Final = 2_000
+_ENOUGH: Final = 20
+"""Things left lying, or decisions that failed, after which a world is given up."""
 _RECOVERY_MS: Final = 30_000
 """By then every process that died has been replaced, and every lease has run out."""
 _LIVENESS_MS_MAX: Final = 3 * 3600 * 1000
@@ -105,6 +107,7 @@ class World:
         self.server = Server(self)
         self.people = People(self)
         self.gremlin = Gremlin(self)
+        self.vigil = Vigil(self)
         self.workers: list[Worker] = []
         self.verifier = Verifier([_PUBLIC])
         self._wire = Wire(Signer(_PRIVATE), self.server.keys, self._nonce)
@@ -125,7 +128,7 @@ class World:
         try:
             self._populate()
             self._run_until(self.now_ms + self.random.choice((60_000, 150_000, 300_000)))
-            self.faults = self.faults.only_agents()
+            self.faults = Faults.none()
             self._drain()
         finally:
             log.removeHandler(handler)
@@ -147,15 +150,10 @@ class World:
         self._run_until(self.now_ms + _RECOVERY_MS)
         until_ms = self.now_ms + _LIVENESS_MS_MAX
         while not self._quiet() and self.now_ms < until_ms:
-            unread = self._unread()
+            if len(self.failures) + len(self.vigil.neglected) > _ENOUGH:
+                return
             self._run_until(self.now_ms + _STEP_MS)
-            left = sorted(unread.keys() & self._unread().keys())
-            still = [i for i in left if unread[i] is self._unread()[i]]
-            self.server.asleep += [f"{i} has mail that nobody comes to read" for i in still]
-
-    def _unread(self) -> dict[str, bytes]:
-        """Return the oldest letter of every task that has mail."""
-        return {task_id: letters[0] for task_id, letters in self.server.mail.items() if letters}
+            self.vigil.look()
 
     def _quiet(self) -> bool:
         server = self.server
@@ -290,7 +288,7 @@ class World:
         """Let everybody else go on for a while, in the middle of this process's call."""
         current, self._nested = self._current, self._nested + 1
         try:
-            self._run_until(self.now_ms + self.random.randint(1, PAUSE_MS_MAX))
+            self._run_until(self.now_ms + self.random.randint(1, self.faults.stands_still_ms_max))
         finally:
             self._current, self._nested = current, self._nested - 1
 
@@ -325,7 +323,7 @@ class World:
             endings=server.endings,
             cancelled=self.people.cancelled,
             vanished=frozenset(self.gremlin.vanished),
-            asleep=server.asleep,
+            neglected=[*server.asleep, *self.vigil.neglected],
             failures=self.failures,
         )
 
