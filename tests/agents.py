@@ -28,7 +28,7 @@ def payer(ctx: Context) -> Envelope:
 
 
 @agent("sleeper")
-def sleeper(ctx: Context, input: float) -> Envelope:
+def sleeper(ctx: Context, input: float) -> Envelope:  # noqa: A002 - the word that payloads use
     _ran(ctx)
     ctx.keep("what there is", 0.5)
     time.sleep(input)
@@ -36,7 +36,7 @@ def sleeper(ctx: Context, input: float) -> Envelope:
 
 
 @agent("waiter")
-async def waiter(ctx: Context, input: float) -> Envelope:
+async def waiter(ctx: Context, input: float) -> Envelope:  # noqa: A002 - the word that payloads use
     _ran(ctx)
     async with ctx.meter.call(input_tokens=10, max_tokens=90) as call:
         await asyncio.sleep(input)
@@ -45,7 +45,7 @@ async def waiter(ctx: Context, input: float) -> Envelope:
 
 
 @agent("napper")
-def napper(ctx: Context, input: float) -> Envelope:
+def napper(ctx: Context, input: float) -> Envelope:  # noqa: A002 - the word that payloads use
     """Quick or slow, as it is told."""
     _ran(ctx)
     time.sleep(input)
@@ -53,7 +53,7 @@ def napper(ctx: Context, input: float) -> Envelope:
 
 
 @agent("watcher")
-async def watcher(ctx: Context, input: float) -> Envelope:
+async def watcher(ctx: Context, input: float) -> Envelope:  # noqa: A002 - the word that payloads use
     """Write down how it ended."""
     _ran(ctx)
     try:

@@ -120,6 +120,14 @@ class Tape:
                 return self._again(call, commands, transmit, replies)
         return replies
 
+    def strike_next(self, calls_ahead: int, fault: Fault) -> None:
+        """Let a fault strike so many calls from now; 0 is the next one."""
+        self._strikes = {len(self.calls) + 1 + calls_ahead: fault}
+
+    def spare(self) -> None:
+        """Let no fault strike any more."""
+        self._strikes = {}
+
     def snapshot(self) -> dict[bytes, Any]:
         """Take down all keys, but for bells (a stroke says only "look") and vain attempts."""
         prefix = self._keys.prefix.encode()

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from envelopes import Amounts, Envelope, Limits
@@ -214,7 +214,7 @@ class Worker:
         """Where the test agents write what they did."""
         return self.directory / "effects"
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         environ = (
             os.environ
             | {

@@ -260,9 +260,17 @@ class Stage:
         """Let a worker do something."""
         return self._let(name, Worker, deed)
 
+    def gone(self, name: str) -> None:
+        """End a process at once, with all it knew."""
+        self._processes.pop(name, None)
+
     def caller(self, deed: Callable[[Caller], Any], name: str = "caller") -> Any:
         """Let a caller do something."""
         return self._let(name, Caller, deed)
+
+    def is_there(self, name: str) -> bool:
+        """Say whether a process of this name lives."""
+        return name in self._processes
 
     def _let(self, name: str, kind: Any, deed: Callable[[Any], Any]) -> Any:
         """Return what comes of it; None where the process dies of it, or of being started."""

@@ -175,6 +175,28 @@ def test_a_beat_proves_only_that_the_process_lives() -> None:
     assert play.step("a").fault is Fault.TIMEOUT
 
 
+def test_a_claim_that_soon_runs_out_is_not_looked_at_all_the_time() -> None:
+    """A look costs a round trip: there is a least time between two."""
+    play = Play(plan=[step("a", timeout=0.25)])
+    play.wake()
+    play.fetch(1)
+    first = play.wake(after_ms=250)
+    assert play.looks
+    assert first.alarm_ms == 250 + 200
+
+
+def test_another_agent_is_given_three_workers_anew() -> None:
+    """Poison is a step in one agent's hands: its fallback begins at zero."""
+    play = Play(plan=[step("a", fallbacks=["b"])])
+    play.wake()
+    for subtask in (1, 2):
+        play.fetch(subtask)
+        assert "lost" in whys(play.wake(after_ms=LEASE))
+    play.answer(3, bad())
+    play.fetch(4)
+    assert whys(play.wake(after_ms=LEASE)) == ["lost", "publish"]
+
+
 def test_the_same_step_may_take_three_workers_with_it() -> None:
     """The promise: "The same step kills its worker 3 times: letter `poison`; others unaffected"."""
     play = Play(plan=[step("a"), step("b")], at_cap="escalate")

@@ -58,9 +58,9 @@ def test_an_optional_parameter_of_its_own_is_no_obstacle() -> None:
     ("function", "said"),
     [
         (lambda: None, "must take a Context first"),
-        (lambda ctx, topic: None, "takes 'topic'"),
-        (lambda ctx, *inputs: None, "takes 'inputs'"),
-        (lambda *, ctx: None, "must take a Context first"),
+        (lambda ctx, topic: (ctx, topic), "takes 'topic'"),
+        (lambda ctx, *inputs: (ctx, inputs), "takes 'inputs'"),
+        (lambda *, ctx: ctx, "must take a Context first"),
     ],
 )
 def test_a_function_that_cannot_be_called_is_refused_by_name(function, said: str) -> None:

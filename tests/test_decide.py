@@ -17,7 +17,7 @@ from orchestrator.core.commands import (
     Escalate,
 )
 from orchestrator.core.decide import RULES, Verdict, advance, decide
-from orchestrator.core.facts import Claim, ClaimState, Report, Sight
+from orchestrator.core.facts import Cancelled, Claim, ClaimState, Report, Sight
 from orchestrator.core.task import Phase, StepPhase
 from orchestrator.core.turn import Turn
 
@@ -76,6 +76,14 @@ def test_less_than_one_call_is_one_call_for_who_comes_first() -> None:
     play = Play(plan=[step("a"), step("b"), step("c")], budget={"calls": 2, "ending_share": 0})
     assert [each.step for each in sent(play.wake())] == ["a", "b"]
     assert [each.step for each in sent(play.answer(1, good()))] == ["c"]
+
+
+def test_a_share_of_nothing_is_no_allowance() -> None:
+    """One token for two steps: no call could be made with either half."""
+    play = Play(plan=[step("a"), step("b")], budget={"tokens": 1})
+    decision = play.wake()
+    assert sent(decision) == []
+    assert "budget" in whys(decision)
 
 
 def test_what_does_not_fit_waits_until_something_is_settled() -> None:
@@ -183,7 +191,36 @@ def test_the_alarm_rings_when_the_clock_alone_crosses_the_line(seconds: float) -
     while play.outcome is None and play.now_ms < 40_000:
         assert play.last.alarm_ms is not None
         play.wake(after_ms=max(1, play.last.alarm_ms - play.now_ms))
-    assert play.now_ms - seconds * 1000 < 1
+    assert 0 <= play.now_ms - seconds * 1000 < 1
+
+
+def test_a_flip_that_has_passed_sets_no_alarm_again() -> None:
+    """Nobody polls: a line that time has met already is not waited for a second time."""
+    both = {"kind": "all", "of": [{"kind": "plan_done"}, {"kind": "elapsed", "seconds": 3}]}
+    play = Play(until=both)
+    assert play.wake().alarm_ms == 3_000
+    assert play.wake(after_ms=5_000).alarm_ms == LEASE
+
+
+@pytest.mark.parametrize(
+    ("until", "confidence"),
+    [({"kind": "plan_done"}, 0.7), ({"kind": "confidence", "at_least": 0.9}, 0.9)],
+)
+def test_exactly_at_the_bar_is_good_enough(until: dict, confidence: float) -> None:
+    """The gate: `confidence >= confidence_min`."""
+    play = Play(until=until)
+    play.wake()
+    play.answer(1, good("r", confidence))
+    assert play.outcome == "completed"
+
+
+def test_a_cancellation_comes_before_a_decision_of_the_same_wake() -> None:
+    """`cancelled` stands above `person_decided`: the caller has gone."""
+    play = Play()
+    play.wake()
+    play.answer(1, good("meh", 0.5))
+    play.wake(play.decision("approve"), Cancelled("bob", ""))
+    assert (play.outcome, play.task.stop_reason) == ("aborted", "cancelled")
 
 
 def test_every_last_step_gives_its_part_of_the_result() -> None:

@@ -90,6 +90,45 @@ def test_a_retry_of_a_result_below_the_bar_runs_its_weakest_link_again() -> None
     assert (play.outcome, play.result()) == ("completed", {"c": "c2", "d": "d"})
 
 
+def test_a_retry_runs_all_that_is_below_the_bar_and_nothing_above_it() -> None:
+    """More than one link can be weak."""
+    play = Play(plan=[step("a"), step("b"), step("c")])
+    play.wake()
+    mail = [play.report(n, good(n, sure)) for n, sure in ((1, 0.5), (2, 0.9), (3, 0.6))]
+    play.wake(*mail)
+    assert [each.step for each in sent(play.decide("retry"))] == ["a", "c"]
+
+
+def test_a_retry_of_a_plan_that_missed_its_line_runs_the_weakest_link() -> None:
+    """All are above the bar, and the finish line asks for more."""
+    line = {"kind": "confidence", "at_least": 0.95}
+    play = Play(plan=[step("a"), step("b")], until=line, at_cap="escalate")
+    play.wake()
+    play.wake(play.report(1, good(1, 0.9)), play.report(2, good(2, 0.8)))
+    assert [each.step for each in sent(play.decide("retry"))] == ["b"]
+
+
+def test_a_retry_gives_the_replans_back() -> None:
+    """The count starts anew: a person has looked at it."""
+    play = Play(plan=[step("a", fallbacks=["b", "c"])], replans_max=1)
+    play.wake()
+    play.answer(1, bad())
+    play.answer(2, bad())
+    play.decide("retry")
+    [third] = sent(play.answer(3, bad()))
+    assert third.agent == "c"
+
+
+def test_approving_what_somebody_was_still_to_better_is_a_partial_result() -> None:
+    """Whole is what nothing of the plan is left to do for."""
+    play = Play(plan=[step("a", fallbacks=["b"])])
+    play.wake()
+    play.answer(1, good("meh", 0.5))
+    play.answer(2, bad())
+    play.decide("approve")
+    assert (play.outcome, play.result()) == ("partial", "meh")
+
+
 def test_a_retry_that_fails_falls_back_on_what_was_kept() -> None:
     """What was paid for is still there when the second try gives nothing."""
     play = desk()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from decimal import Decimal
 
 import pytest
@@ -14,7 +15,7 @@ from workers.meter import Meter
 from workers.prices import Rate, price_of
 from workers.runtime import report
 
-NOBODY = Agent("a", lambda ctx: None, (), is_async=False)
+NOBODY = Agent("a", lambda _: None, (), is_async=False)
 CHEAP = Price.per_million("1", "10")  # one micro-dollar per token in, ten per token out
 
 
@@ -101,14 +102,18 @@ def test_a_call_that_cannot_fit_is_refused_without_a_round_trip(office, opened) 
         ):
             pytest.fail("the call was made")
     assert office.store.stats() == before
+    with pytest.raises(BudgetExhausted):
+        run.context.meter.charge(tokens=101)
+    assert office.store.stats() == before
     assert run.context.meter.usage().tokens == 0
 
 
-def test_calls_are_bounded_like_tokens(opened) -> None:
+def test_calls_are_bounded_like_tokens(office, opened) -> None:
     run = opened(allowance=Limits(calls=1))
     run.context.meter.charge()
     with pytest.raises(BudgetExhausted):
         run.context.meter.charge()
+    assert "refused_charges" not in office.store.stats()
 
 
 def test_exactly_the_allowance_can_be_spent(office, opened) -> None:
@@ -122,7 +127,10 @@ def test_exactly_the_allowance_can_be_spent(office, opened) -> None:
 def test_a_call_of_unknown_cost_stays_booked_at_its_worst(office, opened) -> None:
     """Unknown usage is charged in full."""
     run = opened()
-    with pytest.raises(OSError), run.context.meter.call(input_tokens=10, max_tokens=90):
+    with (
+        pytest.raises(OSError, match="cut"),
+        run.context.meter.call(input_tokens=10, max_tokens=90),
+    ):
         raise OSError("the stream was cut")
     with run.context.meter.call(input_tokens=10, max_tokens=90):
         pass  # it never said what it used
@@ -132,9 +140,14 @@ def test_a_call_of_unknown_cost_stays_booked_at_its_worst(office, opened) -> Non
 
 def test_a_call_that_said_what_it_used_and_then_failed_is_settled(office, opened) -> None:
     run = opened()
-    with pytest.raises(OSError), run.context.meter.call(input_tokens=10, max_tokens=90) as call:
-        call.used(10, 2)
-        raise OSError("could not be parsed")
+
+    def answered_and_failed() -> None:
+        with run.context.meter.call(input_tokens=10, max_tokens=90) as call:
+            call.used(10, 2)
+            raise OSError("could not be parsed")
+
+    with pytest.raises(OSError, match="parsed"):
+        answered_and_failed()
     run.context.meter.charge()
     assert charged(office, run) == Amounts(12, 0, 2)
 
@@ -204,6 +217,45 @@ def test_room_that_a_settlement_gives_back_is_there_at_once_for_the_next(office,
             call.used(1, 1)
     assert office.store.stats().get("refused_charges", 0) == 0
     assert run.context.meter.usage().tokens == 40
+
+
+def test_a_charge_does_not_overtake_the_settlement_that_makes_room_for_it(opened) -> None:
+    """The server must not refuse what fits, because it does not know yet what a call gave back."""
+    run = opened(allowance=Limits(tokens=100))
+    books = run.context.meter._books
+
+    class SlowWithSettlements:
+        def charge(self, op, worst, settled):
+            threading.Event().wait(0.2 if settled else 0)
+            return books.charge(op, worst, settled)
+
+    meter = Meter(SlowWithSettlements(), Limits(tokens=100), over_at=run.grant.over_at)
+    with meter.call(input_tokens=10, max_tokens=90) as call:
+        call.used(5, 5)
+    refused = []
+
+    def spend() -> None:
+        try:
+            meter.charge(tokens=40)
+        except BudgetExhausted as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=spend) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(10)
+    assert refused == []
+
+
+def test_a_settlement_travels_once(opened) -> None:
+    run = opened()
+    with run.context.meter.call(input_tokens=1, max_tokens=9) as call:
+        call.used(1, 1)
+    assert len(run.context.meter.settlements()) == 1
+    run.context.meter.charge()
+    assert [op for op, _ in run.context.meter.settlements()] == ["2"], "the charge's own"
 
 
 def test_async_calls_side_by_side_do_not_wait_for_each_other(hands, opened) -> None:

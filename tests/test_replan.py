@@ -5,8 +5,8 @@ import json
 import pytest
 from play import Play, ask, bad, good, note, part, sent, step, whys
 
-from envelopes import Envelope, limits
-from orchestrator.core.task import Phase
+from envelopes import Envelope, Fault, limits
+from orchestrator.core.task import Phase, StepPhase
 
 LEASE = limits.LEASE_MS
 
@@ -62,6 +62,27 @@ def test_a_dropped_last_step_does_not_lower_the_confidence_of_the_rest() -> None
     play.answer(2, part("a hunch", 0.1))
     play.answer(1, good("sure", 0.9))
     assert (play.outcome, play.result(), play.task.confidence) == ("completed", "sure", 0.9)
+
+
+def test_an_optional_step_is_dropped_before_the_plan_is() -> None:
+    """`drop_optional` stands above `next_plan`: what is nice to have costs no plan."""
+    plan = [step("a", optional=True), step("b")]
+    play = Play(plan=plan, fallback_plans=[[step("z")]])
+    play.wake()
+    play.answer(1, bad())
+    assert play.step("a").phase is StepPhase.DROPPED
+    assert (play.task.plan_number, play.open) == (0, [2])
+
+
+def test_a_new_plan_begins_anew_with_what_was_not_done() -> None:
+    """Only what is done is carried over: the step that broke is sent again, once."""
+    plan = [step("a"), step("b", "a")]
+    play = Play(plan=[*plan, step("c")], fallback_plans=[plan])
+    play.wake()
+    play.answer(1, good("kept"))
+    play.answer(2, good())
+    [again] = sent(play.answer(3, bad()))
+    assert (again.step, again.hop) == ("b", 3)
 
 
 def test_a_fallback_plan_takes_over_and_keeps_what_is_done() -> None:
@@ -250,3 +271,44 @@ def test_a_plan_that_is_done_short_of_its_finish_line_is_the_owners() -> None:
     decision = play.answer(1, good("r", 0.9))
     assert "plan_exhausted" in whys(decision)
     assert (play.outcome, play.task.stop_reason) == ("partial", "plan_exhausted")
+
+
+def test_the_hop_cap_holds_for_steps_that_follow_a_replan() -> None:
+    """A plan that fitted at submit may not fit any more when a step of it needed a second try."""
+    plan = [step("a", fallbacks=["x"]), step("b", "a")]
+    play = Play(plan=plan, hops_max=2)
+    play.wake()
+    play.answer(1, bad())
+    decision = play.answer(2, good("kept"))
+    assert sent(decision) == []
+    assert "hop cap 2 reached at b → b" in note(decision, "hop_cap").text
+    assert (play.outcome, play.result()) == ("partial", {"a": "kept"})
+
+
+def test_a_stage_that_does_not_fit_the_subtask_cap_is_not_begun() -> None:
+    """All of a stage or nothing of it: half a stage is paid for and of no use."""
+    play = Play(plan=[step("a"), step("b", "a"), step("c", "a"), step("d")], subtasks_max=4)
+    play.wake()
+    play.answer(2, Envelope.failed("told to go", Fault.STOPPED))
+    decision = play.answer(1, good("kept"))
+    assert sent(decision) == []
+    assert "subtask_cap" in whys(play.answer(3, good("d")))
+
+
+def test_a_repeat_that_is_lost_and_sent_again_is_no_third_time() -> None:
+    """Counted once per hop: a dead worker is not held against the agents, or noted twice."""
+    play = Play(agent="a").knows(a=("b",), b=("a",))
+    play.wake()
+    play.answer(1, ask("b", goal="other"))
+    assert "repeats" in whys(play.answer(2, ask("a", goal="find out")))
+    play.fetch(3)
+    assert whys(play.wake(after_ms=limits.LEASE_MS)) == ["lost", "publish"]
+
+
+def test_a_loop_is_seen_across_plans() -> None:
+    """A new plan does not forget what the old ones have sent."""
+    same = {"agent": "a", "goal": "the same"}
+    play = Play(plan=[step("x", **same)], fallback_plans=[[step("y", **same)], [step("z", **same)]])
+    play.wake()
+    assert "repeats" in whys(play.answer(1, bad()))
+    assert "repetition" in whys(play.answer(2, bad()))

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -202,7 +203,7 @@ def test_an_async_agent_that_does_not_end_is_stopped_too(office, worker) -> None
 
 
 def test_a_killed_child_falls_silent_while_its_worker_lives_on(office, worker) -> None:
-    """SIGKILL pool child mid-call: the main survives; a killed pool child must not be beaten for."""
+    """SIGKILL pool child mid-call: the main survives, and does not beat for the child."""
     with worker("prefork", 2) as running:
         running.wait_ready()
         (sent,) = send_many(office, "sleeper", 1, 60)
@@ -219,7 +220,7 @@ def test_a_killed_child_falls_silent_while_its_worker_lives_on(office, worker) -
 
 
 def children(pid: int) -> list[int]:
-    return [int(each) for each in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_child_that_ignores_its_deadline_is_killed_and_reported(office, worker) -> None:

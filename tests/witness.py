@@ -35,6 +35,8 @@ class Witness:
         self.booked: dict[Call, Booked] = {}
         self.heard: set[Call] = set()
         """Calls whose real cost has reached the server."""
+        self.revoked: set[str] = set()
+        """Subtasks that an owner has taken away."""
         self.endings: list[tuple[str, str]] = []
         self.wakes: list[Wake] = []
         self.cancelled: dict[str, int] = {}
@@ -95,6 +97,11 @@ class Witness:
         self._alarms[task] = int(alarm or 0)
         if outcome:
             self.endings.append((task, outcome))
+
+    def _look(self, _keys: Sequence[Any], args: Sequence[Any], reply: Any) -> None:
+        for number, revoke, claim in zip(args[1::2], args[2::2], reply, strict=True):
+            if revoke and claim[0] == b"revoked":
+                self.revoked.add(f"{args[0]}/{number}")
 
     def _post(self, _keys: Sequence[Any], args: Sequence[Any], reply: Any) -> None:
         if reply and args[1].startswith(b"cancel"):

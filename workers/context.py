@@ -60,9 +60,7 @@ class Context:
     def log(self) -> "logging.LoggerAdapter[logging.Logger]":
         """Return a logger whose lines say which subtask they belong to."""
         headers = self.headers
-        return _Lines(
-            _log, {"subtask": headers.id, "agent": headers.agent, "hop": headers.hop}
-        )
+        return _Lines(_log, {"subtask": headers.id, "agent": headers.agent, "hop": headers.hop})
 
     def seconds_left(self) -> float:
         """Return how long the subtask may still take."""

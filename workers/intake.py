@@ -38,8 +38,6 @@ class Intake:
         self._verifier = verifier
         self._tasks = tasks
         self._turn = 0
-        self._unanswered: tuple[Sequence[str], int] | None = None
-        """A fetch whose reply was lost: the next one repeats it, queues and all."""
 
     def take(self, queues: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Fetch as much as there is room for; yield each good message with its queue.
@@ -65,9 +63,8 @@ class Intake:
         self._claims.hand_back(hold.subtask, hold.token, hold.queue, hold.raw)
 
     def _fetch(self, queues: Sequence[str], count: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        queues, count = self._unanswered = self._unanswered or (queues, count)
         now_ms, fetched = self._claims.fetch(queues, count)
-        self._unanswered, now = None, monotonic()
+        now = monotonic()
         size = sum(len(each.raw) for each in fetched)
         self.more = self.more or len(fetched) >= count or size >= FETCH_BYTES_MAX
         for each in fetched:
@@ -111,4 +108,3 @@ def _by_claim(each: Fetched, message: Message) -> Message | Refusal | None:
     if each.state == "foreign" or each.subtask != message.headers.id:
         return Refusal(Kind.NOT_ISSUED, f"the claim of {message.headers.id} has another nonce")
     return message
-

@@ -85,7 +85,6 @@ class Meter:
         self._pending: list[Settled] = []
         self._ops = 0
         self._revoked = False
-        self._turn = Lock()  # charges go out one by one: a later one must not overtake a settlement
 
     # --- for agents ------------------------------------------------------------------------------
 
@@ -175,17 +174,18 @@ class Meter:
 
     def _book(self, worst_in: Callable[[Limits], Amounts]) -> str:
         """Charge what `worst_in` makes of what is left; return the charge's operation id."""
-        with self._turn:
-            with self._lock:
-                self._refuse_if_over()
-                left = self._allowance.less(self._booked)
-                worst = worst_in(left)
-                if not worst.within(left):
-                    raise BudgetExhausted(_too_much(worst, left))
-                self._booked += worst
-                self._ops += 1
-                op, settled = str(self._ops), list(self._pending)
-            self._deliver(op, worst, settled)
+        with self._lock:
+            self._refuse_if_over()
+            left = self._allowance.less(self._booked)
+            worst = worst_in(left)
+            if not worst.within(left):
+                raise BudgetExhausted(_too_much(worst, left))
+            self._booked += worst
+            self._ops += 1
+            # All that made room for this charge goes with it, for another may overtake it; to
+            # settle a call twice is to settle it once.
+            op, settled = str(self._ops), list(self._pending)
+        self._deliver(op, worst, settled)
         return op
 
     def _refuse_if_over(self) -> None:
@@ -199,7 +199,7 @@ class Meter:
         answer = self._books.charge(op, worst, settled)
         with self._lock:
             if answer != "revoked":
-                del self._pending[: len(settled)]  # others only ever add behind these
+                self._pending = [each for each in self._pending if each not in settled]
             if answer != "ok":
                 self._booked -= worst
         if answer == "exhausted":

@@ -19,7 +19,7 @@ class Composed(Record, frozen=True):
     """JSON text."""
     confidence: float
     whole: bool
-    """Whether every last step is in it, with its agent's final word."""
+    """Whether every last step is in it, and nothing of the plan is left to do."""
 
 
 def plan_is_done(steps: Sequence[StepState]) -> bool:
@@ -35,13 +35,12 @@ def composed(steps: Sequence[StepState]) -> Composed | None:
     needed = {need for step in steps for need in step.plan.needs}
     ends = [step for step in steps if step.plan.id not in needed]
     last = {s.plan.id: s.kept for s in ends if s.phase is not StepPhase.DROPPED}
-    final = {name: one for name, one in last.items() if one is not None}
-    if not last or len(final) < len(last):
+    there = {name: one for name, one in last.items() if one is not None}
+    if not last or len(there) < len(last):
         return Composed(_joined(kept, always_named=True), _weakest(kept.values()), whole=False)
     aside = {s.plan.id for s in ends if s.phase is StepPhase.DROPPED}
     confidence = _weakest(one for name, one in kept.items() if name not in aside)
-    whole = plan_is_done(steps) and all(one.final for one in final.values())
-    return Composed(_joined(final), confidence, whole)
+    return Composed(_joined(there), confidence, whole=plan_is_done(steps))
 
 
 def _weakest(kept: Iterable[Kept]) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
+from orchestrator.sim.dice import happens
+
 Ask = dict[str, Any]
 
 _WORKERS: Final = ("steady", "steady", "steady", "brisk", "brisk", "shaky", "shaky", "unsure")
@@ -22,7 +24,7 @@ _STORIES_SHARE: Final = 0.4
 
 def ask(random: Random) -> Ask:
     """Draw one task."""
-    if random.random() < _STORIES_SHARE:
+    if happens(random, _STORIES_SHARE):
         return random.choice(STORIES)(random)
     return _common(random) | {"plan": _plan(random)} | _fallback_plans(random)
 
@@ -35,7 +37,7 @@ def _plan(random: Random, depth_max: int = 6) -> list[Ask]:
     before: list[str] = []
     steps: list[Ask] = []
     for stage in range(min(depth_max, 1 + int(random.expovariate(0.8)))):
-        width = random.randint(8, 64) if random.random() < _WIDE else random.randint(1, 4)
+        width = random.randint(8, 64) if happens(random, _WIDE) else random.randint(1, 4)
         names = [f"s{stage}.{place}" for place in range(width)]
         for name in names:
             needs = random.sample(before, random.randint(min(1, len(before)), min(3, len(before))))
@@ -45,22 +47,22 @@ def _plan(random: Random, depth_max: int = 6) -> list[Ask]:
 
 
 def _step(random: Random, name: str, needs: list[str]) -> Ask:
-    agent = random.choice(_WORKERS if random.random() < 0.8 else _TROUBLE)
+    agent = random.choice(_WORKERS if happens(random, 0.8) else _TROUBLE)
     step: Ask = {"id": name, "agent": agent, "needs": needs, "input": name}
     step["timeout"] = random.choice((0.5, 5, 10, 30, 60))
-    step["optional"] = random.random() < 0.15
+    step["optional"] = happens(random, 0.15)
     step["weight"] = random.choice((1, 1, 1, 3))
-    if random.random() < 0.35:
+    if happens(random, 0.35):
         others = [a for a in ("steady", "brisk", "shaky", "failing", "unsure") if a != agent]
         step["fallbacks"] = random.sample(others, random.randint(1, 2))
-    if random.random() < 0.2:
+    if happens(random, 0.2):
         step["allowance"] = random.choice(({"calls": 2}, {"tokens": 500}, {"usd": "0.001"}))
     return step
 
 
 def _fallback_plans(random: Random) -> Ask:
     """Draw other plans; some repeat steps of each other, some are the same plan again."""
-    if random.random() > 0.3:
+    if not happens(random, 0.3):
         return {}
     one = _plan(random, depth_max=2)
     return {"fallback_plans": random.choice(([one], [one, one], [one, _plan(random, depth_max=2)]))}
@@ -130,19 +132,25 @@ _PLENTY: Final[Ask] = {
 
 
 def _lone(agent: str, **more: Any) -> Callable[[Random], Ask]:
-    return lambda random: _PLENTY | {
-        "agent": agent,
-        "at_cap": random.choice(("deliver", "escalate")),
-        **more,
-    }
+    return lambda random: (
+        _PLENTY
+        | {
+            "agent": agent,
+            "at_cap": random.choice(("deliver", "escalate", "abort")),
+            **more,
+        }
+    )
 
 
 def _steps(*steps: Mapping[str, Any], **more: Any) -> Callable[[Random], Ask]:
-    return lambda random: _PLENTY | {
-        "plan": [dict(step) for step in steps],
-        "at_cap": random.choice(("deliver", "escalate", "abort")),
-        **more,
-    }
+    return lambda random: (
+        _PLENTY
+        | {
+            "plan": [dict(step) for step in steps],
+            "at_cap": random.choice(("deliver", "escalate", "abort")),
+            **more,
+        }
+    )
 
 
 def _one(name: str, agent: str, *needs: str, **more: Any) -> Ask:
@@ -196,6 +204,12 @@ STORIES: Final[tuple[Callable[[Random], Ask], ...]] = (
     _steps(
         *(_one("a", "failing", optional=True), _one("b", "garbled", optional=True)),
         _one("c", "brisk", "a", "b"),
+    ),
+    # a finish line that spending crosses
+    _steps(
+        *(_one("a", "shaky"), _one("b", "slow", "a", timeout=60)),
+        budget={"calls": 20},
+        until={"kind": "any", "of": [{"kind": "plan_done"}, {"kind": "spent", "share": 0.05}]},
     ),
     # a finish line that the clock crosses while somebody is at work
     _steps(

@@ -1,11 +1,11 @@
 """The auditor's own books: a task's history, read line by line from its journal.
 
-A line shows the task's books as they are after what it says has been done to them. Nothing here calls the core. Where it seems to repeat it, that is the purpose: two
-independent accounts of the same money must agree.
+A line shows the task's books as they are after what it says has been done to them. Nothing here
+calls the core. Where it seems to repeat it, that is the purpose: two independent accounts of the
+same money must agree.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from envelopes import Step
 from orchestrator.sim.evidence import Bound, Json, Sum, TaskEvidence, amounts, bounds
+from orchestrator.sim.sums import NOTHING, clamped, held, minus, plus, within
 
-NOTHING: Final[Sum] = (0, 0, 0)
 SETTLING: Final = frozenset(
     ("envelope", "lost", "poison", "step_timeout", "unclaimed", "revoked"),
 )
@@ -199,7 +199,7 @@ def _send(book: Book, line: Json) -> None:
         return
     needs = [book.steps[need] for need in step.plan["needs"]]
     expected = max([step.next_hop, *(need.hop + 1 for need in needs)])
-    book.reserved = _plus(book.reserved, _held(allowance))
+    book.reserved = plus(book.reserved, held(allowance))
     sent = Sent(
         subtask=subtask,
         step=line["step"],
@@ -211,7 +211,7 @@ def _send(book: Book, line: Json) -> None:
         deadline_ms=book.deadline_ms,
         timeout_ms=int(step.plan["timeout"] * 1000),
         allowance=allowance,
-        fits=within(_plus(_plus(book.spent, book.reserved), book.ending), book.ceiling),
+        fits=within(plus(plus(book.spent, book.reserved), book.ending), book.ceiling),
         ready=step.state in _READY and all(n.state in _OVER for n in needs),
     )
     book.open[subtask] = sent
@@ -226,8 +226,8 @@ def _settle(book: Book, line: Json) -> None:
         book.strays.append(f"subtask {line['subtask']} was settled and was not open")
         return
     booked = clamped(amounts(line["charged"]), sent.allowance)
-    book.spent = _plus(book.spent, booked)
-    book.reserved = _minus(book.reserved, _held(sent.allowance))
+    book.spent = plus(book.spent, booked)
+    book.reserved = minus(book.reserved, held(sent.allowance))
     ended = Settled(line["why"], line["at_ms"], sent.allowance, booked)
     book.settled[sent.subtask] = ended
     step = book.steps[sent.step]
@@ -292,6 +292,18 @@ def _dropped(book: Book, line: Json) -> None:
     book.dropped.add(line["step"])
 
 
+def _escalated(book: Book, line: Json) -> None:
+    book.escalated.append(line)
+
+
+def _decided(book: Book, line: Json) -> None:
+    book.decided.append(line)
+
+
+def _concluded(book: Book, line: Json) -> None:
+    book.concluded.append(line)
+
+
 _READERS: Final = {
     "next_agent": _next_agent,
     "next_plan": _next_plan,
@@ -300,9 +312,9 @@ _READERS: Final = {
     "payload_too_large": _broken,
     "dropped": _dropped,
     "granted": _granted,
-    "escalate": lambda book, line: book.escalated.append(line),
-    "decided": lambda book, line: book.decided.append(line),
-    "conclude": lambda book, line: book.concluded.append(line),
+    "escalate": _escalated,
+    "decided": _decided,
+    "conclude": _concluded,
 }
 
 
@@ -320,35 +332,3 @@ def _judge_replan(book: Book) -> None:
 def _identity(book: Book) -> str:
     steps: list[Any] = [(step.plan, step.agent) for step in book.steps.values()]
     return json.dumps(steps, sort_keys=True)
-
-
-# --- sums ----------------------------------------------------------------------------------------
-
-
-def within(total: Sum, bound: Bound) -> bool:
-    """Say whether a sum is inside every bound there is."""
-    return all(b is None or t <= b for t, b in zip(total, bound, strict=True))
-
-
-def clamped(total: Sum, bound: Bound) -> Sum:
-    """Cut a sum down to what the bounds admit."""
-    tokens, usd, calls = _each(total, bound)
-    return tokens, usd, calls
-
-
-def _each(total: Sum, bound: Bound) -> Iterator[int]:
-    for amount, most in zip(total, bound, strict=True):
-        yield amount if most is None else min(amount, most)
-
-
-def _held(allowance: Bound) -> Sum:
-    tokens, usd, calls = (bound or 0 for bound in allowance)
-    return tokens, usd, calls
-
-
-def _plus(a: Sum, b: Sum) -> Sum:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
-
-
-def _minus(a: Sum, b: Sum) -> Sum:
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from envelopes import Envelope, Fault, Handoff, Status, limits
+from orchestrator.sim.dice import happens
 from orchestrator.sim.evidence import Bound, Json, Sum
 
 
@@ -79,7 +80,7 @@ def _call(random: Random) -> Call:
     """Draw a call. Its real cost is below its worst, but for a provider that lies now and then."""
     tokens, usd = random.randint(1, 400), random.randint(1, 900)
     share = random.choice((0.0, 0.3, 1.0, random.random(), random.random()))
-    if random.random() < 0.02:
+    if happens(random, 0.02):
         share = 1.5
     real = int(tokens * share), int(usd * share), 1
     return Call((tokens, usd, 1), real, random.randint(20, 3000))

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from orchestrator.core import decide
 from orchestrator.core.commands import Look
 from orchestrator.core.turn import Turn
-from orchestrator.sim.evidence import Evidence
+from orchestrator.sim.evidence import Evidence, Json
 
 NOTES: Final = (
     *("envelope", "late_envelope", "late_decision", "refused_decision"),
@@ -34,6 +34,8 @@ ENDS: Final = (
     *("decided: approve", "decided: amend", "decided: abort"),
 )
 """Why a task has ended, apart from caps."""
+SENT_AGAIN: Final = ("lost", "unclaimed")
+"""After what a step goes out once more as it was."""
 FAULTS: Final = ("raised", "contract", "budget", "stopped")
 """Why an envelope was made for an agent instead of by it."""
 
@@ -61,9 +63,20 @@ def reasons(evidence: Evidence) -> Counter[str]:
     for task in evidence.tasks.values():
         found.update(f"why {line['why']}" for line in task.journal)
         found.update(f"fault {line['fault']}" for line in task.journal)
+        found.update(_sent_again(task.journal))
         if task.head is not None and task.head["stop_reason"] is not None:
             found.update(_ends(task.head["stop_reason"]))
     return found
+
+
+def _sent_again(journal: Iterable[Json]) -> Iterator[str]:
+    """Name what was followed by the same step going out once more at the same hop."""
+    before: dict[str, Json] = {}
+    for line in journal:
+        last = before.get(line["step"])
+        if line["why"] == "publish" and last is not None and last["hop"] == line["hop"]:
+            yield f"again after {last['why']}"
+        before[line["step"]] = line
 
 
 def _ends(stop_reason: str) -> Iterable[str]:
@@ -77,4 +90,5 @@ def never_fired(fired: Counter[str]) -> list[str]:
     wanted += [f"why {name}" for name in (*NOTES, *CAPS)]
     wanted += [f"end {name}" for name in (*ENDS, *CAPS)]
     wanted += [f"fault {name}" for name in FAULTS]
+    wanted += [f"again after {name}" for name in SENT_AGAIN]
     return [name for name in wanted if not fired[name]]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Self
 
+from orchestrator.sim.dice import happens
+
 _LIKELY: Final = 0.5
 """The share of worlds that have a fault."""
 _ZOMBIE_MS: Final = 12_000
@@ -52,7 +54,7 @@ class Faults:
         rates = {
             name: most * 10 ** random.uniform(-1.5, 0)
             for name, most in _MOST.items()
-            if random.random() < _LIKELY
+            if happens(random, _LIKELY)
         }
         return cls(**rates, stands_still_ms_max=_ZOMBIE_MS)
 
@@ -71,12 +73,12 @@ _MOST: Final = {
     "cut_off": 0.05,
     "reply_lost": 0.08,
     "stands_still": 0.02,
-    "worker_freezes": 4.0,
-    "worker_told_to_go": 3.0,
+    "worker_freezes": 10.0,
+    "worker_told_to_go": 8.0,
     "clock_leaps": 2.0,
     "wakes_for_nothing": 30.0,
     "messages_doubled": 20.0,
-    "messages_stolen": 10.0,
+    "messages_stolen": 20.0,
     "queues_shuffled": 10.0,
     "messages_forged": 10.0,
     "mail_doubled": 30.0,

@@ -1,7 +1,7 @@
 """What strikes by the clock: messages doubled, stolen, shuffled and forged, frozen workers, leaps.
 
-Nothing here reaches into a decision that is under way: a list on a server can grow or lose entries at
-any moment, but not change its order under a reader, so mail is only shuffled while nobody reads.
+Nothing here reaches into a decision that is under way: a list on a server can grow at any moment,
+but not change its order under a reader, so mail is only shuffled while nobody reads.
 """
 
 import re
@@ -127,7 +127,9 @@ class Gremlin:
 
     def _claims_destroyed(self) -> None:
         claims = self._world.server.claims
-        running = [n for n, c in claims.items() if c.state in {ClaimState.ISSUED, ClaimState.CLAIMED}]
+        running = [
+            n for n, c in claims.items() if c.state in {ClaimState.ISSUED, ClaimState.CLAIMED}
+        ]
         if running:
             subtask = self._random.choice(running)
             del claims[subtask]

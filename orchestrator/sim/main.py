@@ -1,7 +1,7 @@
 """Run many worlds, audit each, and say what was found.
 
-    buckstop simulate --seeds 50 --tasks 2000 [--json]     fifty worlds, two thousand tasks in all
-    buckstop simulate --seed 17 --tasks 40                 one of them again, call by call the same
+buckstop simulate --seeds 50 --tasks 2000 [--json]     fifty worlds, two thousand tasks in all
+buckstop simulate --seed 17 --tasks 40                 one of them again, call by call the same
 """
 
 import argparse
@@ -113,8 +113,9 @@ def _print(report: Report, out: TextIO) -> None:
         f"in {report.seeds} worlds, {report.seconds} s\n"
     )
     out.write(f"{sum(report.checks.values())} checks of {len(report.checks)} promises\n")
-    for violation in report.violations:
-        out.write(f"BROKEN  {violation.what}\n        see it again: {violation.replay}\n")
+    out.writelines(
+        f"BROKEN  {each.what}\n        see it again: {each.replay}\n" for each in report.violations
+    )
     if report.tasks >= _BIG_ENOUGH:
         out.writelines(f"never reached: {name}\n" for name in report.rules_never_fired)
         out.writelines(f"nothing to check: {name}\n" for name in report.void)

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from envelopes import TaskRequest, limits
 from orchestrator import intake
 from orchestrator.sim.asks import ask
+from orchestrator.sim.dice import happens
 from orchestrator.store import Submission
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ class People:
         task_id = f"t{number}"
         yield random.randint(0, world.arrivals_ms)
         self.attempted.add(task_id)
-        if random.random() < 0.02:
+        if happens(random, 0.02):
             yield from self._submit_and_die(task_id, request)
             return
         yield from self._submit(task_id, request)
-        if random.random() < 0.1:
+        if happens(random, 0.1):
             yield random.randint(1, 2_000)
             yield from self._submit_again(task_id, request)
-        if random.random() < 0.08:
+        if happens(random, 0.08):
             yield random.randint(0, int(request.timeout * 700))
             yield from self._cancel(task_id)
 
@@ -67,7 +68,7 @@ class People:
     def _submit_and_die(self, task_id: str, request: TaskRequest) -> Iterator[int]:
         """Die before the answer: nobody knows whether the task was accepted."""
         self.silent += 1
-        if self._world.random.random() < 0.5:
+        if happens(self._world.random, 0.5):
             try:
                 self._world.server.submit(_submission(task_id, request))
             except RedisError:
@@ -110,9 +111,9 @@ class People:
     def letter_filed(self, letter: str, task_id: str) -> None:
         """Let somebody read a letter, or nobody."""
         random = self._world.random
-        if random.random() < _NOBODY:
+        if happens(random, _NOBODY):
             return
-        for person in ("ann", "bob")[: 1 + (random.random() < 0.4)]:
+        for person in ("ann", "bob")[: 1 + happens(random, 0.4)]:
             self._world.begin(self._decides(person, letter, task_id))
 
     def _decides(self, person: str, letter: str, task_id: str) -> Iterator[int]:
@@ -120,7 +121,7 @@ class People:
         yield random.randint(50, 60_000)
         decision = {"letter": letter, "by": person, **self._verb(int(letter.rpartition(".")[2]))}
         op = f"{person}-{letter}"
-        for _ in range(1 + (random.random() < 0.2)):
+        for _ in range(1 + happens(random, 0.2)):
             try:
                 self._world.server.post(task_id, b"decide\n" + json.dumps(decision).encode(), op)
             except RedisError:

@@ -1,9 +1,8 @@
 """The simulated server, and the line to it on which every process can die.
 
-Each script call has the same four moments: before it, while others go on, after it, and the reply on
-its way back. A process can die at the first and the third, a connection can break at both, a reply
-can be lost and the call be sent again. Everything is drawn from the world's dice, so a world with
-the same seed dies at the same calls.
+Before and after every call to a script, a process can die, its connection can break, or it stands
+still while all others go on; and a reply can be lost, so that the same call is sent again.
+Everything is drawn from the world's dice, so a world with the same seed dies at the same calls.
 
 It also writes down what the auditor wants to know and no key holds: who was given what, which
 commits ended a task, which calls were repeated, and what was decided without news.
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 _COMMITS_MAX: Final = 200
 """Commits for each task, on average; far above that, somebody decides without end."""
+_DWELL: Final = 10
+"""How much likelier a process stands still after it has taken claims away: until it has settled
+them, a zombie that wakes up finds its claim there, revoked."""
 _COUNTED: Final = (
     *("submitted", "commits", "escalated", "pushed", "fetched", "handed_back", "quarantined"),
     *("claims", "charges", "reports"),
@@ -63,7 +65,7 @@ class Server(SimStore):
             self._note_claims(reply)
         if script in {"claim", "commit"}:
             self._note_sleepers()
-        self._world.mishap()
+        self._world.mishap(dwell=_DWELL if script == "look" else 1)
         return reply
 
     def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:

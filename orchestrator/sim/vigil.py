@@ -1,8 +1,8 @@
 """What nobody has to wait for while nothing is wrong.
 
 In the liveness phase every process lives and answers, so whatever is left lying is left by a bug:
-mail that nobody reads, a dead worker's claim that nobody takes away, a message that is gone and that
-nobody sends again. A task would still end, by its deadline; hours late is wrong all the same.
+mail that nobody reads, a dead worker's claim that nobody takes away, a message that is gone and
+that nobody sends again. A task would still end, by its deadline; late is wrong all the same.
 """
 
 from collections.abc import Iterator

@@ -18,6 +18,7 @@ from envelopes import Amounts, limits
 from envelopes.claims import Charged, Fetched
 from envelopes.seal import Forged
 from orchestrator.sim.cast import CAST, Act, Call, Order
+from orchestrator.sim.dice import happens
 from orchestrator.sim.evidence import Effect, Inputs, bounds
 from orchestrator.sim.server import Crash
 from orchestrator.sim.store import SimClaims
@@ -46,7 +47,9 @@ class Booked:
     def effect(self) -> Effect:
         """Say what really happened."""
         real = self.call.real if self.made else None
-        return Effect(self.subtask, self.token, self.op, self.call.worst, real, self.at_ms, self.settled)
+        return Effect(
+            self.subtask, self.token, self.op, self.call.worst, real, self.at_ms, self.settled
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,9 @@ class Worker:
                     lost = self.claims.beat(list(self.holds.items()), "{}")
                 except RedisError:
                     lost = []
-                self.lost.update(self.holds.pop(subtask) for subtask in lost if subtask in self.holds)
+                self.lost.update(
+                    self.holds.pop(subtask) for subtask in lost if subtask in self.holds
+                )
             yield limits.BEAT_MS
 
     def goes(self) -> Iterator[int]:
@@ -137,12 +142,16 @@ class Worker:
         while self._waiting:
             one = self._waiting.pop()
             self._world.handed_back.add(one.token)
-            yield from self._surely(lambda one=one: self.claims.hand_back(one.subtask, one.token, one.queue, one.raw))  # type: ignore[misc]
+            yield from self._surely(
+                lambda one=one: self.claims.hand_back(one.subtask, one.token, one.queue, one.raw)
+            )
             self.holds.pop(one.subtask, None)
         yield self._world.random.randint(0, 4_000)
         stopped = json.dumps({"status": "failed", "reason": "told to stop", "fault": "stopped"})
         for subtask, token in list(self.holds.items()):
-            yield from self._surely(lambda s=subtask, t=token: self.claims.report(s, t, (), stopped.encode()))  # type: ignore[misc]
+            yield from self._surely(
+                lambda s=subtask, t=token: self.claims.report(s, t, (), stopped.encode())
+            )
         raise Crash  # its runs end with it
 
     def _surely(self, call: Any) -> Any:
@@ -171,7 +180,9 @@ class Worker:
         claim = (one.subtask, one.token) if one.token else None
         self._world.handed_back.add(one.token)
         yield from self._surely(
-            lambda: self.claims.quarantine("forged", "forged", one.queue, one.raw, refusal or "", claim)
+            lambda: self.claims.quarantine(
+                "forged", "forged", one.queue, one.raw, refusal or "", claim
+            )
         )
         return None
 
@@ -214,10 +225,10 @@ class Worker:
     def _spend(self, one: Fetched, act: Act) -> Any:
         """Make the paid calls; return the answer, or None where there is nothing left to say."""
         for call in act.calls:
-            if one.token in self.lost and self._world.random.random() > _STUBBORN:
+            if one.token in self.lost and not self._is_stubborn():
                 return None
             charged = yield from self._charge(one, call)
-            if charged == "revoked" and self._world.random.random() > _STUBBORN:
+            if charged == "revoked" and not self._is_stubborn():
                 return None
             if charged != "ok":
                 break
@@ -226,7 +237,9 @@ class Worker:
 
     def _charge(self, one: Fetched, call: Call) -> Any:
         ended = self._unsettled(one.token)
-        booked = Booked(one.subtask, one.token, self._world.server.new_op(), call, self._world.now_ms)
+        booked = Booked(
+            one.subtask, one.token, self._world.server.new_op(), call, self._world.now_ms
+        )
         self._world.booked.setdefault(one.token, []).append(booked)
         worst = Amounts(*call.worst)
         charged: Charged = yield from self._surely(
@@ -235,6 +248,9 @@ class Worker:
         _settle(ended, heard=charged != "revoked")
         booked.made = charged == "ok"
         return charged
+
+    def _is_stubborn(self) -> bool:
+        return happens(self._world.random, _STUBBORN)
 
     def _unsettled(self, token: str) -> list[Booked]:
         return [b for b in self._world.booked.get(token, ()) if b.made and not b.settled]

@@ -1,10 +1,10 @@
 """One simulated world: a server, orchestrators, workers, people, and what goes wrong.
 
-The orchestrators are the real ones (serve.py) on the simulated store; workers and people are scripts.
-Everything runs in one thread under one clock, in an order drawn from the seed, so a seed replays its
-world to the last call. A script is a generator; each `yield` says how many milliseconds pass before
-it goes on, and there the world may go on without it for ever. A negative pause is sleep that a bell
-ends early.
+The orchestrators are the real ones (serve.py) on the simulated store; workers and people are
+scripts. Everything runs in one thread under one clock, in an order drawn from the seed, so a seed
+replays its world to the last call. A script is a generator; each `yield` says how many milliseconds
+pass before it goes on, and there the world may go on without it for ever. A negative pause is sleep
+that a bell ends early.
 
 Safety phase: faults. Liveness phase: no more faults, and within bounded time every task has ended.
 """
@@ -24,15 +24,9 @@ from redis.exceptions import RedisError
 from envelopes.seal import Signer, Verifier
 from orchestrator.serve import Orchestrator
 from orchestrator.sim.cast import about
-from orchestrator.sim.evidence import (
-    Bytes,
-    ClaimEvidence,
-    Evidence,
-    Inputs,
-    LetterEvidence,
-    TaskEvidence,
-    task_evidence,
-)
+from orchestrator.sim.collector import collect
+from orchestrator.sim.dice import happens
+from orchestrator.sim.evidence import Evidence, Inputs
 from orchestrator.sim.faults import PER_MINUTE, Faults
 from orchestrator.sim.gremlin import Gremlin
 from orchestrator.sim.people import People
@@ -85,7 +79,7 @@ class World:
 
     def __init__(self, seed: int, tasks: int) -> None:
         self.tasks = tasks
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 -- it has to be repeatable
         self.faults = Faults.drawn(self.random)
         self.arrivals_ms = self.random.choice((100, 20_000, 120_000))
         self.now_ms = _BEGIN_MS
@@ -133,7 +127,7 @@ class World:
         finally:
             log.removeHandler(handler)
             log.level, log.propagate = before
-        return self.evidence()
+        return collect(self)
 
     def _populate(self) -> None:
         SimClaims(self.server, "first").register(about())
@@ -221,7 +215,9 @@ class World:
         """Wake who sleeps on a bell: orchestrators on theirs, workers on any queue's."""
         orchestrators = bell == self.server.keys.bell
         awake = [a for a in self._sleepers if not a.asleep]
-        hear = [a for a in self._sleepers if a.asleep and isinstance(a.owner, Loop) == orchestrators]
+        hear = [
+            a for a in self._sleepers if a.asleep and isinstance(a.owner, Loop) == orchestrators
+        ]
         self._sleepers = [a for a in self._sleepers if a not in awake and a not in hear]
         for actor in hear:
             self._schedule(actor, self.random.randint(0, 3))
@@ -233,7 +229,7 @@ class World:
         self.begin(self._decides(), loop)
 
     def _decides(self) -> Iterator[int]:
-        orchestrator = Orchestrator(cast(Store, self.server), self._wire)
+        orchestrator = Orchestrator(cast("Store", self.server), self._wire)
         while True:
             try:
                 decided = orchestrator.turn(_SLEEP_MS_MAX)
@@ -269,19 +265,20 @@ class World:
 
     # --- what can go wrong at a call -------------------------------------------------------------
 
-    def rolls(self, fault: str) -> bool:
+    def rolls(self, fault: str, times: int = 1) -> bool:
         """Draw whether a fault strikes here."""
-        chance: float = getattr(self.faults, fault)
-        return chance > 0 and self.random.random() < chance
+        chance: float = getattr(self.faults, fault) * times
+        return chance > 0 and happens(self.random, chance)
 
-    def mishap(self) -> None:
+    def mishap(self, dwell: int = 1) -> None:
         """Let the process whose turn it is die, lose its connection, or stand still."""
         owner = None if self._current is None else self._current.owner
         if owner is not None and self.rolls(_DIES[type(owner)]):
             raise Crash
         if self._current is not None and self.rolls("cut_off"):
             self.server.break_line()
-        if isinstance(owner, Loop) and self._nested < _NESTED_MAX and self.rolls("stands_still"):
+        may_stand_still = isinstance(owner, Loop) and self._nested < _NESTED_MAX
+        if may_stand_still and self.rolls("stands_still", dwell):
             self._stand_still()
 
     def _stand_still(self) -> None:
@@ -297,57 +294,8 @@ class World:
         """Say whether a process is in the middle of a decision."""
         return self._nested > 0
 
-    # --- evidence --------------------------------------------------------------------------------
-
-    def evidence(self) -> Evidence:
-        """Collect what the auditor may look at."""
-        server, started = self.server, set(self.started)
-        return Evidence(
-            attempted=frozenset(self.people.attempted),
-            acknowledged=frozenset(self.people.acknowledged),
-            tasks={task_id: self._task(task_id) for task_id in server.records},
-            claims=[
-                ClaimEvidence(subtask, token, since_ms, token in started, token in self.handed_back)
-                for subtask, token, since_ms in server.given
-            ],
-            letters=[
-                LetterEvidence(name, _texts(fields), listed=fields["state"] == b"open")
-                for name, fields in server.desk.items()
-            ],
-            stats=server.stats(),
-            bytes=Bytes(self.gremlin.injected, self.gremlin.stolen, self._queued()),
-            effects=[each.effect() for booked in self.booked.values() for each in booked],
-            inputs=self.inputs,
-            retries=server.retries,
-            wakes=server.wakes,
-            endings=server.endings,
-            cancelled=self.people.cancelled,
-            vanished=frozenset(self.gremlin.vanished),
-            neglected=[*server.asleep, *self.vigil.neglected],
-            failures=self.failures,
-        )
-
-    def _task(self, task_id: str) -> TaskEvidence:
-        server, mark = self.server, f'"{task_id}/'.encode()
-        return task_evidence(
-            task_id,
-            server.records[task_id],
-            server.journals.get(task_id, []),
-            alarm=task_id in server.due,
-            mail=len(server.mail.get(task_id, ())),
-            claims=sum(name.startswith(f"{task_id}/") for name in server.claims),
-            messages=sum(mark in raw for queue in server.queues.values() for raw in queue),
-        )
-
-    def _queued(self) -> int:
-        return sum(len(raw) for queue in self.server.queues.values() for raw in queue)
-
 
 _DIES: Final = {Loop: "orchestrator_dies", Worker: "worker_dies"}
-
-
-def _texts(fields: dict[str, bytes]) -> dict[str, str]:
-    return {name: value.decode(errors="replace") for name, value in fields.items()}
 
 
 class _Failures(logging.Handler):
