@@ -87,7 +87,10 @@ class Budget(Amount):
 
 
 class Step(Frozen):
-    """One intended subtask: which agent, with what, after which others."""
+    """One intended subtask: which agent, with what, after which others.
+
+    A step without a goal or an input of its own has the task's.
+    """
 
     id: Name
     agent: Name
@@ -162,7 +165,7 @@ class TaskRequest(Frozen):
     @property
     def plans(self) -> tuple[tuple[Step, ...], ...]:
         """Return the plan in force at first, then its fallbacks; a lone agent is one step."""
-        first = self.plan or (Step(id="only", agent=self.agent or "", input=self.input),)
+        first = self.plan or (Step(id="only", agent=self.agent or ""),)
         return (first, *self.fallback_plans)
 
 

@@ -107,7 +107,8 @@ def _check_allowance(where: str, step: Step, ledger: Ledger) -> None:
 
 
 def _check_size(where: str, step: Step, request: TaskRequest) -> None:
-    size = len(compact({"goal": step.goal or request.goal, "input": step.input}).encode())
+    given = request.input if step.input is None else step.input
+    size = len(compact({"goal": step.goal or request.goal, "input": given}).encode())
     if size > limits.PAYLOAD_BYTES_MAX:
         raise Refused(
             f"{where}.input",

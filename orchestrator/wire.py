@@ -249,7 +249,7 @@ class _ListChannel(virtual.Channel):
 
     sent: list[str] = []  # noqa: RUF012 - one list, emptied by its only caller
 
-    def _put(self, queue: str, message: Any, **_: Any) -> None:
+    def _put(self, queue: str, message: Any, **_: Any) -> None:  # noqa: ARG002
         self.sent.append(dumps(message))
 
     def _size(self, queue: str) -> int:  # noqa: ARG002

@@ -1,44 +1,29 @@
-"""Agents for chaos: each does as its input says, and keeps an account that nobody else can edit.
+"""Agents for chaos: each does as its input says, and keeps an account (account.py)."""
 
-The account is an append-only file: a line when an agent begins, and three for each paid call: when
-it is meant, when it was booked and is made, when it is answered. It is what the auditor compares the ledgers with.
-"""
-
-import json
-import os
 import time
 from uuid import uuid4
 
+from tests import account
 from workers import Context, Envelope, agent
 
 CALL = {"input_tokens": 50, "max_tokens": 100}
 WORST, REAL = 150, 90
 
 
-def _account(**line: object) -> None:
-    file = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, json.dumps(line).encode() + b"\n")
-    os.close(file)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _think(ctx: Context, run: str, number: int, seconds: float) -> None:
     """Make one paid call, as a model's own invoice would show it."""
     line = {"subtask": ctx.subtask, "run": run, "op": f"{run}.{number}"}
-    _account(what="meant", at_ms=_now_ms(), **line)
+    account.note("meant", at_ms=account.now_ms(), **line)
     with ctx.meter.call(**CALL) as call:
-        _account(what="called", **line)
+        account.note("called", **line)
         time.sleep(seconds)
         call.used(50, 40)
-        _account(what="answered", **line)
+        account.note("answered", **line)
 
 
 def _behave(ctx: Context, input: dict) -> Envelope:
     run = uuid4().hex
-    _account(what="began", subtask=ctx.subtask, run=run, at_ms=_now_ms())
+    account.note("began", subtask=ctx.subtask, run=run, at_ms=account.now_ms())
     does, calls = input.get("does", "work"), input.get("calls", 1)
     for number in range(10_000 if does == "overspend" else calls):
         _think(ctx, run, number, input.get("seconds", 0.01))

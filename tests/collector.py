@@ -1,6 +1,5 @@
 """Collect the auditor's evidence from a real server after a run."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from orchestrator.sim.evidence import (
     task_evidence,
 )
 from orchestrator.store import Store
+from tests.account import read as read_account
 from tests.chaos_agents import REAL, WORST
 
 
 def collect(client: Redis, keys: Keys, acknowledged: Iterable[str], effects: Path) -> Evidence:
     """Look at everything a run of real processes has left, from outside."""
-    account = [json.loads(line) for line in effects.read_text().splitlines()]
+    account = read_account(effects)
     acknowledged = frozenset(acknowledged)
     return look_at(
         client,
@@ -103,17 +103,17 @@ def _effects(account: list[dict]) -> Iterable[Effect]:
     Between being booked and being made, and between being answered and being settled, its worker
     may have died. The account cannot tell, so the auditor is told the looser thing.
     """
-    seen = {(line.get("op"), line["what"]) for line in account}
+    seen = {(line.get("op"), line["what"]): line for line in account}
     for line in account:
         if line["what"] == "meant":
-            called, answered = ((line["op"], what) in seen for what in ("called", "answered"))
-            made = (REAL, 0, 1) if answered else (0, 0, 1)
+            called, answered = (seen.get((line["op"], what)) for what in ("called", "answered"))
+            made = (0, 0, 1) if answered is None else answered.get("real", (REAL, 0, 1))
             yield Effect(
                 subtask=line["subtask"],
                 token=line["run"],
                 op=line["op"],
-                worst=(WORST, 0, 1),
-                real=made if called else None,
+                worst=tuple((called or line).get("worst", (WORST, 0, 1))),
+                real=None if called is None else tuple(made),
                 at_ms=line["at_ms"],
                 settled=False,
             )

@@ -12,6 +12,7 @@ does one of these:
     sent twice     all is sent, the reply is thrown away, and it is sent again; the process gets the
                    second reply. Whether it is that of the first, and whether the second has changed
                    anything, is evidence for the auditor (`Retry`)
+    stood still    the process is stopped before the call, while others go on, and sends it then
 
 The clock is held by the test: scripts read a key instead of the server's TIME, so a lease runs out
 when a test says so, and two equal calls have equal answers.
@@ -54,6 +55,7 @@ class Fault(StrEnum):
     CRASH_AFTER = "crash after"
     REPLY_LOST = "reply lost"
     SENT_TWICE = "sent twice"
+    STOOD_STILL = "stood still"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Tape:
         self.struck: list[tuple[Call, Fault]] = []
         self.saw: Callable[[str, Command, Command, Any], None] = lambda *_: None
         """Is told of every script with its keys, its arguments and its first reply."""
+        self.meanwhile: Callable[[str], object] = lambda _: None
+        """What others do while a process of this name stands still."""
         self._client: Any = client
         self._keys = keys
         self._strikes = strikes or {}
@@ -103,6 +107,8 @@ class Tape:
         if fault is not None:
             self.struck.append((call, fault))
         match fault:
+            case Fault.STOOD_STILL:
+                self.meanwhile(client.process)
             case Fault.CRASH_BEFORE:
                 client.die()
             case Fault.CRASH_MIDWAY:
@@ -131,8 +137,8 @@ class Tape:
     def snapshot(self) -> dict[bytes, Any]:
         """Take down all keys, but for bells (a stroke says only "look") and vain attempts."""
         prefix = self._keys.prefix.encode()
-        every = [key for key in self._client.scan_iter(prefix + b"*", count=10_000)]
-        names = [key for key in every if not key.startswith(prefix + b"bell")]
+        found = self._client.scan_iter(prefix + b"*", count=10_000)
+        names = [key for key in found if not key.startswith(prefix + b"bell")]
         with self._client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(name) if name == self._keys.stats.encode() else pipe.dump(name)
@@ -145,8 +151,9 @@ class Tape:
             return transmit(commands)  # it takes a stroke each time, and is meant to
         before = self.snapshot()
         second = transmit(commands)
+        same = list(map(_comparable, first)) == list(map(_comparable, second))
         as_it_was = before == self.snapshot()
-        self.retries.append(Retry(str(call), same_answer=first == second, changed_nothing=as_it_was))
+        self.retries.append(Retry(str(call), same_answer=same, changed_nothing=as_it_was))
         return second
 
     def _note(self, commands: list[Command], replies: list[Any]) -> None:
@@ -157,6 +164,11 @@ class Tape:
 
     def _name(self, command: Command) -> str:
         return self._names[command[1]] if command[0] == "EVALSHA" else str(command[0])
+
+
+def _comparable(reply: Any) -> Any:
+    """Make replies equal where they say the same: an exception is equal only to itself."""
+    return repr(reply) if isinstance(reply, Exception) else reply
 
 
 class Client(Redis):
@@ -174,8 +186,8 @@ class Client(Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command."""
 
-        def transmit(_: list[Command]) -> list[Any]:
-            return [super(Client, self).execute_command(*args, **options)]
+        def transmit(commands: list[Command]) -> list[Any]:
+            return [super(Client, self).execute_command(*each, **options) for each in commands]
 
         return self.tape.send(self, [args], transmit)[0]
 
@@ -189,7 +201,7 @@ class _Pipeline(Pipeline):
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._owner = client
 
-    def execute(self, raise_on_error: bool = True) -> Any:
+    def execute(self, raise_on_error: bool = True) -> Any:  # noqa: FBT001, FBT002 - as its base
         """Send what was put together."""
         stack = dict(enumerate(self.command_stack))
 

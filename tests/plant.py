@@ -18,7 +18,7 @@ from seeded_bugs import Bug
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("envelopes", "orchestrator")
-SEEDS, TASKS = 12, 480
+SEEDS, TASKS = 16, 640
 """Worlds and tasks for each bug; without a bug, they reach every rule and break no promise."""
 PATIENCE_S = 60
 HEAVY = [

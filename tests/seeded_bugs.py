@@ -1,8 +1,8 @@
 """Bugs that the simulation must find: one wrong line each.
 
-A list of mistakes that somebody could make tomorrow, in the core, in the store's semantics and in the
-meter's. Each names one line that stands exactly once in its file, and what it becomes. If a line
-is changed for a good reason, change it here too: a bug that can no longer be planted tests nothing.
+A list of mistakes that somebody could make tomorrow, in the core, in the store's semantics and in
+the meter's. Each names one line that stands exactly once in its file, and what it becomes. If a
+line is changed for a good reason, change it here too: a bug that cannot be planted tests nothing.
 """
 
 from dataclasses import dataclass
@@ -155,8 +155,8 @@ CORE: Final = (
     _core(
         "owner",
         "nobody decides, and nothing is delivered",
-        "if composed(turn.steps) is None:",
-        "if composed(turn.steps) is turn:",
+        "if turn.result() is None:",
+        "if turn.result() is turn:",
     ),
     _core(
         "publish",
@@ -173,7 +173,7 @@ CORE: Final = (
     _core(
         "publish",
         "results do not travel to the steps that need them",
-        "f\"{compact(need.plan.id)}:{need.kept.result if need.kept else 'null'}\" for need in needs",
+        "f\"{compact(need.plan.id)}:{need.kept.result if need.kept else 'null'}\" for need in needs",  # noqa: E501
         'f"{compact(need.plan.id)}:null" for need in needs',
     ),
     _core(
@@ -197,8 +197,8 @@ CORE: Final = (
     _core(
         "replan",
         "what is done is paid for again under the next plan",
-        "if old is not None and old.plan == plan and old.phase is StepPhase.DONE:",
-        "if old is not None and old.plan == plan and old.phase is StepPhase.DROPPED:",
+        "stays = {step.id for step in plan if done.get(step.id) == step}",
+        "stays = {step.id for step in plan if done.get(step.id) == step.id}",
     ),
     _core(
         "turn",

@@ -114,7 +114,7 @@ class Worker:
         self.name, self.stage = name, stage
         self.direct = Claims(scripts, stage.keys, name)
         self.claims = Claims(Line(scripts, pause=lambda _: None), stage.keys, name)
-        self.held = Held(lambda: slots)
+        self.held = Held(lambda: slots, now=lambda: stage.now_ms / 1000)
         self.beat = StillBeat(self.direct, lambda: "{}")
         tasks = {f"agent.{agent}" for agent in stage.cast}
         self.intake = Intake(self.direct, self.held, self.beat, VERIFIER, tasks)

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from orchestrator import log
-from orchestrator.log import JsonLines, without_password
+from envelopes.lines import JsonLines
+from orchestrator.log import without_password
 
 
 @pytest.fixture

@@ -258,6 +258,23 @@ def test_a_settlement_travels_once(opened) -> None:
     assert [op for op, _ in run.context.meter.settlements()] == ["2"], "the charge's own"
 
 
+def test_a_call_that_ends_while_another_is_charged_is_settled_all_the_same(opened) -> None:
+    run = opened()
+    meter, books = run.context.meter, run.context.meter._books
+    with meter.call(input_tokens=1, max_tokens=9) as first:
+        first.used(1, 1)
+
+        class EndsTheFirst:
+            def charge(self, op, worst, settled):
+                first.__exit__(None, None, None)
+                return books.charge(op, worst, settled)
+
+        meter._books = EndsTheFirst()
+        meter.charge()
+        assert [op for op, _ in meter.settlements()] == ["1", "2"]
+        first._real = None  # it has ended already
+
+
 def test_async_calls_side_by_side_do_not_wait_for_each_other(hands, opened) -> None:
     """Parallel calls in one subtask are fine."""
     run = opened(allowance=Limits(tokens=10_000))

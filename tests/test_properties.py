@@ -316,7 +316,7 @@ def begun(data: st.DataObject, most: int = 12) -> Life:
     return life
 
 
-@lively
+@settings(lively, max_examples=200)
 @given(st.data())
 def test_every_promise_holds_at_every_decision(data: st.DataObject) -> None:
     """Any mail in any order, repeated, late, unknown: invariants 3, 4, 7, 9, 13 and 15."""

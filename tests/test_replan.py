@@ -312,3 +312,35 @@ def test_a_loop_is_seen_across_plans() -> None:
     play.wake()
     assert "repeats" in whys(play.answer(1, bad()))
     assert "repetition" in whys(play.answer(2, bad()))
+
+
+# --- what earlier plans have produced ------------------------------------------------------------
+
+
+def test_what_an_earlier_plan_produced_is_delivered_when_the_next_one_fails_too() -> None:
+    """Promise 7: «Paid work is kept: when a cap hits, the owner gets what was produced»."""
+    play = Play(plan=[step("a"), step("b", "a")], fallback_plans=[[step("z")]])
+    play.wake()
+    play.answer(1, good("paid for", 0.9))
+    play.answer(2, bad())
+    play.answer(3, bad())
+    assert (play.outcome, play.result()) == ("partial", {"a": "paid for"})
+
+
+def test_a_done_step_is_not_carried_over_when_what_it_was_made_from_is_made_anew() -> None:
+    """A step receives its needs' results: those of the plan in force, not of an earlier one."""
+    again = [step("a", agent="other"), step("b", "a"), step("c", "b")]
+    play = Play(plan=[step("a"), step("b", "a"), step("c", "b")], fallback_plans=[again])
+    play.wake()
+    play.answer(1, good("old", 0.9))
+    play.answer(2, good("from old", 0.9))
+    decision = play.answer(3, bad())
+    assert [(each.step, each.agent) for each in sent(decision)] == [("a", "other")]
+
+
+def test_a_step_without_an_input_of_its_own_has_the_tasks() -> None:
+    """README: «a step without its own has these»."""
+    play = Play(input={"river": "Elbe"}, plan=[step("a"), step("b", input=1)])
+    first, second = sent(play.wake())
+    assert json.loads(first.payload)["input"] == {"river": "Elbe"}
+    assert json.loads(second.payload)["input"] == 1

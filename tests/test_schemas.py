@@ -25,7 +25,7 @@ REQUEST = {
 
 
 def test_the_schema_files_are_current(*, rewrite: bool) -> None:
-    """Issue: "JSON Schemas of all of them are exported to `docs/schemas/` and a test keeps them"."""
+    """Issue: "JSON Schemas … are exported to `docs/schemas/` and a test keeps them current"."""
     if rewrite:
         schemas.write(FOLDER)
     found = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}

@@ -1,7 +1,7 @@
-"""Processes that were stopped at a named moment, past their lease, and go on as if nothing had been.
+"""Processes that stood still at a named moment, past their lease, and go on as if nothing had been.
 
-What a zombie writes is refused and counted, whatever it was about to do, and what was decided in its
-absence stands. The moments are seams of the real code: between a fetch and the agent, around a
+What a zombie writes is refused and counted, whatever it was about to do, and what was decided in
+its absence stands. The moments are seams of the real code: between a fetch and the agent, around a
 charge, a report, a commit.
 """
 
@@ -70,7 +70,7 @@ class Scene:
         """Let a worker take the step, and stand still in the middle of it."""
         stage = self.stage
         stage.caller(lambda caller: caller.submit("task", WISH))
-        stage.worker(lambda worker: None)
+        stage.worker(lambda _: None)
         self.decide()
         zombie: Worker = stage.worker(lambda worker: worker)
         zombie.claims = Moments(zombie.claims, self.moment, self.pause)
@@ -119,15 +119,13 @@ LOST = {
     "before settle": (WORST.tokens, "fenced_charges"),
     "before report": (CALL.tokens + WORST.tokens, "fenced_reports"),
 }
-"""What the lost worker costs by then (its last call at its worst), and where its write is counted."""
+"""What the lost worker has cost by then (its last call at its worst); where its write counts."""
 
 
 @pytest.mark.parametrize("ends_meanwhile", [True, False], ids=["ended", "reissued"])
 @pytest.mark.parametrize("moment", LOST)
 def test_a_worker_that_slept_past_its_lease_changes_nothing(stages, moment, ends_meanwhile):
-    """Fault matrix: SIGSTOP past the lease, SIGCONT → «each later write refused and recorded; the
-    new outcome stands».
-    """
+    """Fault matrix: «each later write refused and recorded; the new outcome stands»."""
     scene = Scene(stages, moment, ends_meanwhile=ends_meanwhile)
     stage, (cost, counter) = scene.stage, LOST[moment]
     with failures_of(stage):
@@ -190,7 +188,7 @@ def test_a_worker_that_slept_past_its_time_and_was_not_missed_may_settle_and_no_
     stage = scene.stage
     with failures_of(stage):
         stage.caller(lambda caller: caller.submit("task", WISH | {"timeout": 5}))
-        stage.worker(lambda worker: None)
+        stage.worker(lambda _: None)
         stage.owner(Owner.turn)
         (order,) = stage.worker(Worker.take)
         answer = stage.worker(lambda worker: worker.run(order))
@@ -210,7 +208,7 @@ def test_a_worker_that_slept_past_its_time_and_was_not_missed_may_settle_and_no_
 
 @pytest.mark.parametrize("moment", ["load", "look", "commit"])
 def test_an_orchestrator_that_slept_past_its_lease_decides_nothing(stages, moment):
-    """Fault matrix: SIGSTOP an orchestrator past its claim → «commit refused, another has decided»."""
+    """Fault matrix, an orchestrator past its hold: «commit refused, another has decided»."""
     stage = stages({"worker": Part(lambda play: play.done())})
     with failures_of(stage):
         stage.caller(lambda caller: caller.submit("task", WISH))
@@ -222,7 +220,9 @@ def test_an_orchestrator_that_slept_past_its_lease_decides_nothing(stages, momen
         assert slept == [moment]
         journal = stage.client.lrange(stage.keys.journal("task-0"), 0, -1)
         assert [json.loads(line)["why"] for line in journal] == ["publish", "lost", "publish"]
-        assert stage.stat("conflicts") == (1 if moment == "commit" else 0), "what is read later is read anew"
+        assert stage.stat("conflicts") == (1 if moment == "commit" else 0), (
+            "what is read later is read anew"
+        )
         for order in stage.worker(Worker.take, NOBODY):
             stage.worker(lambda worker, o=order: worker.run(o), NOBODY)
         stage.owner(Owner.turn)

@@ -15,7 +15,6 @@ from envelopes.strict import compact
 from orchestrator.core import gate
 from orchestrator.core.commands import Look
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
-from orchestrator.core.result import composed
 from orchestrator.core.task import Decided, Handover, Kept, Phase, StepPhase, StepState
 from orchestrator.core.turn import Turn
 
@@ -108,7 +107,7 @@ def _absorb_decision(turn: Turn, decided: Decided) -> None:
 
 
 def _senseless(turn: Turn, decided: Decided) -> str | None:
-    if decided.verb is Verb.APPROVE and composed(turn.steps) is None:
+    if decided.verb is Verb.APPROVE and turn.result() is None:
         return "nothing is kept that could be delivered"
     if decided.verb is Verb.AMEND:
         return gate.schema_refusal(turn.task, decided.result or "null")

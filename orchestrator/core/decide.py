@@ -27,7 +27,6 @@ from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
 from orchestrator.core.facts import ClaimState, Mail, Sight
 from orchestrator.core.finish import crossed
-from orchestrator.core.result import composed
 from orchestrator.core.task import Outcome, Phase, StepPhase, Task
 from orchestrator.core.turn import Turn
 
@@ -101,7 +100,7 @@ def cancelled(turn: Turn) -> Verdict | Look:
     if look := owner.revoke_all(turn):
         return look
     owner.close_letter(turn, "the task was cancelled")
-    result = composed(turn.steps)
+    result = turn.result()
     return _after(owner.conclude(turn, Outcome.ABORTED, "cancelled", result))
 
 
@@ -137,7 +136,7 @@ def finish_line(turn: Turn) -> Verdict | Look:
     line = crossed(turn.task.terms.until, turn.task, turn.steps, turn.now_ms)
     if line is None:
         return Verdict.PASS
-    refused = gate.refusal(turn.task, composed(turn.steps))
+    refused = gate.refusal(turn.task, turn.result())
     number = replan.next_plan(turn) if refused and _may_replan(turn) else None
     if number is not None and not _crossed_from_the_start(turn, number):
         return _after(replan.use_plan(turn, number, f"{line}, but {refused}"))

@@ -7,8 +7,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from jsonschema.validators import validator_for
 
-from orchestrator.core.result import Composed
-from orchestrator.core.task import Task
+from orchestrator.core.task import Composed, Task
 
 
 def refusal(task: Task, result: Composed | None) -> str | None:

@@ -14,8 +14,16 @@ from envelopes import AtCap, limits
 from envelopes.decision import Verb
 from orchestrator.core import gate
 from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Look
-from orchestrator.core.result import Composed, composed, plan_is_done
-from orchestrator.core.task import Letter, Outcome, Phase, StepPhase, StepState, Task
+from orchestrator.core.result import plan_is_done
+from orchestrator.core.task import (
+    Composed,
+    Letter,
+    Outcome,
+    Phase,
+    StepPhase,
+    StepState,
+    Task,
+)
 from orchestrator.core.turn import Turn
 
 NOBODY = "nobody"
@@ -35,14 +43,14 @@ def judge(turn: Turn, why: str, text: str) -> Look | None:
     turn.note(why, text)
     at_cap = turn.task.terms.at_cap
     if at_cap is AtCap.DELIVER:
-        result = composed(turn.steps)
+        result = turn.result()
         refused = gate.refusal(turn.task, result)
         if refused is None:
             return conclude(turn, Outcome.PARTIAL, why, result)
         turn.note("below_the_bar", refused)
         text = text if refused in text else f"{text}; not delivered: {refused}"
     if at_cap is AtCap.ABORT:
-        return conclude(turn, Outcome.ABORTED, why, composed(turn.steps))
+        return conclude(turn, Outcome.ABORTED, why, turn.result())
     escalate(turn, why, text)
     return None
 
@@ -51,7 +59,7 @@ def finish(turn: Turn, crossed: str) -> Look | None:
     """End a task that crossed its finish line, through the gate."""
     if look := revoke_all(turn):
         return look
-    result = composed(turn.steps)
+    result = turn.result()
     refused = gate.refusal(turn.task, result)
     if refused is not None:
         return judge(turn, "gate", f"{crossed}, but {refused}")
@@ -101,7 +109,7 @@ def escalate(turn: Turn, why: str, text: str) -> None:
 def _story(turn: Turn, why: str, text: str) -> str:
     """Write what a person needs to decide, in one page."""
     task = turn.task
-    result = composed(turn.steps)
+    result = turn.result()
     verbs = [verb for verb in Verb if verb is not Verb.APPROVE or result is not None]
     story: dict[str, Any] = {
         "why": why,
@@ -138,7 +146,7 @@ def decided(turn: Turn) -> Look | None:
             amended = Composed(decision.result, 1.0, whole=True)
             return conclude(turn, Outcome.COMPLETED, why, amended)
         case Verb.ABORT:
-            return conclude(turn, Outcome.ABORTED, why, composed(turn.steps))
+            return conclude(turn, Outcome.ABORTED, why, turn.result())
         case Verb.RETRY:
             _retry(turn)
             return None
@@ -148,12 +156,12 @@ def nobody_decided(turn: Turn) -> Look | None:
     """Apply the declared default: the due time has passed."""
     task = turn.task
     default = Verb(task.terms.desk_default)
-    if composed(turn.steps) is None:
+    if turn.result() is None:
         default = Verb.ABORT
     _close(turn, default, NOBODY, "the due time has passed")
     if default is Verb.APPROVE:
         return _approve(turn, "nobody_decided")
-    return conclude(turn, Outcome.ABORTED, "nobody_decided", composed(turn.steps))
+    return conclude(turn, Outcome.ABORTED, "nobody_decided", turn.result())
 
 
 def close_letter(turn: Turn, why: str) -> None:
@@ -163,7 +171,7 @@ def close_letter(turn: Turn, why: str) -> None:
 
 
 def _approve(turn: Turn, why: str) -> Look | None:
-    result = composed(turn.steps)
+    result = turn.result()
     assert result is not None
     return conclude(turn, Outcome.COMPLETED if result.whole else Outcome.PARTIAL, why, result)
 

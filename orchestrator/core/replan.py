@@ -5,7 +5,7 @@ fallback plan. Each new plan costs one re-plan and one hop, and a plan whose fin
 force before does not count as new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -65,17 +65,27 @@ def use_plan(turn: Turn, number: int, why: str) -> Look | None:
     old = {step.plan.id: step for step in turn.steps}
     cause = max(step.hop for step in turn.steps)
     trails = tuple(entry for step in turn.steps for entry in step.trail)
+    earlier = turn.result()
     turn.note("next_plan", why, plan=number)
-    turn.set_plan(_carried(old.get(step.id), step, cause) for step in turn.task.terms.plans[number])
-    turn.change(plan_number=number, past=tuple(dict.fromkeys((*turn.task.past, *trails))))
+    turn.set_plan(_carried_over(old, turn.task.terms.plans[number], cause))
+    turn.change(
+        plan_number=number,
+        past=tuple(dict.fromkeys((*turn.task.past, *trails))),
+        earlier=earlier and msgspec.structs.replace(earlier, whole=False),
+    )
     _count(turn)
     return None
 
 
-def _carried(old: StepState | None, plan: PlanStep, cause: int) -> StepState:
-    if old is not None and old.plan == plan and old.phase is StepPhase.DONE:
-        return old
-    return msgspec.structs.replace(_fresh(plan), next_hop=cause + 1)
+def _carried_over(old: Mapping[str, StepState], plan: Plan, cause: int) -> Iterator[StepState]:
+    """Carry over what is done, as long as all that it was made from is carried over too."""
+    done = {name: step.plan for name, step in old.items() if step.phase is StepPhase.DONE}
+    stays = {step.id for step in plan if done.get(step.id) == step}
+    while built_anew := {s.id for s in plan if s.id in stays and not stays.issuperset(s.needs)}:
+        stays -= built_anew
+    for step in plan:
+        fresh = msgspec.structs.replace(_fresh(step), next_hop=cause + 1)
+        yield old[step.id] if step.id in stays else fresh
 
 
 def _fresh(step: PlanStep) -> StepState:

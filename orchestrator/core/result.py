@@ -9,17 +9,7 @@ link of all steps that contributed.
 from collections.abc import Iterable, Mapping, Sequence
 
 from envelopes.strict import compact
-from orchestrator.core.task import Kept, Record, StepPhase, StepState
-
-
-class Composed(Record, frozen=True):
-    """A result that could be delivered."""
-
-    result: str
-    """JSON text."""
-    confidence: float
-    whole: bool
-    """Whether every last step is in it, and nothing of the plan is left to do."""
+from orchestrator.core.task import Composed, Kept, StepPhase, StepState
 
 
 def plan_is_done(steps: Sequence[StepState]) -> bool:

@@ -107,6 +107,16 @@ class Handover(Record, frozen=True):
     reason: str
 
 
+class Composed(Record, frozen=True):
+    """A result that could be delivered."""
+
+    result: str
+    """JSON text."""
+    confidence: float
+    whole: bool
+    """Whether every last step is in it, and nothing of the plan is left to do."""
+
+
 class StepState(Record, frozen=True):
     """A step and all that has happened to it under the plan in force."""
 
@@ -193,6 +203,8 @@ class Task(Record, frozen=True):
     """The highest hop so far."""
     past: tuple[str, ...] = ()
     """Trails of earlier plans."""
+    earlier: Composed | None = None
+    """The best that plans which gave way have produced."""
     look_ms: int = 0
     """When the claims of open subtasks must be looked at again."""
     letter: Letter | None = None
@@ -232,7 +244,7 @@ def _planned(step: Step, request: TaskRequest) -> PlanStep:
         id=step.id,
         agent=step.agent,
         goal=step.goal or request.goal,
-        input=compact(step.input),
+        input=compact(request.input if step.input is None else step.input),
         needs=step.needs,
         fallbacks=step.fallbacks,
         optional=step.optional,

@@ -15,7 +15,8 @@ from envelopes import Amounts, Limits, limits
 from orchestrator.core.commands import Command, Decision, Granted, Look, Note, Settle
 from orchestrator.core.facts import Claim, ClaimState, Sight
 from orchestrator.core.finish import next_flip_ms
-from orchestrator.core.task import Phase, StepPhase, StepState, Task
+from orchestrator.core.result import composed
+from orchestrator.core.task import Composed, Phase, StepPhase, StepState, Task
 from orchestrator.core.transitions import STEP_MOVES, TASK_MOVES
 
 _LOOK_AGAIN_MIN_MS = 200  # a look costs a round trip; nothing is decided faster by looking more
@@ -74,6 +75,13 @@ class Turn:
         """
         opened = (step.open for step in self._before.steps)
         return Look(tuple(each.subtask for each in opened if each is not None), revoke)
+
+    def result(self) -> Composed | None:
+        """Return the best there is to deliver: of this plan, or of one that gave way."""
+        now, earlier = composed(self.steps), self.task.earlier
+        if now is None or earlier is None:
+            return now or earlier
+        return max(now, earlier, key=lambda each: (each.whole, each.confidence))
 
     # --- changing --------------------------------------------------------------------------------
 

@@ -13,9 +13,6 @@ from orchestrator.sim.dice import happens
 
 _LIKELY: Final = 0.5
 """The share of worlds that have a fault."""
-_ZOMBIE_MS: Final = 12_000
-"""Longer than every lease, so that a process can wake up as a zombie."""
-_BLINK_MS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +27,7 @@ class Faults:
     reply_lost: float = 0.0
     """The reply is lost and the client sends the same call again."""
     stands_still: float = 0.0
-    """An orchestrator stops here for a while, and then goes on."""
-    stands_still_ms_max: int = 0
+    """An orchestrator stops here for a while, often longer than its lease, and then goes on."""
 
     # Every minute:
     worker_freezes: float = 0.0
@@ -56,15 +52,7 @@ class Faults:
             for name, most in _MOST.items()
             if happens(random, _LIKELY)
         }
-        return cls(**rates, stands_still_ms_max=_ZOMBIE_MS)
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return a world in which nothing goes wrong but what agents and people do.
-
-        Processes still get in between each other's calls, as they do on any good day.
-        """
-        return cls(stands_still=0.05, stands_still_ms_max=_BLINK_MS)
+        return cls(**rates)
 
 
 _MOST: Final = {
@@ -72,7 +60,7 @@ _MOST: Final = {
     "worker_dies": 0.01,
     "cut_off": 0.05,
     "reply_lost": 0.08,
-    "stands_still": 0.02,
+    "stands_still": 0.08,
     "worker_freezes": 10.0,
     "worker_told_to_go": 8.0,
     "clock_leaps": 2.0,

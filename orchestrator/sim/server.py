@@ -27,6 +27,8 @@ _COMMITS_MAX: Final = 200
 _DWELL: Final = 10
 """How much likelier a process stands still after it has taken claims away: until it has settled
 them, a zombie that wakes up finds its claim there, revoked."""
+_SELDOM: Final = {"submit": 5, "post": 10, "hand_back": 10, "quarantine": 5}
+"""How much likelier the reply of a call is lost that is seldom made."""
 _COUNTED: Final = (
     *("submitted", "commits", "escalated", "pushed", "fetched", "handed_back", "quarantined"),
     *("claims", "charges", "reports"),
@@ -59,7 +61,7 @@ class Server(SimStore):
         self._expire()
         self._world.mishap()
         reply = body()
-        if self._world.rolls("reply_lost"):
+        if self._world.rolls("reply_lost", _SELDOM.get(script, 1)):
             self._again(script, body, reply)
         if script == "fetch":
             self._note_claims(reply)

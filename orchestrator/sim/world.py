@@ -46,6 +46,11 @@ _RECOVERY_MS: Final = 30_000
 _LIVENESS_MS_MAX: Final = 3 * 3600 * 1000
 """By then every task has ended: deadlines of ten minutes, a few letters of two, a few retries."""
 _SLEEP_MS_MAX: Final = 24 * 3600 * 1000
+_PAUSE_MS_MAX: Final = 12_000
+"""Longer than every lease, so that a process can wake up as a zombie."""
+_BLINKS: Final = 0.1
+"""The share of calls between which others get a word in, as on any good day."""
+_BLINK_MS_MAX: Final = 300
 _NESTED_MAX: Final = 2
 """Orchestrators that stand still at the same time."""
 _PRIVATE: Final = sha256(b"the simulation signs with this").digest()
@@ -122,7 +127,7 @@ class World:
         try:
             self._populate()
             self._run_until(self.now_ms + self.random.choice((60_000, 150_000, 300_000)))
-            self.faults = Faults.none()
+            self.faults = Faults()
             self._drain()
         finally:
             log.removeHandler(handler)
@@ -277,15 +282,17 @@ class World:
             raise Crash
         if self._current is not None and self.rolls("cut_off"):
             self.server.break_line()
-        may_stand_still = isinstance(owner, Loop) and self._nested < _NESTED_MAX
-        if may_stand_still and self.rolls("stands_still", dwell):
-            self._stand_still()
+        if isinstance(owner, Loop) and self._nested < _NESTED_MAX:
+            if self.rolls("stands_still", dwell):
+                self._stand_still(_PAUSE_MS_MAX)
+            elif happens(self.random, _BLINKS):
+                self._stand_still(_BLINK_MS_MAX)
 
-    def _stand_still(self) -> None:
+    def _stand_still(self, at_most_ms: int) -> None:
         """Let everybody else go on for a while, in the middle of this process's call."""
         current, self._nested = self._current, self._nested + 1
         try:
-            self._run_until(self.now_ms + self.random.randint(1, self.faults.stands_still_ms_max))
+            self._run_until(self.now_ms + self.random.randint(1, at_most_ms))
         finally:
             self._current, self._nested = current, self._nested - 1
 

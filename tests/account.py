@@ -1,0 +1,27 @@
+"""The account that agents in real processes keep of their paid calls: an append-only file.
+
+A line when an agent begins, and three for each paid call: when it is meant, when it was booked and
+is made, when it is answered. It is what the auditor compares the ledgers with.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+
+def note(what: str, **more: object) -> None:
+    """Write one line, at once and whole, whoever else writes."""
+    file = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, json.dumps({"what": what, **more}).encode() + b"\n")
+    os.close(file)
+
+
+def now_ms() -> int:
+    """Return the time of this machine, which is the server's too."""
+    return time.time_ns() // 1_000_000
+
+
+def read(file: Path) -> list[dict]:
+    """Read all lines so far."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
