@@ -18,7 +18,6 @@ from orchestrator.sim.evidence import (
 )
 from orchestrator.store import Store
 from tests.account import read as read_account
-from tests.chaos_agents import REAL, WORST
 
 
 def collect(client: Redis, keys: Keys, acknowledged: Iterable[str], effects: Path) -> Evidence:
@@ -107,12 +106,12 @@ def _effects(account: list[dict]) -> Iterable[Effect]:
     for line in account:
         if line["what"] == "meant":
             called, answered = (seen.get((line["op"], what)) for what in ("called", "answered"))
-            made = (0, 0, 1) if answered is None else answered.get("real", (REAL, 0, 1))
+            made = (0, 0, 1) if answered is None else answered["real"]
             yield Effect(
                 subtask=line["subtask"],
                 token=line["run"],
                 op=line["op"],
-                worst=tuple((called or line).get("worst", (WORST, 0, 1))),
+                worst=tuple((called or line)["worst"]),
                 real=None if called is None else tuple(made),
                 at_ms=line["at_ms"],
                 settled=False,

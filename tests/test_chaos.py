@@ -6,6 +6,7 @@ Run longer with `make chaos` (BUCKSTOP_CHAOS_TASKS).
 import os
 import random
 import time
+from itertools import pairwise
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -72,7 +73,7 @@ def request(rng: random.Random) -> dict:
             return bounds | {"plan": [lone]}
         case "deep":
             names = [f"d{n}" for n in range(rng.randint(2, 5))]
-            chain = [step(rng, b, needs=[a]) for a, b in zip(names, names[1:], strict=False)]
+            chain = [step(rng, b, needs=[a]) for a, b in pairwise(names)]
             return bounds | {"plan": [step(rng, names[0]), *chain]}
     wide = [f"w{n}" for n in range(rng.randint(2, 8))]
     return bounds | {"plan": [*(step(rng, w) for w in wide), step(rng, "sum", needs=wide)]}

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from orchestrator import log
 from envelopes.lines import JsonLines
+from orchestrator import log
 from orchestrator.log import without_password
 
 
