@@ -39,3 +39,5 @@ class Fetched:
     """task/n where the message names a claim of ours, else empty."""
     token: str
     """Proof of the claim for every later call; empty unless claimed."""
+    letter: str = ""
+    """Where a message that has no claim to take is kept already; empty where the desk is full."""

@@ -87,6 +87,7 @@ class Tape:
         self._client: Any = client
         self._keys = keys
         self._strikes = strikes or {}
+        self._named: tuple[str, Fault] | None = None
         self._names: dict[str, str] = {}
 
     def clocked(self, scripts: Scripts) -> None:
@@ -103,9 +104,7 @@ class Tape:
         many = len(commands) > 1
         call = Call(len(self.calls) + 1, client.process, self._name(commands[0]), many)
         self.calls.append(call)
-        fault = self._strikes.get(call.number)
-        if fault is not None:
-            self.struck.append((call, fault))
+        fault = self._fault_at(call)
         match fault:
             case Fault.STOOD_STILL:
                 self.meanwhile(client.process)
@@ -130,9 +129,21 @@ class Tape:
         """Let a fault strike so many calls from now; 0 is the next one."""
         self._strikes = {len(self.calls) + 1 + calls_ahead: fault}
 
+    def strike_the_next(self, name: str, fault: Fault) -> None:
+        """Let a fault strike the next call of this name, once."""
+        self._named = (name, fault)
+
     def spare(self) -> None:
         """Let no fault strike any more."""
-        self._strikes = {}
+        self._strikes, self._named = {}, None
+
+    def _fault_at(self, call: Call) -> Fault | None:
+        fault = self._strikes.get(call.number)
+        if self._named is not None and self._named[0] == call.name:
+            fault, self._named = self._named[1], None
+        if fault is not None:
+            self.struck.append((call, fault))
+        return fault
 
     def snapshot(self) -> dict[bytes, Any]:
         """Take down all keys, but for bells (a stroke says only "look") and vain attempts."""

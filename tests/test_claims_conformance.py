@@ -96,7 +96,8 @@ def test_a_message_without_a_claim_is_foreign_and_touches_none(world: World, raw
     publish(world, 1)
     fetch_one(world)
     world.push(world.keys.queue("a"), raw)
-    assert fetch_one(world) == Fetched(world.keys.queue("a"), raw, "foreign", "", "")
+    f = fetch_one(world)
+    assert f == Fetched(world.keys.queue("a"), raw, "foreign", "", "", f.letter)
 
 
 def test_a_copy_of_a_message_runs_never(world: World) -> None:
@@ -632,6 +633,28 @@ def test_a_quarantined_message_is_a_letter_and_gives_its_claim_back(world: World
     assert (stats["quarantined"], stats["quarantined_bytes"]) == (1, len(f.raw))
     world.push(f.queue, f.raw)
     assert fetch_one(world).state == "claimed"
+
+
+@pytest.mark.parametrize("state", ["foreign", "replayed"])
+def test_what_cannot_run_is_kept_before_its_worker_has_looked_at_it(
+    world: World, state: str
+) -> None:
+    """Promise 9: «No message disappears silently», not even with the worker that fetched it."""
+    publish(world, 1)
+    first = fetch_one(world)
+    raw = first.raw if state == "replayed" else b"garbage"
+    world.push(world.keys.queue("a"), raw)
+    f = fetch_one(world)
+    assert f.state == state
+    kept = world.store.letter(f.letter) or {}
+    assert (kept["kind"], kept["bytes"], kept["state"]) == (b"unread", raw, b"open")
+    for _ in range(2):  # the gate's word comes later, and once
+        again = world.worker("w").quarantine("why", "kind", f.queue, raw, "w", None, f.letter)
+        assert again == f.letter
+    told = world.store.letter(f.letter) or {}
+    assert (told["kind"], told["reason"], told["filed_ms"]) == (b"kind", b"why", kept["filed_ms"])
+    stats = world.store.stats()
+    assert (stats["quarantined"], stats["quarantined_bytes"]) == (1, len(raw))
 
 
 def test_only_the_first_bytes_of_a_quarantined_message_are_kept(world: World) -> None:

@@ -37,6 +37,7 @@ from tests.stage import Order, Owner, Part, Play, Stage, Worker, edited, failure
 LONG = "BUCKSTOP_MODEL_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("BUCKSTOP_MODEL_EXAMPLES", "100"))
 STEPS = 80
+TASKS_MAX = 6
 DRAIN_ROUNDS_MAX = 150
 STEP_S, TASK_S, DESK_S = 20, 120, 60
 OWNERS, WORKERS = ("owner-1", "owner-2"), ("worker-1", "worker-2")
@@ -136,7 +137,7 @@ class Model(RuleBasedStateMachine):
         self.submit(shape)
         self.turn(0)
 
-    @precondition(lambda self: len(self.stage.tasks) < 6)
+    @precondition(lambda self: len(self.stage.tasks) < TASKS_MAX)
     @rule(shape=st.integers(0, len(SHAPES) - 1))
     def submit(self, shape):
         wish = {"goal": "g", "timeout": TASK_S, "until": {"kind": "plan_done"}} | SHAPES[shape]
@@ -188,6 +189,28 @@ class Model(RuleBasedStateMachine):
         self.stage.tape.strike_next(ahead, fault)
         self.whim = pick
         self.wake_for_nothing(pick, who)
+        self.stage.tape.spare()
+
+    @rule(
+        pick=NUMBER,
+        who=st.integers(0, 1),
+        news=st.sampled_from(["report", "submit", "lost"]),
+        whim=st.integers(0, 2),
+        before=st.sampled_from(["load", "look", "commit", "commit"]),
+    )
+    def turn_overtaken(self, pick, who, news, whim, before):
+        """Let there be news, and while one orchestrator stands still over it, some more."""
+        self.fetch(who)
+        match news:
+            case "report" if self.holds:
+                self.report(pick, "failed" if pick % 2 else "sure")
+            case "submit" if len(self.stage.tasks) < TASKS_MAX:
+                self.submit(pick % len(SHAPES))
+            case _:
+                self.stage.pass_time(limits.LEASE_MS + 1)
+        self.whim = whim
+        self.stage.tape.strike_the_next(before, Fault.STOOD_STILL)
+        self.turn(who)
         self.stage.tape.spare()
 
     @precondition(lambda self: self._open_tasks())
@@ -365,6 +388,7 @@ class Model(RuleBasedStateMachine):
         """Stop all faults, let everything end, and hear the auditor."""
         try:
             self._drain()
+            assert all(self._was_read(hold) for hold in self.zombies if hold.reported)
             verdict = self.stage.verdict()
             assert not verdict.violations, verdict.violations
             self._verdict.add(verdict)
@@ -440,6 +464,12 @@ class Model(RuleBasedStateMachine):
                     booked = Amounts(**line["charged"])
                     assert booked == _clamped(hold), (line, hold)
         return settled
+
+    def _was_read(self, hold: Hold) -> bool:
+        """Say whether a report that was taken has come to its owner: paid work is kept."""
+        lines = self.stage.client.lrange(self.stage.keys.journal(hold.headers.task), 0, -1)
+        mine = [line for line in map(json.loads, lines) if line["subtask"] == hold.headers.subtask]
+        return any(line["why"] == "envelope" for line in mine)
 
     def _begin(self, hold: Hold) -> None:
         if hold.begun or hold.given_back:

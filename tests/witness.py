@@ -4,11 +4,14 @@ Reads the arguments as they stand on top of each script (orchestrator/lua, worke
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from envelopes.claims import Fetched
 from orchestrator.sim.evidence import ClaimEvidence, Sum, Wake
 
+_FETCHED = len(fields(Fetched))
+"""What FETCH says of one message; the first five are queue, raw, state, subtask, token."""
 Call = tuple[str, str]
 """A claim's token, and a paid call's op."""
 
@@ -60,7 +63,7 @@ class Witness:
         if args[0] in self._fetches:
             return  # the same reply again, for a worker that did not get it
         self._fetches.add(args[0])
-        for at in range(1, len(reply), 5):
+        for at in range(1, len(reply), _FETCHED):
             _, _, state, subtask, token = reply[at : at + 5]
             if state == b"claimed":
                 self._given.append((subtask.decode(), token.decode(), reply[0]))

@@ -55,10 +55,10 @@ class Claims:
         keys = [self._keys.last(self._worker), *queues]
         reply = self._scripts.run("fetch", keys, [self._fetch_op, self._worker, count])
         self._fetch_op = new_op()
-        five = [iter(reply[1:])] * 5
+        six = [iter(reply[1:])] * 6
         return reply[0], [
-            Fetched(queue.decode(), raw, state.decode(), subtask.decode(), token.decode())
-            for queue, raw, state, subtask, token in zip(*five, strict=True)
+            Fetched(queue.decode(), raw, *(part.decode() for part in about))
+            for queue, raw, *about in zip(*six, strict=True)
         ]
 
     def hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:
@@ -102,19 +102,22 @@ class Claims:
         raw: bytes,
         why: str,
         claim: tuple[str, str] | None,
+        letter: str = "",
     ) -> str:
         """Keep a message that must not run as a letter, and give back the claim that it took.
+
+        `letter` is the one that FETCH has filed already, which now gets its reason.
 
         Return the letter's id; it is empty where the desk is full and the message only counted.
         """
         subtask, token = claim or ("", "")
         task = subtask.partition("/")[0]
-        args: list[Arg] = [new_op(), kind, reason, why[: limits.REASON_CHARS_MAX], queue]
+        args: list[Arg] = [letter or new_op(), kind, reason, why[: limits.REASON_CHARS_MAX], queue]
         args += [len(raw), sha256(raw).hexdigest(), raw[: limits.LETTER_BYTES_MAX]]
         args += [self._worker, task, subtask, token]
         keys = [self._keys.claim(subtask)] if claim else []
-        letter: bytes = self._scripts.run("quarantine", keys, args)
-        return letter.decode()
+        filed: bytes = self._scripts.run("quarantine", keys, args)
+        return filed.decode()
 
 
 def _settlements(settled: Ended) -> list[Arg]:

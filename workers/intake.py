@@ -96,7 +96,10 @@ class Intake:
         )
         claim = (each.subtask, each.token) if each.state == "claimed" else None
         kind, reason = refusal.kind.value, refusal.reason
-        self._claims.quarantine(reason, kind, each.queue, each.raw, refusal.why, claim)
+        if each.state in {"claimed", "revoked"} or each.letter:  # else it is counted already
+            self._claims.quarantine(
+                reason, kind, each.queue, each.raw, refusal.why, claim, each.letter
+            )
 
 
 def _by_claim(each: Fetched, message: Message) -> Message | Refusal | None:

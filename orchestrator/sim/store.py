@@ -553,17 +553,28 @@ class SimClaims:
 
     def _arrived(self, queue: str, raw: bytes, token: str) -> Fetched | None:
         if len(raw) > limits.MESSAGE_BYTES_MAX:
-            self._file_oversize(queue, raw, token)
+            why = f"{len(raw)} bytes; at most {limits.MESSAGE_BYTES_MAX} are fetched"
+            self._file(token, "oversize", why, queue, raw)
             return None
         header = _CLAIM_HEADER.match(raw, raw.find(b'"buckstop_claim"'))
         if header is None:
-            return Fetched(queue, raw, "foreign", "", "")
+            return self._unread(queue, raw, "foreign", "", token)
         subtask, nonce = header[1].decode(), header[2].decode()
         state = self._arrival(subtask, nonce)
         if state == "claimed":
             self._take_claim(self._store.claims[subtask], token)
-        mine, known = state == "claimed", state != "foreign"
-        return Fetched(queue, raw, state, subtask if known else "", token if mine else "")
+            return Fetched(queue, raw, state, subtask, token)
+        if state == "revoked":
+            return Fetched(queue, raw, state, subtask, "")
+        return self._unread(queue, raw, state, subtask if state == "replayed" else "", token)
+
+    def _unread(
+        self, queue: str, raw: bytes, state: Arrival, subtask: str, letter_id: str
+    ) -> Fetched:
+        """Keep at once what cannot run: the worker may die before it has looked at it."""
+        why = "its worker has not said yet what is wrong with it"
+        letter = self._file(letter_id, "unread", why, queue, raw)
+        return Fetched(queue, raw, state, subtask, "", letter)
 
     def _arrival(self, subtask: str, nonce: str) -> Arrival:
         claim, counters = self._store.claims.get(subtask), self._store.counters
@@ -584,13 +595,21 @@ class SimClaims:
         claim.since_ms = claim.beat_ms = now_ms
         claim.until_ms = min(claim.deadline_ms, now_ms + claim.timeout_ms)
 
-    def _file_oversize(self, queue: str, raw: bytes, letter_id: str) -> None:
-        why = f"{len(raw)} bytes; at most {limits.MESSAGE_BYTES_MAX} are fetched"
-        about = {"kind": "oversize", "reason": "oversize", "queue": queue, "why": why}
+    def _file(self, letter_id: str, kind: str, why: str, queue: str, raw: bytes) -> str:
+        about = {"kind": kind, "reason": kind, "queue": queue, "why": why}
         kept = raw[: limits.LETTER_BYTES_MAX]
-        self._store.file(letter_id, {**about, "size": len(raw), "bytes": kept})
-        self._store.counters["quarantined"] += 1
-        self._store.counters["quarantined_bytes"] += len(raw)
+        return self._set_aside(letter_id, {**about, "size": len(raw), "bytes": kept})
+
+    def _set_aside(self, letter_id: str, fields: Mapping[str, str | bytes | int]) -> str:
+        """Keep a message that must not run: as a letter, or with the desk full, as a number."""
+        store = self._store
+        store.counters["quarantined"] += 1
+        store.counters["quarantined_bytes"] += int(fields["size"])
+        if len(store.letters(0, limits.LETTERS_MAX)) >= limits.LETTERS_MAX:
+            store.counters["letters_not_kept"] += 1
+            return ""
+        store.file(letter_id, fields)
+        return letter_id
 
     def hand_back(self, subtask: str, token: str, queue: str, raw: bytes | None) -> bool:
         """Give a subtask back unstarted, with its message; False where it is no longer ours."""
@@ -688,9 +707,10 @@ class SimClaims:
         raw: bytes,
         why: str,
         claim: tuple[str, str] | None,
+        letter: str = "",
     ) -> str:
         """Keep a message that must not run as a letter, and give back the claim that it took."""
-        letter_id, (subtask, token) = self._store.new_op(), claim or ("", "")
+        letter_id, (subtask, token) = letter or self._store.new_op(), claim or ("", "")
         fields: dict[str, str | bytes | int] = {
             "kind": kind,
             "reason": reason,
@@ -710,17 +730,13 @@ class SimClaims:
     def _quarantine(
         self, letter_id: str, fields: Mapping[str, str | bytes | int], subtask: str, token: str
     ) -> str:
-        store, claim = self._store, self._store.claims.get(subtask)
-        if letter_id in store.desk:
-            return letter_id
-        store.counters["quarantined"] += 1
-        store.counters["quarantined_bytes"] += int(fields["size"])
+        known, claim = self._store.desk.get(letter_id), self._store.claims.get(subtask)
+        if known is None:
+            letter_id = self._set_aside(letter_id, fields)
+        elif known["kind"] == b"unread":
+            self._store.file(letter_id, {**fields, "filed_ms": known["filed_ms"]})
         if claim is not None:
             claim.give_back(token)
-        if len(store.letters(0, limits.LETTERS_MAX)) >= limits.LETTERS_MAX:
-            store.counters["letters_not_kept"] += 1
-            return ""
-        store.file(letter_id, fields)
         return letter_id
 
 

@@ -166,9 +166,9 @@ class Worker:
 
     def _gate(self, one: Fetched, now_ms: int) -> Any:
         """Refuse what no orchestrator has signed; drop what was taken away in the meantime."""
-        if one.state in {"revoked", "replayed"}:
+        if one.state == "revoked":
             return None
-        refusal = "no claim of ours" if one.state == "foreign" else None
+        refusal = "no claim to take" if one.state in {"foreign", "replayed"} else None
         try:
             opened = None if refusal else self._opened(one)
         except (Forged, ValueError, KeyError) as wrong:
@@ -181,7 +181,7 @@ class Worker:
         self._world.handed_back.add(one.token)
         yield from self._surely(
             lambda: self.claims.quarantine(
-                "forged", "forged", one.queue, one.raw, refusal or "", claim
+                "forged", "forged", one.queue, one.raw, refusal or "", claim, one.letter
             )
         )
         return None

@@ -2,14 +2,16 @@
 --
 -- KEYS   the worker's last reply, then the queues, the one to serve first in front
 -- ARGV   op, worker, count
--- Reply  {now ms, then for each message: queue, raw, state, subtask, token}
+-- Reply  {now ms, then for each message: queue, raw, state, subtask, token, letter}
 --
 -- Checks: the same op again gets the same reply again, whatever else it asks for, so that no message
 -- is lost with a reply. A claim needs the nonce that COMMIT issued with the message; what the message
 -- says otherwise is the gate's business, which gives back the claim of a message that it refuses.
 -- Writes: first the op, because popping alone would be allowed on a full server; then queues,
--- claims, counters, the reply. A message too large to carry is filed as a letter at once.
--- needs: _time, _amounts, _letter
+-- claims, counters, the reply. A message that cannot run, because it is too large to carry or has no
+-- claim to take, is filed as a letter at once: it is off its queue, and the worker may die before the
+-- gate has said what exactly is wrong with it.
+-- needs: _time, _amounts, _letter, _set_aside
 local last, op, worker, count = KEYS[1], ARGV[1], ARGV[2], amount(ARGV[3])
 local now = now_ms()
 if not count or count > LIMIT.FETCH_MAX then
@@ -66,29 +68,30 @@ local function take_claim(subtask, nonce)
   return 'claimed', subtask, token
 end
 
-local function file_oversize(queue, raw)
-  local letter = op .. '.' .. taken
-  file_letter(letter, now, {'kind', 'oversize', 'reason', 'oversize', 'queue', queue,
-    'why', #raw .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are fetched',
-    'size', #raw, 'bytes', string.sub(raw, 1, LIMIT.LETTER_BYTES_MAX)})
-  add('quarantined', 1)
-  add('quarantined_bytes', #raw)
+local function file(kind, why, queue, raw)
+  return set_aside(op .. '.' .. taken, now, #raw, {'kind', kind, 'reason', kind, 'why', why,
+    'queue', queue, 'size', #raw, 'bytes', string.sub(raw, 1, LIMIT.LETTER_BYTES_MAX)})
 end
 
 local function take_one(q)
   local raw = redis.call('RPOP', KEYS[q])
   taken, bytes, lengths[q] = taken + 1, bytes + #raw, lengths[q] - 1
   if #raw > LIMIT.MESSAGE_BYTES_MAX then
-    return file_oversize(KEYS[q], raw)
+    file('oversize', #raw .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are fetched', KEYS[q], raw)
+    return
   end
   local subtask, nonce = claim_header(raw)
   local state, token = 'foreign', ''
   if subtask then
     state, subtask, token = take_claim(subtask, nonce)
   end
+  local letter = ''
+  if state == 'foreign' or state == 'replayed' then
+    letter = file('unread', 'its worker has not said yet what is wrong with it', KEYS[q], raw)
+  end
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = KEYS[q], raw, state
-  reply[n + 4], reply[n + 5] = subtask or '', token
+  reply[n + 4], reply[n + 5], reply[n + 6] = subtask or '', token, letter
 end
 
 local function take_from(q, most)

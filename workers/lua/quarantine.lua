@@ -5,26 +5,22 @@
 --        token
 -- Reply  the letter's id, or empty where the desk is full and the message is only counted
 --
--- Checks: a letter that is there already is a retry.
+-- Checks: a letter that is there already is a retry, unless FETCH filed it and nobody has said yet
+-- what is wrong with the message.
 -- Writes: the letter, counters, the claim.
--- needs: _time, _amounts, _letter, _give_back
+-- needs: _time, _amounts, _letter, _set_aside, _give_back
 local letter, size = ARGV[1], amount(ARGV[6])
 if not size then
   return refused('size', 'not a whole number')
 end
-if redis.call('EXISTS', KEY.letter .. letter) == 1 then
-  return letter
-end
-
-redis.call('HINCRBY', KEY.stats, 'quarantined', 1)
-redis.call('HINCRBY', KEY.stats, 'quarantined_bytes', digits(size))
-if redis.call('ZCARD', KEY.letters) < LIMIT.LETTERS_MAX then
-  file_letter(letter, now_ms(), {'kind', ARGV[2], 'reason', ARGV[3], 'why', ARGV[4],
-    'queue', ARGV[5], 'size', digits(size), 'sha256', ARGV[7], 'bytes', ARGV[8],
-    'worker', ARGV[9], 'task', ARGV[10], 'subtask', ARGV[11]})
-else
-  redis.call('HINCRBY', KEY.stats, 'letters_not_kept', 1)
-  letter = ''
+local fields = {'kind', ARGV[2], 'reason', ARGV[3], 'why', ARGV[4], 'queue', ARGV[5],
+  'size', digits(size), 'sha256', ARGV[7], 'bytes', ARGV[8], 'worker', ARGV[9],
+  'task', ARGV[10], 'subtask', ARGV[11]}
+local kind = redis.call('HGET', KEY.letter .. letter, 'kind')
+if kind == 'unread' then
+  redis.call('HSET', KEY.letter .. letter, unpack(fields))
+elseif not kind then
+  letter = set_aside(letter, now_ms(), size, fields)
 end
 if KEYS[1] then
   give_back(KEYS[1], ARGV[12])
