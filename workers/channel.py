@@ -88,6 +88,7 @@ class Channel(redis.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.QoS = _QoS  # type: ignore[assignment] # a plain class attribute to Kombu
+        self._listens = False
 
     @property
     def gated(self) -> Intake | None:
@@ -101,6 +102,7 @@ class Channel(redis.Channel):
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Wait for a bell, unless there is more to fetch anyway."""
         intake = self.gated
+        self._listens = intake is not None
         if intake is None:
             super()._brpop_start(timeout)
         elif intake.more:
@@ -113,8 +115,11 @@ class Channel(redis.Channel):
             connection.send_command("BLPOP", *bells, timeout or self.brpop_timeout)
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Read the bell, or that none rang, and fetch either way."""
-        if self.gated is None:
+        """Read the bell, or that none rang, and fetch either way.
+
+        A channel that is being closed consumes no queue any more, and still reads its reply.
+        """
+        if not self._listens:
             return bool(super()._brpop_read(**options))
         try:
             self.client.parse_response(self.client.connection, "BLPOP", **options)
