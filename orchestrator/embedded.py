@@ -13,7 +13,7 @@ What it promises:
 It listens on a free port of 127.0.0.1 with a password made here, not on a unix socket: Kombu
 spells a socket's URL differently from redis-py (`redis+socket://`, a transport name of its own,
 past which our gate would not stand), Flower knows it only by Kombu's spelling, and a socket's path
-may have no more than some 100 characters. Measured, a socket is no faster (CELERY.md).
+may have no more than some 100 characters. Measured, a socket is no faster.
 """
 
 import fcntl

@@ -53,7 +53,7 @@ def head(store, task_id):
 
 
 def test_a_plan_runs_in_parallel_stages_and_completes(fresh, store, loop):
-    """DESIGN 8: «independent steps run in parallel; a step's inputs are its needs' results»."""
+    """README: «independent steps run in parallel; a step's inputs are its needs' results»."""
     task_id = submit(
         store,
         plan=[

@@ -1,6 +1,6 @@
 """Check what was promised against what was seen: one independent checker for every kind of run.
 
-PROMISES.md numbers the invariants; each predicate below carries its sentence as its name and its
+docs/PROMISES.md numbers the invariants; each predicate below carries its sentence as its name and its
 number in `PREDICATES`. A predicate walks over everything it applies to and yields, for each, None
 where the promise held or a text where it did not. What it yields nothing for, it had nothing to
 check, and a run in which that happened proves nothing about it: it is *void*, not green.
@@ -53,7 +53,7 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (15, desk.nothing_below_the_bar_leaves_without_a_person),
     (15, desk.a_completed_task_is_whole),
 )
-"""By the number of the invariant in PROMISES.md."""
+"""By the number of the invariant in docs/PROMISES.md."""
 
 
 @dataclass(slots=True)
