@@ -38,7 +38,7 @@ def publish(subtask=1, goal=HARD_TEXT):
         timeout_ms=30_000,
         goal=goal,
         payload=json.dumps({"goal": goal, "input": None, "inputs": {}}, ensure_ascii=False),
-        trail=("1:aa",),
+        trail=("1:" + "a" * 16,),
         ledger=Ledger(Limits(tokens=100), Amounts(tokens=10), Amounts(), Amounts(tokens=90)),
     )
 
