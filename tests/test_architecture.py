@@ -73,7 +73,7 @@ def test_an_import_is_found_wherever_it_hides() -> None:
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_no_package_imports_against_the_direction(path: Path) -> None:
-    """ARCHITECTURE, one picture: "`envelopes ← orchestrator.core ← orchestrator shell`, `envelopes ← workers`"."""
+    """ARCHITECTURE: "Workers and orchestrator never import each other"."""
     name = path.relative_to(ROOT)
     against = [each for each in imports(path.read_text()) if below(each, FORBIDDEN[name.parts[0]])]
     assert not against, f"{name} imports {against}"

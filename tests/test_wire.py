@@ -48,7 +48,7 @@ def wire():
 
 
 def test_the_filled_bytes_equal_what_celery_itself_encodes():
-    """ARCHITECTURE: «What goes onto a queue is, byte for byte, what the installed Celery writes»."""
+    """ARCHITECTURE: «byte for byte, what the installed Celery writes»."""
     one = publish()
     (out,) = wire().outgoing(task(), [one], 5_000)
     ours = json.loads(out.message)
