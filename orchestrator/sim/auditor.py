@@ -1,6 +1,6 @@
 """Check what was promised against what was seen: one independent checker for every kind of run.
 
-docs/PROMISES.md numbers the invariants; each predicate below carries its sentence as its name and its
+docs/PROMISES.md numbers the invariants; each predicate carries its sentence as its name and its
 number in `PREDICATES`. A predicate walks over everything it applies to and yields, for each, None
 where the promise held or a text where it did not. What it yields nothing for, it had nothing to
 check, and a run in which that happened proves nothing about it: it is *void*, not green.

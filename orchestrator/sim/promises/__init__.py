@@ -1,1 +1,1 @@
-"""The predicates: one small function for each sentence of docs/PROMISES.md, by what they are about."""
+"""The predicates: one small function for each sentence of docs/PROMISES.md, by subject."""
