@@ -371,3 +371,12 @@ def seconds_deciding(asked: TaskRequest) -> float:
         task = decision.task
     assert task.outcome == "completed"
     return spent_s
+
+
+def test_what_fits_once_the_others_have_gone_out_goes_out_at_the_same_wake() -> None:
+    """Invariant 13: «a wake without news changes nothing», so the first one does all it can."""
+    steps = [step("a", allowance={"tokens": 4}), step("b", weight=9), step("c"), step("d")]
+    play = Play(plan=steps, budget={"tokens": 11, "ending_share": 0})
+    first = sent(play.wake())
+    assert sent(play.wake()) == []
+    assert len(first) == play.task.subtasks

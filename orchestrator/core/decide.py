@@ -233,10 +233,10 @@ def publish_ready(turn: Turn) -> Verdict | Look:
         if stuck := cap(turn, outgoing):
             return stuck
     published = publish.publish(turn, outgoing)
-    if turn.places(StepPhase.BROKEN):
-        return Verdict.AGAIN
-    if published:
+    if published == len(outgoing):
         return Verdict.REST
+    if published or turn.places(StepPhase.BROKEN):
+        return Verdict.AGAIN  # with fewer to share among, one more may fit
     free = turn.task.ledger.free()
     text = f"{len(outgoing)} steps are ready, and what is free holds none of them: {free}"
     return _stuck(turn, "budget", text)
