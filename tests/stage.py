@@ -44,6 +44,7 @@ from workers.runtime import Run, perform
 BEGIN_MS = 1_800_000_000_000
 PRIVATE_KEY = bytes(range(32))
 KEYS = Keys("stage:")
+TURNS_MAX = 100
 WIRE = Wire(Signer(PRIVATE_KEY), KEYS)
 VERIFIER = Verifier([public_of(PRIVATE_KEY)])
 Script = Callable[["Play"], Envelope | None]
@@ -223,6 +224,8 @@ class Stage:
     started: set[str] = field(default_factory=set)
     given: list[Inputs] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    neglected: list[str] = field(default_factory=list)
+    """What a story has seen of sleepers on its way."""
     injected: int = 0
     stolen: int = 0
 
@@ -292,6 +295,36 @@ class Stage:
         """Say whether some task's alarm has rung."""
         return bool(self.client.zcount(self.keys.due, "-inf", self.now_ms))
 
+    def settle(self, name: str = "orchestrator") -> bool:
+        """Let an orchestrator decide until nothing is due; say whether anything was."""
+        for turns in range(TURNS_MAX):
+            if not self.due():
+                return turns > 0
+            self.owner(Owner.turn, name)
+        raise AssertionError("something is always due")
+
+    def sleepers(self) -> list[str]:
+        """Name open tasks that nothing would wake, and those with mail that wakes nobody."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for task_id in self.tasks.values():
+                pipe.hmget(self.keys.task(task_id), "outcome", "held_until")
+                pipe.zscore(self.keys.due, task_id)
+                pipe.llen(self.keys.mail(task_id))
+            replies = iter(pipe.execute())
+        return [
+            f"{task_id}: alarm {alarm_ms}, {mail} letters in its mail, held until {held_ms}"
+            for task_id, (outcome, held_ms), alarm_ms, mail in zip(
+                self.tasks.values(), *[replies] * 3, strict=False
+            )
+            if outcome is None and not self._will_wake(alarm_ms, mail, int(held_ms or 0))
+        ]
+
+    def _will_wake(self, alarm_ms: float | None, mail: int, held_ms: int) -> bool:
+        """Say whether a task's alarm is right: mail is read now, or when whoever holds it is gone."""
+        if alarm_ms is None:
+            return False
+        return not mail or alarm_ms <= max(self.now_ms, held_ms)
+
     def next_alarm_ms(self) -> int:
         """Return when the next alarm rings."""
         first = self.client.zrange(self.keys.due, 0, 0, withscores=True)
@@ -350,6 +383,7 @@ class Stage:
             endings=seen.endings,
             cancelled=seen.cancelled,
             failures=self.failures,
+            neglected=self.neglected,
         )
 
     def effects(self) -> Iterator[Effect]:

@@ -116,15 +116,14 @@ class Story:
         """Let everybody's lease run out, and others do what there is to do."""
         stage = self.stage
         stage.pass_time(limits.LEASE_MS + 1)
-        while stage.due():
-            stage.owner(Owner.turn, "another orchestrator")
+        stage.settle("another orchestrator")
         for order in stage.worker(Worker.take, "another worker"):
             stage.worker(lambda worker, o=order: worker.run(o), "another worker")
-        while stage.due():
-            stage.owner(Owner.turn, "another orchestrator")
+        stage.settle("another orchestrator")
 
     def _round(self) -> bool:
         """Let everybody act; say whether anybody had anything to do."""
+        self.stage.neglected += self.stage.sleepers()
         acts = (self._submit, self._decide, self._wake, self._forge, self._work, self._answer)
         return any([act() for act in acts])  # noqa: C419 - each must act
 
@@ -139,8 +138,7 @@ class Story:
         if not busy and self.stage.tasks and not self._idled:
             self._idled = True
             self.stage.owner(Owner.turn)
-        while self.stage.due():
-            self.stage.owner(Owner.turn)
+        self.stage.settle()
         return busy
 
     def _forge(self) -> bool:

@@ -35,7 +35,7 @@ from tests.faulty import Fault
 from tests.stage import Order, Owner, Part, Play, Stage, Worker, edited, failures_of, open_stages
 
 LONG = "BUCKSTOP_MODEL_EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("BUCKSTOP_MODEL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("BUCKSTOP_MODEL_EXAMPLES", "150"))
 STEPS = 80
 TASKS_MAX = 6
 DRAIN_ROUNDS_MAX = 150
@@ -255,12 +255,14 @@ class Model(RuleBasedStateMachine):
         tokens=st.integers(0, 200),
         usd=st.integers(0, 400),
         share=st.sampled_from([0.0, 0.5, 1.0, 1.4]),
+        after_ms=st.sampled_from([0, 0, 0, 0, 1_000 * STEP_S + 1]),
     )
-    def charge(self, pick, tokens, usd, share):
+    def charge(self, pick, tokens, usd, share, after_ms):
         if not self.holds:
             self.fetch(pick % 2)
         if not self.holds:
             return
+        self.stage.pass_time(after_ms)
         hold = self._pick(self.holds, pick)
         worst = Amounts(tokens, usd, 1)
         hold.ops += 1
@@ -321,6 +323,7 @@ class Model(RuleBasedStateMachine):
         self.holds.remove(hold)
         hold.given_back = True
         self.zombies.append(hold)
+        self.fetch(1 - WORKERS.index(hold.worker))
 
     @rule()
     def beat(self):
@@ -357,6 +360,7 @@ class Model(RuleBasedStateMachine):
         letters = stage.client.lrange(stage.keys.mail(task_id), 0, -1)
         if letters:
             stage.client.rpush(stage.keys.mail(task_id), self._pick(letters, pick))
+            stage.client.zadd(stage.keys.due, {task_id: stage.now_ms})
 
     @rule(ms=st.sampled_from([1, 500, 3_000, limits.LEASE_MS + 1, limits.PATIENCE_MS + 1]))
     def time_passes(self, ms):
@@ -373,9 +377,10 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def the_bounds_hold(self):
-        """Invariants 3 and 7, on every record as it stands; and 8: no claim is given twice."""
+        """Invariants 3 and 7, on every record as it stands; 8: no claim is given twice; and 9."""
         kept = [c.subtask for c in self.stage.witness.claims(set()) if not c.handed_back]
         assert len(kept) == len(set(kept))
+        assert not self.stage.sleepers()
         for task_id in self.stage.tasks.values():
             record = self.stage.client.hmget(self.stage.keys.task(task_id), "head", "request")
             if record[0] is not None:
@@ -404,9 +409,7 @@ class Model(RuleBasedStateMachine):
             for name in WORKERS if stage.queued() else ():
                 moved = True
                 self.fetch(WORKERS.index(name))
-            while stage.due():
-                moved = True
-                self.turn(1)
+            moved = stage.settle(OWNERS[1]) or moved
             if stage.over(len(stage.tasks)):
                 return
             if not moved:

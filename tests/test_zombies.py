@@ -97,8 +97,7 @@ class Scene:
         self.decide()
 
     def decide(self) -> None:
-        while self.stage.due():
-            self.stage.owner(Owner.turn)
+        self.stage.settle()
 
     def head(self) -> dict:
         record = self.stage.keys.task(self.stage.tasks["task"])
@@ -179,6 +178,31 @@ def test_nothing_that_a_zombie_can_say_is_heard(stages, moment):
         assert scene.stage.stat("fenced_charges") == fenced + 2
         assert scene.stage.tape.snapshot() == before
         assert zombie.beat([(subtask, token)], "{}") == [subtask]
+
+
+def test_who_has_handed_a_subtask_back_has_no_say_in_it_any_more(stages):
+    """A claim's token is the right to act on a subtask; another worker has another one."""
+    scene = Scene(stages, "never", ends_meanwhile=False)
+    stage, answer = scene.stage, Envelope.success("mine!", 1).model_dump_json().encode()
+    with failures_of(stage):
+        stage.caller(lambda caller: caller.submit("task", WISH))
+        stage.owner(Owner.turn)
+        (order,) = stage.worker(Worker.take)
+        old, subtask = stage.worker(lambda worker: worker.direct), order.grant.subtask
+        stage.worker(lambda worker: worker.hand_back(order))
+        (again,) = stage.worker(Worker.take, NOBODY)
+        assert again.grant.subtask == subtask
+        before = stage.tape.snapshot()
+        assert old.charge(subtask, order.grant.token, "1", Amounts(1, 0, 1), []) == "revoked"
+        assert old.report(subtask, order.grant.token, [], answer) == "revoked"
+        assert old.hand_back(subtask, order.grant.token, order.queue, None), "a retry, and known"
+        assert stage.tape.snapshot() == before
+        assert old.beat([(subtask, order.grant.token)], "{}") == [subtask]
+        stage.worker(lambda worker: worker.run(again), NOBODY)
+        scene.decide()
+        verdict = stage.verdict()
+    assert not verdict.violations
+    assert json.loads(scene.head()["result"]) == {"by": "task-0/1"}
 
 
 def test_a_worker_that_slept_past_its_time_and_was_not_missed_may_settle_and_no_more(stages):
