@@ -320,7 +320,7 @@ class Stage:
         ]
 
     def _will_wake(self, alarm_ms: float | None, mail: int, held_ms: int) -> bool:
-        """Say whether a task's alarm is right: mail is read now, or when whoever holds it is gone."""
+        """Say whether an alarm is right: mail is read now, or when whoever holds it is gone."""
         if alarm_ms is None:
             return False
         return not mail or alarm_ms <= max(self.now_ms, held_ms)
