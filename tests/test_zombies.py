@@ -198,7 +198,10 @@ def test_who_has_handed_a_subtask_back_has_no_say_in_it_any_more(stages):
         assert old.hand_back(subtask, order.grant.token, order.queue, None), "a retry, and known"
         assert stage.tape.snapshot() == before
         assert old.beat([(subtask, order.grant.token)], "{}") == [subtask]
-        stage.worker(lambda worker: worker.run(again), NOBODY)
+        stage.worker(lambda worker: worker.hand_back(again), NOBODY)
+        (last,) = stage.worker(Worker.take, "a third")
+        assert not old.hand_back(subtask, order.grant.token, order.queue, b"twice")
+        stage.worker(lambda worker: worker.run(last), "a third")
         scene.decide()
         verdict = stage.verdict()
     assert not verdict.violations
