@@ -4,9 +4,7 @@ Proved here on the vocabulary and the pure core. That the same holds with real p
 server and real kills is shown by the tests of the store, the workers and the chaos test.
 """
 
-import ast
 import json
-from pathlib import Path
 
 import pytest
 from play import PLAN_DONE, Play, ask, bad, commands, good, part, request, sent, step
@@ -16,8 +14,6 @@ from envelopes.headers import Headers
 from envelopes.strict import parse
 from orchestrator.core.commands import CloseLetter, Escalate
 from orchestrator.core.task import Phase
-
-CHAOS = Path(__file__).with_name("test_chaos.py")
 
 
 def test_box_1_every_agent_has_a_hard_token_budget_per_invocation() -> None:
@@ -161,15 +157,6 @@ def test_box_9_termination_criteria_before_the_task_starts() -> None:
     play.answer(1, part("half", 0.9))
     assert play.outcome is not None
     assert play.task.terms is terms, "and nothing moves them while it runs"
-
-
-@pytest.mark.skipif(not CHAOS.exists(), reason="the chaos test is another part's to write")
-def test_box_10_load_tested_with_worker_failures_injected() -> None:
-    """Box 10: "load-tested with worker failures injected"."""
-    source = CHAOS.read_text(encoding="utf-8")
-    tests = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    assert any(name.startswith("test_") for name in tests)
-    assert "SIGKILL" in source
 
 
 # --- what the boxes above begin with -------------------------------------------------------------

@@ -7,6 +7,28 @@ answer must be; after every step no task has overspent or gone beyond its caps; 
 stop, everything drains, and the auditor looks at all of it.
 
 A longer run: BUCKSTOP_MODEL_EXAMPLES=1000 pytest tests/test_model.py
+
+Broken lines that it was seen to catch, and how it failed (in the order of its own answers):
+
+    charge.lua   takes any token, is never late,       the answer is not the model's
+                 ignores the worst case, books a
+                 retry twice
+    report.lua   takes any token; refuses its retry    the answer is not the model's
+                 wakes nobody                          mail, and an alarm later than now
+    commit.lua   takes any version                     auditor, 4: published out of order
+                 takes its retry for a conflict        auditor, 12: not as once
+                 drops mail that nobody has read       auditor, 13: a cancelled task goes on
+                 trims no mail                         something is always due
+                 overlooks mail that has come          mail, and an alarm later than now
+    look.lua     says "revoked" and writes nothing     a claim outlives its subtask
+    fetch.lua    claims what is claimed                the answer is not the model's
+                 forgets its reply                     auditor, 12: not as once
+    _settle.lua  adds the real cost to the worst       auditor, 5: more booked than burned
+    post.lua     takes mail for a task that is over    auditor, 9: something is left behind
+    submit.lua   forgets idempotency keys              another task for the same key
+    claim.lua    takes the alarm away                  no alarm
+    absorb.py    takes a report twice; lets a lost     a decision fails; the books of the model
+                 worker cost nothing                   and of the journal differ
 """
 
 import json
