@@ -45,7 +45,7 @@ schemas: setup        ## write docs/schemas anew
 
 lock: .tools/.ready        ## resolve the dependencies anew
 	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.lock
-	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) --upgrade --group dev --all-extras pyproject.toml -o requirements/dev.lock
 
 clean:        ## take away what setup has made
 	rm -rf .venv .tools
