@@ -3,12 +3,34 @@
 Pure. Everyone may import it; it imports nobody.
 """
 
-from envelopes.envelope import Envelope, Fault, Handoff, Status, Usage
+from envelopes.envelope import (
+    Delegate,
+    Envelope,
+    Fault,
+    Handoff,
+    Question,
+    Replan,
+    Status,
+    Usage,
+)
 from envelopes.headers import SCHEMA_VERSION, Headers
 from envelopes.ledger import Amounts, Ledger, Limits
-from envelopes.request import Amount, AtCap, Budget, Step, TaskRequest
+from envelopes.predicate import Must, Predicate
+from envelopes.request import Amount, AtCap, Budget, Compose, Step, TaskRequest
 from envelopes.strict import Refused
-from envelopes.until import All, Any, Confidence, Elapsed, FinishLine, PlanDone, Spent
+from envelopes.until import (
+    All,
+    Any,
+    Confidence,
+    Custom,
+    Elapsed,
+    FinishLine,
+    PlanDone,
+    ResultMatches,
+    Rounds,
+    Spent,
+    Stalled,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -18,7 +40,10 @@ __all__ = [
     "Any",
     "AtCap",
     "Budget",
+    "Compose",
     "Confidence",
+    "Custom",
+    "Delegate",
     "Elapsed",
     "Envelope",
     "Fault",
@@ -27,9 +52,16 @@ __all__ = [
     "Headers",
     "Ledger",
     "Limits",
+    "Must",
     "PlanDone",
+    "Predicate",
+    "Question",
     "Refused",
+    "Replan",
+    "ResultMatches",
+    "Rounds",
     "Spent",
+    "Stalled",
     "Status",
     "Step",
     "TaskRequest",

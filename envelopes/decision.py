@@ -17,6 +17,8 @@ class Verb(StrEnum):
     """Deliver what is kept, though it is below the bar."""
     AMEND = "amend"
     """Deliver this instead."""
+    ANSWER = "answer"
+    """Tell the agent that asked what it wanted to know."""
     RETRY = "retry"
     """Go on, with more of what ran out."""
     ABORT = "abort"
@@ -30,6 +32,7 @@ class Decision(Frozen):
     by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
     why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)
     result: JsonValue = None
+    answer: str | None = Field(default=None, min_length=1, max_length=limits.REASON_CHARS_MAX)
     budget: Amount | None = None
     hops: int = Field(default=0, ge=0, le=limits.HOPS_CEILING)
     time: Seconds | None = None
@@ -40,6 +43,8 @@ class Decision(Frozen):
             raise Refused("result", "amend needs the result to deliver")
         if self.verb is not Verb.AMEND and self.result is not None:
             raise Refused("result", f"{self.verb} carries none; say amend")
+        if (self.verb is Verb.ANSWER) != (self.answer is not None):
+            raise Refused("answer", "answer needs the text of it, and nothing else takes one")
         more = next((name for name in ("budget", "hops", "time") if getattr(self, name)), None)
         if more is not None and self.verb is not Verb.RETRY:
             raise Refused(more, f"only retry takes more, not {self.verb}")

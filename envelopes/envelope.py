@@ -10,12 +10,12 @@ the runtime that ran it (workers/runtime.py) or by the owner that missed it.
 """
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from envelopes import limits
-from envelopes.request import Name
+from envelopes.request import Name, Plan
 from envelopes.strict import Frozen, Refused
 
 
@@ -61,6 +61,34 @@ class Handoff(Frozen):
     input: JsonValue = None
 
 
+class Delegate(Frozen):
+    """Ask the owner to have these steps done; a manager's word."""
+
+    kind: Literal["delegate"] = "delegate"
+    steps: Plan
+
+
+class Replan(Frozen):
+    """Ask the owner to give up what is not done yet and to do this; a manager's word."""
+
+    kind: Literal["replan"] = "replan"
+    steps: Plan
+
+
+class Question(Frozen):
+    """Ask a person; the step goes on with the answer."""
+
+    kind: Literal["question"] = "question"
+    text: str = Field(min_length=1, max_length=limits.REASON_CHARS_MAX)
+    choices: tuple[Annotated[str, Field(min_length=1, max_length=limits.LABEL_CHARS_MAX)], ...] = (
+        Field(default=(), max_length=limits.CHOICES_MAX)
+    )
+
+
+Ask = Annotated[Handoff | Delegate | Replan | Question, Field(discriminator="kind")]
+"""What an agent can want of its owner."""
+
+
 class Envelope(Frozen):
     """The answer to one subtask."""
 
@@ -70,7 +98,7 @@ class Envelope(Frozen):
     reason: str | None = Field(default=None, min_length=1, max_length=limits.REASON_CHARS_MAX)
     usage: Usage | None = None
     progress: bool | None = None
-    ask: Handoff | None = None
+    ask: Ask | None = None
     fault: Fault | None = None
 
     @model_validator(mode="after")

@@ -23,6 +23,10 @@ Fingerprint = Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9a-f]{16}$")]
 """A message that was sent before: its hop, and the hash of agent and payload."""
 
 
+STEP_PATTERN: Final = r"^_?[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+"""A step's name, or, with the mark in front, what the owner itself wants to know of an agent."""
+
+
 class Headers(Frozen):
     """Everything a worker must know about the subtask it is given."""
 
@@ -31,7 +35,7 @@ class Headers(Frozen):
     subtask: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
     agent: Name
     queue: str = Field(min_length=1, max_length=limits.KEY_CHARS_MAX)
-    step: Name
+    step: str = Field(pattern=STEP_PATTERN, max_length=limits.NAME_CHARS_MAX)
     attempt: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
     hop: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
     hops_max: int = Field(ge=1, le=limits.HOPS_EVER_MAX)

@@ -128,14 +128,15 @@ class Ledger:
         )
         return cls(ceiling=ceiling, ending=ending)
 
-    def free(self) -> Limits:
-        """Return what may still be promised to subtasks."""
-        return self.ceiling.less(self.spent + self.reserved + self.ending)
+    def free(self, *, for_ending: bool = False) -> Limits:
+        """Return what may still be promised; the ending reserve only to what serves the ending."""
+        taken = self.spent + self.reserved
+        return self.ceiling.less(taken if for_ending else taken + self.ending)
 
-    def reserve(self, allowance: Limits) -> "Ledger | None":
+    def reserve(self, allowance: Limits, *, for_ending: bool = False) -> "Ledger | None":
         """Promise an allowance, or return None where it does not fit."""
         promised = allowance.as_amounts()
-        if not promised.within(self.free()):
+        if not promised.within(self.free(for_ending=for_ending)):
             return None
         return Ledger(self.ceiling, self.ending, self.spent, self.reserved + promised)
 

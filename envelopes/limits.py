@@ -36,6 +36,12 @@ STEP_TIMEOUT_DEFAULT_S: Final = 300
 """Longer than any single model call; a hung agent is revoked after it."""
 DESK_TIMEOUT_DEFAULT_S: Final = 24 * 3600
 """A letter's due time: a working day and its night."""
+JUDGE_MS: Final = 60_000
+"""What a judge or an owner agent may take for its word; longer than any single model call."""
+LAST_WORDS_MS: Final = 120_000
+"""After a cap: what the owner agent and then the judges get together, before a person is asked."""
+VERDICTS_MAX: Final = 64
+"""Verdicts kept with a task: the judges of its last results."""
 RETENTION_S: Final = 7 * 24 * 3600
 """How long a finished task can still be shown: a week, as long as the longest task may run."""
 ENDING_SHARE_DEFAULT: Final = 0.1
@@ -66,6 +72,12 @@ GOAL_CHARS_MAX: Final = 32 * 1024
 """A long prompt; four bytes to a character, it still fits a payload."""
 REASON_CHARS_MAX: Final = 4 * 1024
 """A page: a reason is read by people, and stands in every journal line and letter."""
+PREDICATES_MAX: Final = 32
+"""Rules for one result; more of them are a JSON Schema."""
+VALIDATORS_MAX: Final = 8
+"""Judges of one result: each costs a call out of the ending reserve."""
+CHOICES_MAX: Final = 16
+"""Answers a person can choose from; a longer list nobody reads."""
 NAME_CHARS_MAX: Final = 64
 """Names become parts of keys and queues, and columns of tables."""
 KEY_CHARS_MAX: Final = 200
@@ -114,6 +126,35 @@ usually killed after 30."""
 
 REPEAT_MAX: Final = 3
 """The same agent with the same payload, counted once per hop: 0.12 % false stops, 6,446 runs."""
+HOLDERS_WINDOW: Final = 6
+"""How far back the owner looks for agents that only hand a step to and fro."""
+HOLDERS_MIN: Final = 3
+"""Two agents that have had it three times each are not getting anywhere."""
+STALLS_MAX: Final = 3
+"""Answers without progress, more than with it, before the plan has to change."""
+
+# --- breakers, bulkheads, tenants --------------------------------------------------------------
+
+BREAKER_FAULTS: Final = 5
+"""Faults in a row that open an agent's breaker: one bad model call is weather, five are climate."""
+BREAKER_WINDOW_MS: Final = 60_000
+"""How far back an agent's rate of faults is counted at most: minute quotas come and go in it."""
+BREAKER_CALLS_MIN: Final = 20
+"""Subtasks in the window before their rate says anything; fewer are chance."""
+BREAKER_RATE_PERCENT: Final = 50
+"""Faults in a hundred that open a breaker: an agent that fails every other time costs double."""
+BREAKER_OPEN_MS: Final = 30_000
+"""How long an open breaker sends nothing before one subtask probes whether the agent is back."""
+ROOM_WAKE_MAX: Final = 100
+"""Tasks called in at once where an agent takes any number: a few batches of the loops there are."""
+CALL_KEPT_MS: Final = 60_000
+"""How long a place is kept for a task that was called in and is not decided: many wake leases."""
+TENANT_TASKS_MAX: Final = 500
+"""Tasks of one tenant at work at once: a few times what all workers of a deployment hold."""
+ADMIT_MAX: Final = 1_000
+"""Waiting tasks one script admits, so that a raised cap does not hold up the server."""
+CALIBRATION_MAX: Final = 10_000
+"""Judgements of people kept; thresholds are told apart to one in a hundred with far fewer."""
 
 # --- the store and its scripts -----------------------------------------------------------------
 
@@ -162,3 +203,34 @@ ENDING_MS: Final = 1_000
 """What an async agent gets to clean up once it is cancelled; then nobody waits for it any more."""
 KILL_AFTER_MS: Final = 5_000
 """What a prefork child gets beyond its step's time before the pool kills it."""
+
+# --- calls to models ---------------------------------------------------------------------------
+
+LLM_TOKENS_DEFAULT: Final = 4096
+"""Longest answer where an agent names none: a few pages, or a reasoning model's short thought."""
+LLM_PREAMBLE_TOKENS: Final = 128
+"""What a chat template may add of its own; the longest found (gpt-oss) adds some 70 tokens."""
+LLM_TOOL_PREAMBLE_TOKENS: Final = 640
+"""The same where tools are offered: how to call them is explained in up to 530 tokens."""
+LLM_TIMEOUT_DEFAULT_S: Final = 120
+"""One attempt. Two and a half fit a step, so that one hung connection does not lose the step."""
+LLM_CONNECT_S: Final = 10
+"""A server that cannot be reached by then is away; nothing was sent, so nothing is lost."""
+LLM_ATTEMPTS_MAX: Final = 4
+"""Requests for one answer; a server that is still away then is the circuit breaker's business."""
+LLM_BACKOFF_S: Final = 0.5
+"""The first pause is anything up to this, each further one up to twice as much."""
+LLM_BACKOFF_MAX_S: Final = 20
+"""The longest pause of our own choosing: minute quotas come free bit by bit."""
+LLM_RETRY_AFTER_MAX_S: Final = 60
+"""The longest pause a server may ask for: quotas are by the minute; longer is not worth a slot."""
+LLM_CONNECTIONS_MAX: Final = 1_000
+"""Answers waited for at once by one process; each holds a socket, and 1,024 is a usual limit."""
+LLM_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What is read of one answer: far beyond the longest context, with a frame around every token."""
+LLM_LINE_BYTES_MAX: Final = 1024 * 1024
+"""One event of a stream: a token, or at most a whole tool call."""
+LLM_ERROR_CHARS_MAX: Final = 400
+"""How much of a server's own words an error repeats: a sentence or two, not its web page."""
+LLM_ROUNDS_DEFAULT: Final = 8
+"""Answers asked for in one loop over tools; the last one may call none."""

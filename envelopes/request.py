@@ -1,21 +1,31 @@
 """What a caller submits: a goal, a plan, and the bounds without which nothing is accepted."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from envelopes import limits
 from envelopes.ledger import Limits
-from envelopes.strict import Frozen, Refused
-from envelopes.until import FinishLine
+from envelopes.predicate import Predicate
+from envelopes.strict import NAME_PATTERN, Frozen, Refused, refusal
+from envelopes.until import FinishLine, Rounds, parts
 
 Name = Annotated[
     str,
-    Field(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"),
+    Field(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=NAME_PATTERN),
 ]
 """An agent, a step, a tenant: it becomes part of a queue's or a key's name."""
 
@@ -87,13 +97,14 @@ class Budget(Amount):
 
 
 class Step(Frozen):
-    """One intended subtask: which agent, with what, after which others.
+    """One intended subtask: which agent (or anyone with this skill), with what, after which others.
 
     A step without a goal or an input of its own has the task's.
     """
 
     id: Name
-    agent: Name
+    agent: Name | None = None
+    skill: Name | None = None
     goal: str | None = Field(default=None, min_length=1, max_length=limits.GOAL_CHARS_MAX)
     input: JsonValue = None
     needs: tuple[Name, ...] = ()
@@ -103,6 +114,12 @@ class Step(Frozen):
     allowance: Amount | None = None
     timeout: Seconds = limits.STEP_TIMEOUT_DEFAULT_S
 
+    @model_validator(mode="after")
+    def _somebody_does_it(self) -> Self:
+        if (self.agent is None) == (self.skill is None):
+            raise Refused("agent", f'step {self.id!r}: say either "agent" or "skill", not both')
+        return self
+
 
 class AtCap(StrEnum):
     """What the owner tries first when a cap is hit; what is not possible falls to the next."""
@@ -110,6 +127,16 @@ class AtCap(StrEnum):
     DELIVER = "deliver"
     ESCALATE = "escalate"
     ABORT = "abort"
+
+
+class Compose(StrEnum):
+    """How sure a result is that was made from several."""
+
+    WEAKEST = "weakest"
+    """As sure as the least sure part."""
+    MEAN = "mean"
+    PRODUCT = "product"
+    """As sure as all parts at once, were they independent."""
 
 
 Plan = Annotated[tuple[Step, ...], Field(min_length=1, max_length=limits.SUBTASKS_CEILING)]
@@ -129,6 +156,10 @@ class TaskRequest(Frozen):
     input: JsonValue = None
     agent: Name | None = None
     plan: Plan | None = None
+    planner: Name | None = None
+    """Makes the plan, and every plan after one that broke."""
+    manager: Name | None = None
+    """Is asked in rounds what to do next, with everything learned so far."""
     fallback_plans: tuple[Plan, ...] = Field(default=(), max_length=limits.FALLBACKS_MAX)
     budget: Budget
     timeout: Seconds
@@ -138,6 +169,21 @@ class TaskRequest(Frozen):
     replans_max: int = Field(default=limits.REPLANS_DEFAULT, ge=0, le=limits.REPLANS_CEILING)
     confidence_min: float = Field(default=limits.CONFIDENCE_DEFAULT, ge=0, le=1)
     result_schema: dict[str, JsonValue] | None = None
+    predicates: tuple[Predicate, ...] = Field(default=(), max_length=limits.PREDICATES_MAX)
+    validators: tuple[Name, ...] = Field(default=(), max_length=limits.VALIDATORS_MAX)
+    """Agents that judge the result before it leaves; never one that made part of it."""
+    compose: Compose = Compose.WEAKEST
+    synthesis: Name | None = None
+    """Makes one result of what the last steps produced, and says how sure that is."""
+    owner: Name | None = None
+    """Is asked at every cap what becomes of the task."""
+    repeat_max: int = Field(default=limits.REPEAT_MAX, ge=0, le=limits.HOPS_CEILING)
+    """The same message, or the same answer, this often is a loop; 0 for never."""
+    holders_window: int = Field(default=limits.HOLDERS_WINDOW, ge=0, le=limits.HOPS_CEILING)
+    holders_min: int = Field(default=limits.HOLDERS_MIN, ge=0, le=limits.HOPS_CEILING)
+    """Fewer different agents among the last `holders_window` holders is a loop; 0 for never."""
+    stalls_max: int = Field(default=limits.STALLS_MAX, ge=0, le=limits.HOPS_CEILING)
+    """So many more answers without progress than with it, and the plan changes; 0 for never."""
     at_cap: AtCap = AtCap.DELIVER
     desk_timeout: Seconds = limits.DESK_TIMEOUT_DEFAULT_S
     desk_default: Literal["abort", "approve"] = "abort"
@@ -154,19 +200,73 @@ class TaskRequest(Frozen):
                 raise ValueError(f"label {key[:20]!r} is too long")
         return labels
 
+    @field_validator("repeat_max")
+    @classmethod
+    def _once_is_no_loop(cls, repeat_max: int) -> int:
+        if repeat_max == 1:
+            raise ValueError("the first message is no repetition; say 2 or more, or 0 for never")
+        return repeat_max
+
     @model_validator(mode="after")
     def _the_plans_are_sound(self) -> Self:
-        if (self.agent is None) == (self.plan is None):
-            raise Refused("plan", 'say either "agent" (one step) or "plan" (several), not both')
+        self._check_pattern()
         for number, plan in enumerate(self.plans):
             _check_plan(plan, "plan" if number == 0 else f"fallback_plans.{number - 1}", self)
+        self._check_validators()
+        self._check_finish_line()
         return self
+
+    def _check_pattern(self) -> None:
+        """Refuse a task that says in two ways who is to begin, or in none."""
+        if self.manager is not None and self._also("agent", "plan", "planner", "synthesis"):
+            raise Refused(
+                "manager", "it decides who does what: say no agent, plan, planner or synthesis"
+            )
+        if self.agent is not None and self._also("plan", "planner"):
+            raise Refused("plan", 'say either "agent" (one step) or "plan" (several), not both')
+        if not self._also("agent", "plan", "planner", "manager"):
+            raise Refused(
+                "plan", 'say who is to begin: "agent" (one step), "plan", "planner" or "manager"'
+            )
+        if self.manager is not None and self.fallback_plans:
+            raise Refused("fallback_plans", "a manager makes its own plans")
+
+    def _also(self, *names: str) -> bool:
+        return any(getattr(self, name) is not None for name in names)
+
+    def _check_validators(self) -> None:
+        """Refuse a judge in its own cause, as far as that can be seen before anybody has worked."""
+        makers = {agent for plan in self.plans for s in plan for agent in (s.agent, *s.fallbacks)}
+        makers |= {self.manager, self.synthesis}
+        for place, name in enumerate(self.validators):
+            if name in makers:
+                raise Refused(f"validators.{place}", f"{name} makes part of what it would judge")
+            if name in self.validators[:place]:
+                raise Refused(f"validators.{place}", f"{name} is named twice")
+
+    def _check_finish_line(self) -> None:
+        if self.manager is None and any(isinstance(each, Rounds) for each in parts(self.until)):
+            raise Refused("until", "only a task with a manager has rounds")
 
     @property
     def plans(self) -> tuple[tuple[Step, ...], ...]:
-        """Return the plan in force at first, then its fallbacks; a lone agent is one step."""
-        first = self.plan or (Step(id="only", agent=self.agent or ""),)
-        return (first, *self.fallback_plans)
+        """Return the plan in force at first, then its fallbacks; a lone agent is one step.
+
+        The first is empty where a planner or a manager has to say what is to be done.
+        """
+        lone = () if self.agent is None else (Step(id="only", agent=self.agent),)
+        return (self.plan or lone, *self.fallback_plans)
+
+
+_PLAN: TypeAdapter[tuple[Step, ...]] = TypeAdapter(Plan)
+
+
+def read_plan(text: str, what: str) -> tuple[Step, ...]:
+    """Read a plan that an agent has made, or raise Refused with the field."""
+    try:
+        return _PLAN.validate_json(text)
+    except ValidationError as error:
+        raise refusal(error, Step, what) from None
 
 
 # --- plans ---------------------------------------------------------------------------------------
@@ -176,21 +276,31 @@ def _check_plan(plan: tuple[Step, ...], where: str, request: TaskRequest) -> Non
     """Refuse a plan that cannot be run inside the task's own caps."""
     if len(plan) > request.subtasks_max:
         raise Refused(where, f"{len(plan)} steps, but subtasks_max is {request.subtasks_max}")
-    steps: dict[str, Step] = {}
-    for place, step in enumerate(plan):
-        if steps.setdefault(step.id, step) is not step:
-            raise Refused(f"{where}.{place}.id", f"two steps are called {step.id!r}")
-    for place, step in enumerate(plan):
-        _check_needs(step, steps, f"{where}.{place}.needs")
-    stage = stages(plan)
-    if len(stage) < len(plan):
-        raise Refused(where, f"the needs form a cycle: {_cycle(steps, stage)}")
-    deepest = max(stage.values())
+    deepest = check_steps(plan, where) + (request.synthesis is not None)
     if deepest > request.hops_max:
         raise Refused(where, f"{deepest} stages deep, but hops_max is {request.hops_max}")
 
 
-def _check_needs(step: Step, steps: Mapping[str, Step], where: str) -> None:
+def check_steps(plan: Sequence[Step], where: str, known: Iterable[str] = ()) -> int:
+    """Refuse steps that do not fit together; return how many stages deep they are.
+
+    `known` are steps outside of these that they may need.
+    """
+    known = set(known)
+    steps: dict[str, Step] = {}
+    for place, step in enumerate(plan):
+        if step.id in known or steps.setdefault(step.id, step) is not step:
+            raise Refused(f"{where}.{place}.id", f"two steps are called {step.id!r}")
+    there = known | steps.keys()
+    for place, step in enumerate(plan):
+        _check_needs(step, there, f"{where}.{place}.needs")
+    stage = stages(plan)
+    if len(stage) < len(plan):
+        raise Refused(where, f"the needs form a cycle: {_cycle(steps, stage)}")
+    return max(stage.values(), default=0)
+
+
+def _check_needs(step: Step, steps: AbstractSet[str], where: str) -> None:
     seen = set()
     for need in step.needs:
         if need not in steps:
@@ -202,11 +312,12 @@ def _check_needs(step: Step, steps: Mapping[str, Step], where: str) -> None:
 
 def stages(plan: Sequence[Step]) -> dict[str, int]:
     """Say at which stage each step runs, from 1; steps on a cycle or behind one have none."""
-    missing = {step.id: len(step.needs) for step in plan}
     users: dict[str, list[str]] = {step.id: [] for step in plan}
+    missing = {step.id: sum(need in users for need in step.needs) for step in plan}
     for step in plan:
         for need in step.needs:
-            users[need].append(step.id)
+            if need in users:  # else it is there already
+                users[need].append(step.id)
     ready = [name for name, needs in missing.items() if not needs]
     stage = dict.fromkeys(ready, 1)
     for name in ready:  # which grows while it is read
@@ -224,7 +335,7 @@ def _cycle(steps: Mapping[str, Step], stage: Mapping[str, int]) -> str:
     path: dict[str, None] = {}
     while name not in path:
         path[name] = None
-        name = next(need for need in steps[name].needs if need not in stage)
+        name = next(n for n in steps[name].needs if n in steps and n not in stage)
     walked = list(path)
     circle = [*walked[walked.index(name) :], name]
     shown = circle if len(circle) <= _CYCLE_SHOWN else [*circle[:_CYCLE_SHOWN], "…"]

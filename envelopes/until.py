@@ -8,15 +8,20 @@ and deadline always apply on top.
     Confidence(0.85)                     ... the composed result is at least this confident
     Spent(0.5)                           half of the ceiling is spent, in some dimension
     Elapsed(60)                          a minute has passed since submit
+    Rounds(6)                            the manager was asked six times
+    Stalled(3)                           three answers more were no progress than were
+    ResultMatches({"required": ["url"]}) what has been produced fits this JSON Schema
+    Custom("referee")                    this agent says of what has been produced that it is enough
     PlanDone() & Confidence(0.9) | Elapsed(60)
 """
 
-from typing import Annotated, Literal, Union
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from envelopes import limits
-from envelopes.strict import Frozen
+from envelopes.strict import NAME_PATTERN, Frozen
 
 
 class Condition(Frozen):
@@ -65,6 +70,46 @@ class Elapsed(Condition):
         super().__init__(**(data if seconds is None else {"seconds": seconds, **data}))
 
 
+class Rounds(Condition):
+    """The manager has been asked this often."""
+
+    kind: Literal["rounds"] = "rounds"
+    at_least: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
+
+    def __init__(self, at_least: int | None = None, **data: object) -> None:
+        super().__init__(**(data if at_least is None else {"at_least": at_least, **data}))
+
+
+class Stalled(Condition):
+    """So many answers more brought no progress than brought some."""
+
+    kind: Literal["stalled"] = "stalled"
+    at_least: int = Field(ge=1, le=limits.HOPS_CEILING)
+
+    def __init__(self, at_least: int | None = None, **data: object) -> None:
+        super().__init__(**(data if at_least is None else {"at_least": at_least, **data}))
+
+
+class ResultMatches(Condition):
+    """What has been produced so far fits this JSON Schema."""
+
+    kind: Literal["result_matches"] = "result_matches"
+    json_schema: dict[str, JsonValue]
+
+    def __init__(self, json_schema: dict[str, object] | None = None, **data: object) -> None:
+        super().__init__(**(data if json_schema is None else {"json_schema": json_schema, **data}))
+
+
+class Custom(Condition):
+    """This agent, shown what has been produced so far, says that it is enough."""
+
+    kind: Literal["custom"] = "custom"
+    agent: str = Field(pattern=NAME_PATTERN, max_length=limits.NAME_CHARS_MAX)
+
+    def __init__(self, agent: str | None = None, **data: object) -> None:
+        super().__init__(**(data if agent is None else {"agent": agent, **data}))
+
+
 class All(Condition):
     """All of these."""
 
@@ -80,7 +125,16 @@ class Any(Condition):
 
 
 FinishLine = Annotated[
-    Union[PlanDone, Confidence, Spent, Elapsed, All, Any], Field(discriminator="kind")  # noqa: UP007
+    PlanDone | Confidence | Spent | Elapsed | Rounds | Stalled | ResultMatches | Custom | All | Any,
+    Field(discriminator="kind"),
 ]
 All.model_rebuild()
 Any.model_rebuild()
+
+
+def parts(line: FinishLine) -> Iterator[FinishLine]:
+    """Walk over a finish line and everything it is joined from."""
+    yield line
+    if isinstance(line, All | Any):
+        for each in line.of:
+            yield from parts(each)

@@ -55,4 +55,5 @@ def _decided(decision: Decision) -> Decided:
         more=more,
         hops=decision.hops,
         time_ms=int((decision.time or 0) * 1000),
+        answer=decision.answer,
     )

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
@@ -30,6 +31,7 @@ from envelopes.scripts import connect
 from envelopes.seal import Signer
 from envelopes.strict import parse
 from orchestrator import log as log_lines
+from orchestrator.caps import AgentSeen
 from orchestrator.checks import wait_until_fit
 from orchestrator.core import state
 from orchestrator.core.commands import (
@@ -38,16 +40,19 @@ from orchestrator.core.commands import (
     Conclude,
     Decision,
     Escalate,
+    Judged,
+    Leave,
     Look,
     Publish,
     Settle,
+    Wait,
 )
 from orchestrator.core.decide import decide
 from orchestrator.core.facts import Agent, Claim, Mail, Sight
 from orchestrator.core.task import Task
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
-from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Store
+from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Settled, Store
 from orchestrator.wire import Wire
 
 log = logging.getLogger("buckstop.serve")
@@ -98,7 +103,7 @@ class Orchestrator:
         self._store = store
         self._wire = wire
         self._known: OrderedDict[str, Known] = OrderedDict()
-        self._agents: Mapping[str, Agent] = {}
+        self._agents: dict[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
         self._stopping = threading.Event()
         self._asleep = False
@@ -137,11 +142,19 @@ class Orchestrator:
             self._sleep(max(1, wake_ms - due.now_ms))
             return 0
         self._see_agents(due.now_ms)
-        drafts = [d for d in map(self._draft, self._load(due.task_ids)) if d is not None]
+        again = self._decide_all(due.task_ids)
+        if again:  # somebody else has decided, or taken the last place at an agent
+            self._see_agents(due.now_ms, afresh=True)
+            self._decide_all(again)
+        return len(due.task_ids)
+
+    def _decide_all(self, task_ids: Sequence[str]) -> list[str]:
+        """Decide these tasks and commit what was decided; return those that met a conflict."""
+        drafts = [d for d in map(self._draft, self._load(task_ids)) if d is not None]
         landed = self._store.commit([draft.commit for draft in drafts])
         for draft, done in zip(drafts, landed, strict=True):
             self._landed(draft) if done else self._conflicted(draft)
-        return len(due.task_ids)
+        return [d.commit.task_id for d, done in zip(drafts, landed, strict=True) if not done]
 
     def _sleep(self, at_most_ms: int) -> None:
         self._asleep = True
@@ -171,13 +184,20 @@ class Orchestrator:
         task = state.read(loaded.task_id, loaded.accepted_ms, request, loaded.fields)
         return Known(loaded.version, request, task, written=state.HEAD in loaded.fields)
 
-    def _see_agents(self, now_ms: int) -> None:
-        if now_ms - self._agents_ms >= AGENTS_FRESH_MS:
-            self._agents = {
-                name: Agent(handoffs=tuple(info.get("handoffs", ())))
-                for name, info in self._store.agents().items()
-            }
+    def _see_agents(self, now_ms: int, *, afresh: bool = False) -> None:
+        if afresh or now_ms - self._agents_ms >= AGENTS_FRESH_MS:
+            seen = self._store.agents()
+            self._agents = {name: agent_of(each, now_ms) for name, each in seen.items()}
             self._agents_ms = now_ms
+
+    def _count_in(self, decision: Decision) -> None:
+        """Let the next decision of this batch see the places that this one takes."""
+        for each in _of(decision.commands, Publish):
+            known = self._agents.get(each.agent)
+            if known is not None:
+                room = None if known.room is None else max(0, known.room - 1)
+                taken = replace(known, room=room, in_flight=known.in_flight + 1)
+                self._agents[each.agent] = taken
 
     # --- decide ----------------------------------------------------------------------------------
 
@@ -196,10 +216,12 @@ class Orchestrator:
         claims: Mapping[int, Claim] | None = None
         for _ in range(LOOKS_MAX):
             known = self._task(loaded)
-            mail = _read(loaded)
-            sight = Sight(agents=self._agents, claims=claims)
-            decision = decide(known.task, mail, sight, loaded.now_ms)
+            if known.task.rooms:  # it was woken because there may be room now
+                self._see_agents(loaded.now_ms, afresh=True)
+            sight = Sight(agents=self._agents, claims=claims, admitted=loaded.admitted)
+            decision = decide(known.task, _read(loaded), sight, loaded.now_ms)
             if isinstance(decision, Decision):
+                self._count_in(decision)
                 return self._commit(known, loaded, decision)
             self._known[loaded.task_id] = known
             claims = self._look(known.task, decision)
@@ -230,7 +252,10 @@ class Orchestrator:
             mail_read=len(loaded.mail),
             alarm_ms=decision.alarm_ms,
             journal=tuple(map(_encode, decision.notes)),
-            settled=tuple(each.subtask for each in _of(commands, Settle)),
+            settled=tuple(
+                Settled(each.subtask, each.agent, each.served.value)
+                for each in _of(commands, Settle)
+            ),
             publish=tuple(
                 self._wire.outgoing(decision.task, list(_of(commands, Publish)), loaded.now_ms)
             ),
@@ -239,6 +264,9 @@ class Orchestrator:
             event=_event(decision),
             outcome=next((each.outcome for each in _of(commands, Conclude)), None),
             retention_ms=loaded.retention_ms,
+            enter=tuple(each.agent for each in _of(commands, Wait)),
+            leave=tuple(each.agent for each in _of(commands, Leave)),
+            judged=tuple(map(_encode, _judged(commands))),
         )
         after = Known(loaded.version + commit.raises, known.request, decision.task, written=True)
         return Draft(commit, after, decision)
@@ -259,6 +287,27 @@ class Orchestrator:
 
 def _of(commands: Sequence[Command], kind: type[Kind]) -> Iterator[Kind]:
     return (each for each in commands if isinstance(each, kind))
+
+
+def agent_of(seen: AgentSeen, now_ms: int) -> Agent:
+    """Say what may be sent to an agent now."""
+    room = None if seen.cap is None else max(0, seen.cap - seen.in_flight)
+    breaker = seen.breaker
+    shut = breaker.open and (now_ms < breaker.opens_ms or breaker.probe)
+    if breaker.open:
+        room = 0 if shut else min(1, 1 if room is None else room)
+    return Agent(
+        handoffs=tuple(seen.facts.get("handoffs", ())),
+        skills=tuple(seen.facts.get("skills", ())),
+        room=room,
+        shut=shut,
+        in_flight=seen.in_flight,
+        known=bool(seen.facts),
+    )
+
+
+def _judged(commands: Sequence[Command]) -> Iterator[Judged]:
+    return (judged for each in _of(commands, CloseLetter) for judged in each.judged)
 
 
 def _read(loaded: Loaded) -> list[Mail]:

@@ -28,7 +28,8 @@ ENOUGH = {"tokens": 10_000}
 def request(**fields: Any) -> TaskRequest:
     """Make a request: one step for the agent `solo`, unless the fields say otherwise."""
     usual = {"goal": "find out", "budget": ENOUGH, "timeout": 600, "until": PLAN_DONE}
-    who = {} if "plan" in fields or "agent" in fields else {"agent": "solo"}
+    begins = {"agent", "plan", "planner", "manager"}
+    who = {} if begins & fields.keys() else {"agent": "solo"}
     text = json.dumps(usual | who | fields)
     return parse(TaskRequest, text, bytes_max=limits.REQUEST_BYTES_MAX, what="request")
 
@@ -52,8 +53,16 @@ def bad(reason: str = "no luck") -> Envelope:
 
 def ask(to: str, reason: str = "not mine", **handoff: Any) -> Envelope:
     return Envelope.model_validate(
-        {"status": "partial", "reason": reason, "ask": {"to": to, **handoff}}, strict=False
+        {"status": "partial", "reason": reason, "ask": {"kind": "handoff", "to": to, **handoff}},
+        strict=False,
     )
+
+
+def beg(kind: str, reason: str = "next", **fields: Any) -> Envelope:
+    """Write an envelope that asks for something else than a handoff; a result may go with it."""
+    about = {name: fields.pop(name) for name in ("result", "confidence") if name in fields}
+    said = {"status": "partial", "reason": reason, "ask": {"kind": kind, **fields}, **about}
+    return Envelope.model_validate_json(json.dumps(said))
 
 
 class Play:
@@ -68,12 +77,23 @@ class Play:
         self.agents: dict[str, Agent] = {}
         self.decisions: list[Decision] = []
         self.looks: list[Look] = []
+        self.admitted = True
 
     # --- what happens outside --------------------------------------------------------------------
 
     def knows(self, **handoffs: tuple[str, ...]) -> "Play":
         """Register agents, each with whom it may hand over to."""
         self.agents |= {name: Agent(others) for name, others in handoffs.items()}
+        return self
+
+    def skilled(self, **skills: tuple[str, ...]) -> "Play":
+        """Register agents, each with what it can do."""
+        self.agents |= {name: Agent(skills=can) for name, can in skills.items()}
+        return self
+
+    def sees(self, name: str, **fields: Any) -> "Play":
+        """See an agent otherwise: no room, its breaker open, busier."""
+        self.agents[name] = replace(self.agents.get(name, Agent()), **fields)
         return self
 
     def fetch(self, *subtasks: int) -> None:
@@ -104,7 +124,8 @@ class Play:
         self.now_ms += after_ms
         claims: Mapping[int, Claim] | None = None
         for _ in range(LOOKS_MAX):
-            decided = decide(self.task, mail, Sight(agents=self.agents, claims=claims), self.now_ms)
+            sight = Sight(agents=self.agents, claims=claims, admitted=self.admitted)
+            decided = decide(self.task, mail, sight, self.now_ms)
             if isinstance(decided, Decision):
                 return self._commit(decided)
             self.looks.append(decided)

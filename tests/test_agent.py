@@ -32,7 +32,12 @@ def test_a_function_becomes_an_agent_and_stays_itself() -> None:
     made = declared("write")
     assert made.takes == ("goal", "inputs")
     assert not made.is_async
-    assert made.facts() == {"handoffs": ["review"], "price": "0.25/2 USD per million tokens"}
+    assert made.facts() == {
+        "handoffs": ["review"],
+        "skills": [],
+        "in_flight_max": None,
+        "price": "0.25/2 USD per million tokens",
+    }
 
 
 def test_an_async_function_is_known_as_one() -> None:
@@ -82,9 +87,9 @@ def test_a_generator_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "a:b", "x" * 65, "ä"])
 def test_a_name_that_cannot_be_a_queue_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="an agent's name"):
+    with pytest.raises(ValueError, match="the name of an agent"):
         agent(name)
-    with pytest.raises(ValueError, match="an agent's name"):
+    with pytest.raises(ValueError, match="the name of an agent"):
         agent("a", handoffs=[name])
 
 

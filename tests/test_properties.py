@@ -94,7 +94,13 @@ ENVELOPES = st.one_of(
     st.builds(lambda fault: Envelope.failed("bad", fault), FAULTS),
     st.builds(
         lambda to, goal: Envelope.model_validate_json(
-            json.dumps({"status": "partial", "reason": "r", "ask": {"to": to, "goal": goal}})
+            json.dumps(
+                {
+                    "status": "partial",
+                    "reason": "r",
+                    "ask": {"kind": "handoff", "to": to, "goal": goal},
+                }
+            )
         ),
         st.sampled_from((*AGENTS, "stranger")),
         st.sampled_from([None, "again", "other"]),

@@ -181,7 +181,7 @@ def test_a_handoff_that_is_not_allowed_breaks_the_step(known: dict) -> None:
 
 def test_ping_pong_stops_at_the_hop_cap() -> None:
     """`hop_cap`: "global hop counter with hard cap, 12"."""
-    play = Play(agent="a").knows(a=("b",), b=("a",))
+    play = Play(agent="a", holders_min=0).knows(a=("b",), b=("a",))
     play.wake()
     for subtask in range(1, 12):
         to = "b" if subtask % 2 else "a"
@@ -308,7 +308,8 @@ def test_a_repeat_that_is_lost_and_sent_again_is_no_third_time() -> None:
 def test_a_loop_is_seen_across_plans() -> None:
     """A new plan does not forget what the old ones have sent."""
     same = {"agent": "a", "goal": "the same"}
-    play = Play(plan=[step("x", **same)], fallback_plans=[[step("y", **same)], [step("z", **same)]])
+    others = [[step("y", **same), step("b")], [step("z", **same), step("c")]]
+    play = Play(plan=[step("x", **same)], fallback_plans=others)
     play.wake()
     assert "repeats" in whys(play.answer(1, bad()))
     assert "repetition" in whys(play.answer(2, bad()))

@@ -50,7 +50,7 @@ def test_the_least_that_can_be_asked_for() -> None:
         ("budget", "a task without a ceiling is refused"),
         ("timeout", "a task without a deadline is refused"),
         ("goal", "Field required"),
-        ("agent", 'say either "agent" (one step) or "plan"'),
+        ("agent", 'say who is to begin: "agent" (one step), "plan"'),
     ],
 )
 def test_without_its_bounds_a_task_is_refused_with_what_to_write(name: str, says: str) -> None:
@@ -192,7 +192,7 @@ def test_money_is_read_as_the_decimal_that_a_person_sees(usd: object, micros: in
         ([step("a"), step("b", "ghost")], "plan.1.needs", "needs 'ghost', which is no step"),
         ([step("a"), step("b", "a", "a")], "plan.1.needs", "needs 'a' twice"),
         ([step("a"), step("b"), step("a")], "plan.2.id", "two steps are called 'a'"),
-        ([{"id": "a"}], "plan.0.agent", "Field required"),
+        ([{"id": "a"}], "plan.0.agent", 'say either "agent" or "skill"'),
         ([step("a", weight=0)], "plan.0.weight", "greater than or equal to 1"),
         ([step("a", weight=limits.WEIGHT_MAX + 1)], "plan.0.weight", "less than or equal"),
         ([step("a", allowance={})], "plan.0.allowance", "at least one of tokens, usd, calls"),

@@ -116,7 +116,7 @@ def test_a_cancelled_task_takes_its_claims_away(fresh, store, loop):
 
 def test_a_ping_pong_stops_at_the_twelfth_hop_and_delivers_its_partial(fresh, store, loop):
     """Box 2: «global hop counter with hard cap, 12»."""
-    task_id = submit(store, agent="a")
+    task_id = submit(store, agent="a", holders_min=0)
     hand = Hand(fresh.client, fresh.keys, "a", "b", handoffs={"a": ["b"], "b": ["a"]})
     hops = []
     settle(loop)

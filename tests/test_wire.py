@@ -40,6 +40,7 @@ def publish(subtask=1, goal=HARD_TEXT):
         payload=json.dumps({"goal": goal, "input": None, "inputs": {}}, ensure_ascii=False),
         trail=("1:" + "a" * 16,),
         ledger=Ledger(Limits(tokens=100), Amounts(tokens=10), Amounts(), Amounts(tokens=90)),
+        deadline_ms=600_000,
     )
 
 

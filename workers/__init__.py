@@ -8,7 +8,8 @@
 Start one with `buckstop worker MODULE...` or `celery -A workers.app worker`.
 """
 
-from envelopes.envelope import Envelope, Fault, Handoff, Status, Usage
+from envelopes.envelope import Envelope, Fault, Handoff, Question, Status, Usage
+from envelopes.request import Step
 from workers.agent import agent
 from workers.context import Context
 from workers.meter import BudgetExhausted, Late, Meter, Refusal, Revoked
@@ -24,9 +25,11 @@ __all__ = [
     "Meter",
     "Price",
     "PriceUnknown",
+    "Question",
     "Refusal",
     "Revoked",
     "Status",
+    "Step",
     "Usage",
     "agent",
 ]

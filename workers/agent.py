@@ -3,9 +3,9 @@
     @agent("research", handoffs=["write"], price="openai:gpt-5-mini")
     async def research(ctx: Context, goal: str, inputs: dict) -> Envelope: ...
 
-The function takes a Context and whichever of these it names: `goal` (text), `input` (JSON), and
-`inputs` (the results of the steps it needs, by their ids). Plain functions and `async def` both
-work. What it is called by and what it takes is checked here, when its module is imported, not when
+The function takes a Context and whichever of these it names: `goal` (text), `input` (JSON),
+`inputs` (the results of the steps it needs, by their ids), and `answers` (what people have said to
+its questions). Plain functions and `async def` both work. What it is called by and what it takes is checked here, when its module is imported, not when
 the first subtask arrives.
 """
 
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from envelopes.request import Name
 from workers.prices import Price
 
-PAYLOAD = ("goal", "input", "inputs")
+PAYLOAD = ("goal", "input", "inputs", "answers")
 """What a payload carries, and so what an agent can ask for by name."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,6 +37,8 @@ class Agent:
     """Which of PAYLOAD it names."""
     is_async: bool
     handoffs: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    in_flight_max: int | None = None
     price: Price | str | None = None
 
     @property
@@ -48,6 +50,8 @@ class Agent:
         """Return what the orchestrator may know of it."""
         return {
             "handoffs": list(self.handoffs),
+            "skills": list(self.skills),
+            "in_flight_max": self.in_flight_max,
             "price": None if self.price is None else str(self.price),
         }
 
@@ -57,15 +61,24 @@ registry: dict[str, Agent] = {}
 
 
 def agent(
-    name: str, *, handoffs: Sequence[str] = (), price: Price | str | None = None
+    name: str,
+    *,
+    handoffs: Sequence[str] = (),
+    skills: Sequence[str] = (),
+    in_flight_max: int | None = None,
+    price: Price | str | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function as the agent of this name; the function itself stays as it is.
 
-    `handoffs` are the agents it may ask to hand over to. `price` is what its model costs: a name
-    that genai-prices knows, or a Price of its own.
+    `handoffs` are the agents it may ask to hand over to, `skills` what steps can ask for instead of
+    a name; agents that share one stand in for each other. `in_flight_max` is how many messages it
+    may be sent at once, over all workers. `price` is what its model costs: a name that genai-prices
+    knows, or a Price of its own.
     """
-    for each in (name, *handoffs):
+    for each in (name, *handoffs, *skills):
         _check_name(each)
+    if in_flight_max is not None and in_flight_max < 1:
+        raise ValueError(f"in_flight_max must be 1 or more, not {in_flight_max}")
 
     def declare(function: Function) -> Function:
         known = registry.get(name)
@@ -77,6 +90,8 @@ def agent(
             takes=_takes(function),
             is_async=inspect.iscoroutinefunction(function),
             handoffs=tuple(handoffs),
+            skills=tuple(skills),
+            in_flight_max=in_flight_max,
             price=price,
         )
         return function
@@ -89,8 +104,8 @@ def _check_name(name: str) -> None:
         _NAME.validate_python(name)
     except ValidationError:
         raise ValueError(
-            f"an agent's name starts with a letter or digit and has at most 64 of a-z A-Z 0-9 _ . -"
-            f"; {name!r} does not"
+            "the name of an agent or a skill starts with a letter or digit and has at most 64 of "
+            f"a-z A-Z 0-9 _ . -; {name!r} does not"
         ) from None
 
 

@@ -1,15 +1,16 @@
 """What an agent is given: where it stands, what it may spend, and how to say what it wants."""
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
-from envelopes.envelope import Envelope, Handoff, Status
+from envelopes.envelope import Delegate, Envelope, Handoff, Question, Replan, Status
 from envelopes.headers import Headers
-from envelopes.limits import ENVELOPE_BYTES_MAX
+from envelopes.limits import ENVELOPE_BYTES_MAX, REASON_CHARS_MAX
+from envelopes.request import Step
 from envelopes.strict import Refused, parse
 from workers.meter import Meter
 
@@ -92,12 +93,28 @@ class Context:
 
         What was kept so far goes with it: should the handoff be refused, it is not lost.
         """
+        return self._asking(Handoff(to=to, goal=goal, input=input), reason)
+
+    def question(self, text: str, choices: Sequence[str] = ()) -> Envelope:
+        """Return an envelope that asks a person; the answer comes back in `answers`."""
+        ask = Question(text=text, choices=tuple(choices))
+        return self._asking(ask, f"asks: {text}"[:REASON_CHARS_MAX])
+
+    def delegate(self, *steps: Step, reason: str = "next") -> Envelope:
+        """Return a manager's envelope that asks the owner to have these steps done."""
+        return self._asking(Delegate(steps=steps), reason)
+
+    def replan(self, *steps: Step, reason: str) -> Envelope:
+        """Return a manager's envelope that asks the owner to do this instead of all before."""
+        return self._asking(Replan(steps=steps), reason)
+
+    def _asking(self, ask: Handoff | Question | Delegate | Replan, reason: str) -> Envelope:
         return Envelope(
             status=Status.PARTIAL,
             result=self.kept.result if self.kept else None,
             confidence=self.kept.confidence if self.kept else None,
             reason=reason,
-            ask=Handoff(to=to, goal=goal, input=input),
+            ask=ask,
         )
 
     # --- for the runtime -------------------------------------------------------------------------

@@ -31,7 +31,8 @@ from pydantic import ValidationError
 
 from envelopes import limits
 from envelopes.claims import Reported
-from envelopes.envelope import Envelope, Fault, Handoff
+from envelopes.envelope import Delegate, Envelope, Fault, Handoff, Question, Replan
+from envelopes.request import Step
 from envelopes.strict import Refused, refusal
 from workers.agent import Agent
 from workers.claims import Claims
@@ -44,6 +45,8 @@ _TERMINATED: Final = signal.SIGTERM - 256
 """What a prefork child's own handler exits with; an agent's sys.exit() says something else."""
 _LOOK_S: Final = 5.0
 """How often a waiting pool thread looks whether its agent is still wanted."""
+_OURS: Final = {kind.__name__ for kind in (Envelope, Handoff, Delegate, Replan, Question, Step)}
+"""Models of which an agent can make a bad one; whose it is stands in the error's title."""
 _RETURNED_CHARS: Final = 80
 """How much of a wrong answer is quoted: enough to recognise it, too little to leak it."""
 
@@ -149,7 +152,7 @@ def _set_price(run: Run) -> None:
 
 def _arguments(run: Run) -> dict[str, Any]:
     """Read the payload, which the orchestrator wrote and signed."""
-    payload = json.loads(run.payload)
+    payload = {"answers": [], **json.loads(run.payload)}
     return {name: payload.get(name) for name in run.agent.takes}
 
 
@@ -245,7 +248,7 @@ def _terminated(run: Run) -> Envelope:
 def _is_meaningful(error: BaseException) -> bool:
     """Say whether the runtime knows what an exception means, other than that one was raised."""
     if isinstance(error, ValidationError):
-        return error.title in (Envelope.__name__, Handoff.__name__)
+        return error.title in _OURS
     return isinstance(error, Refusal | PriceUnknown | SoftTimeLimitExceeded | Refused)
 
 

@@ -9,14 +9,36 @@ clamped to the allowance.
 
 from collections.abc import Sequence
 
-from envelopes import Envelope, Fault, Status, limits
+from envelopes import (
+    Delegate,
+    Envelope,
+    Fault,
+    Handoff,
+    Question,
+    Replan,
+    Status,
+    limits,
+)
 from envelopes.decision import Verb
 from envelopes.strict import compact
-from orchestrator.core import gate
-from orchestrator.core.commands import Look
+from orchestrator.core import crew, gate, loops, owner
+from orchestrator.core.commands import Look, Served
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
-from orchestrator.core.task import Decided, Handover, Kept, Phase, StepPhase, StepState
+from orchestrator.core.task import (
+    Asked,
+    Decided,
+    Handover,
+    Kept,
+    Phase,
+    Planned,
+    Role,
+    StepPhase,
+    StepState,
+    planned,
+)
 from orchestrator.core.turn import Turn
+
+_FAULTS_OF_THE_AGENT = {Fault.RAISED, Fault.CONTRACT, Fault.TIMEOUT, Fault.LOST}
 
 
 def absorb_mail(turn: Turn, mail: Sequence[Mail]) -> None:
@@ -39,38 +61,77 @@ def absorb_mail(turn: Turn, mail: Sequence[Mail]) -> None:
 
 def _absorb_report(turn: Turn, place: int, report: Report) -> None:
     step, envelope = turn.steps[place], report.envelope
-    kept = _better(step.kept, _kept(step, envelope))
-    fields: dict[str, object] = {"kept": kept, "reason": envelope.reason, "fault": envelope.fault}
-    if envelope.fault is Fault.STOPPED:
-        # Its worker was told to go; nothing is known against the agent or the step.
-        fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop}
-    elif envelope.ask is not None:
-        ask = envelope.ask
-        handover = Handover(ask.to, ask.goal, compact(ask.input), envelope.reason or "")
-        fields |= {"phase": StepPhase.ASKING, "ask": handover}
-    elif envelope.status is not Status.SUCCESS:
-        fields |= {"phase": StepPhase.BROKEN}
-    elif _below_the_bar(turn, step, envelope):
-        sure = f"confidence {envelope.confidence} is below {turn.task.terms.confidence_min}"
-        fields |= {"phase": StepPhase.BROKEN, "reason": sure}
-    else:
-        fields |= {"phase": StepPhase.DONE}
-    turn.settle(place, report.charged, **fields)
+    times = loops.times_answered(turn, step, envelope)
+    fields: dict[str, object] = {
+        "kept": _better(step.kept, _kept(step, envelope)),
+        "reason": envelope.reason,
+        "fault": envelope.fault,
+        "trail": loops.with_answer(step, envelope),
+    }
+    fields |= _standing(turn, step, envelope)
+    turn.settle(place, report.charged, _served(envelope), **fields)
     turn.note(
         "envelope",
         envelope.reason or "",
         step,
+        subtask=report.subtask,
         status=envelope.status,
         confidence=envelope.confidence,
         charged=report.charged,
         fault=envelope.fault,
     )
+    _count_progress(turn, step, envelope, times)
+
+
+def _standing(turn: Turn, step: StepState, envelope: Envelope) -> dict[str, object]:
+    """Say where a step stands after its agent's envelope."""
+    if envelope.fault is Fault.STOPPED:
+        # Its worker was told to go; nothing is known against the agent or the step.
+        return {"phase": StepPhase.WAITING, "next_hop": step.hop}
+    if envelope.ask is not None:
+        return {"phase": StepPhase.ASKING, "ask": _wish(turn, envelope)}
+    if envelope.status is not Status.SUCCESS:
+        return {"phase": StepPhase.BROKEN}
+    if _below_the_bar(turn, step, envelope):
+        sure = f"confidence {envelope.confidence} is below {turn.task.terms.confidence_min}"
+        return {"phase": StepPhase.BROKEN, "reason": sure}
+    return {"phase": StepPhase.DONE}
+
+
+def _wish(turn: Turn, envelope: Envelope) -> Handover | Asked | Planned:
+    match envelope.ask:
+        case Handoff() as ask:
+            return Handover(ask.to, ask.goal, compact(ask.input), envelope.reason or "")
+        case Question() as ask:
+            return Asked(ask.text, ask.choices)
+        case Delegate() | Replan() as ask:
+            terms = turn.task.terms
+            steps = (planned(each, terms.goal, terms.input, Role.DELEGATED) for each in ask.steps)
+            return Planned(tuple(steps), instead=isinstance(ask, Replan))
+        case None:
+            raise AssertionError("only an envelope with an ask wishes for something")
+
+
+def _served(envelope: Envelope) -> Served:
+    """Say what an envelope says of its agent: what it thinks of the content is no fault of its."""
+    if envelope.fault in _FAULTS_OF_THE_AGENT:
+        return Served.FAULT
+    return Served.OK if envelope.fault is None else Served.NOTHING
+
+
+def _count_progress(turn: Turn, step: StepState, envelope: Envelope, times: int) -> None:
+    role, most = step.plan.role, turn.task.terms.repeat_max
+    if not role.makes_the_result and role is not Role.MANAGER:
+        return
+    turn.change(stalls=loops.stalls(turn.task, step, envelope, times))
+    if most and times >= most and role.makes_the_result:
+        turn.change(circling=f"{step.agent} has given the same answer at {times} hops")
 
 
 def _below_the_bar(turn: Turn, step: StepState, envelope: Envelope) -> bool:
     """Say whether somebody else should try: the agent is unsure, and there is somebody else."""
     unsure = (envelope.confidence or 0) < turn.task.terms.confidence_min
-    return unsure and any(agent not in step.tried for agent in step.plan.fallbacks)
+    return unsure and crew.next_agent(turn, step) is not None
 
 
 def _kept(step: StepState, envelope: Envelope) -> Kept | None:
@@ -111,6 +172,20 @@ def _senseless(turn: Turn, decided: Decided) -> str | None:
         return "nothing is kept that could be delivered"
     if decided.verb is Verb.AMEND:
         return gate.schema_refusal(turn.task, decided.result or "null")
+    return _no_answer(turn, decided)
+
+
+def _no_answer(turn: Turn, decided: Decided) -> str | None:
+    """Say why this does not fit the question, or the lack of one, that is on the desk."""
+    place = owner.question(turn)
+    if place is None:
+        return "nobody has asked anything" if decided.verb is Verb.ANSWER else None
+    asked = turn.steps[place].ask
+    assert isinstance(asked, Asked)
+    if decided.verb is Verb.RETRY:
+        return "an agent waits for an answer; answer it, or abort"
+    if decided.verb is Verb.ANSWER and asked.choices and decided.answer not in asked.choices:
+        return f"the answer is one of: {', '.join(asked.choices)}"
     return None
 
 
@@ -174,7 +249,9 @@ def _settle_claim(turn: Turn, place: int, claim: Claim) -> None:
         fields = {"phase": StepPhase.BROKEN, "reason": text, "fault": Fault.TIMEOUT}
     else:
         why, text, fields = "revoked", "taken away by the owner", again
-    turn.settle(place, charged, **fields)
+    silent = claim.state is not ClaimState.ABSENT and why in {"lost", "poison", "step_timeout"}
+    served = Served.FAULT if silent else Served.NOTHING
+    turn.settle(place, charged, served, **fields)
     turn.note(why, text, step, charged=charged)
 
 

@@ -9,6 +9,8 @@ come in between) and asks again. Taking a claim away is safe to repeat, and safe
 the shell dies in between, the next one finds a revoked claim, settles it and goes on.
 """
 
+from enum import StrEnum
+
 from envelopes import Amounts, Ledger, Limits
 from orchestrator.core.task import Record, Task
 
@@ -28,12 +30,37 @@ class Publish(Record, frozen=True):
     """JSON text: goal, input, and the results of the step's needs by name."""
     trail: tuple[str, ...]
     ledger: Ledger
+    deadline_ms: int
+    """The task's, or, for whoever helps to end it, a little later."""
+
+
+class Served(StrEnum):
+    """What a settled subtask says of its agent; what it says of the content is nobody's fault."""
+
+    OK = "ok"
+    FAULT = "fault"
+    NOTHING = ""
+    """It was taken away, or stopped by its budget: the agent had no chance."""
 
 
 class Settle(Record, frozen=True):
     """Forget the claim of a subtask: its envelope is absorbed, or its claim was revoked."""
 
     subtask: int
+    agent: str
+    served: Served
+
+
+class Wait(Record, frozen=True):
+    """Wait in this agent's room; whoever comes first is woken first, one tenant after the other."""
+
+    agent: str
+
+
+class Leave(Record, frozen=True):
+    """Wait in this agent's room no more."""
+
+    agent: str
 
 
 class Escalate(Record, frozen=True):
@@ -47,6 +74,14 @@ class Escalate(Record, frozen=True):
     """JSON text: what was asked, spent and kept, and what may be decided."""
 
 
+class Judged(Record, frozen=True):
+    """An agent's claim, and whether a person confirmed it."""
+
+    agent: str
+    confidence: float
+    confirmed: bool
+
+
 class CloseLetter(Record, frozen=True):
     """Take the letter off the desk: it was decided, or its default applied."""
 
@@ -54,6 +89,8 @@ class CloseLetter(Record, frozen=True):
     verb: str
     by: str
     why: str
+    judged: tuple[Judged, ...] = ()
+    """What the person thought of results that agents had been sure of, to this degree."""
 
 
 class Conclude(Record, frozen=True):
@@ -62,7 +99,7 @@ class Conclude(Record, frozen=True):
     outcome: str
 
 
-Command = Publish | Settle | Escalate | CloseLetter | Conclude
+Command = Publish | Settle | Wait | Leave | Escalate | CloseLetter | Conclude
 
 
 class Granted(Record, frozen=True):

@@ -13,21 +13,32 @@ Rule 3: the rules are level-triggered: they look at the whole task as it is, nev
         between. The first rule that applies decides; after it has, the list is read again from the
         top, until a rule says that nothing is left to do before the next wake.
 
-Not here: what goes out and with how much (publish.py), what follows a broken step (replan.py), how
-a task ends and what a person can do (owner.py), what a result must pass (gate.py).
+Not here: what goes out and with how much (publish.py), to whom (crew.py), what follows a broken
+step (replan.py, planner.py), what counts as going round in circles (loops.py), how a task ends and
+what a person can do (owner.py), what a result must pass (gate.py).
 """
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final
 
-from envelopes import Fault, limits
-from orchestrator.core import gate, owner, publish, replan
+from envelopes import Fault
+from orchestrator.core import crew, gate, loops, owner, planner, publish, replan, services
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
 from orchestrator.core.facts import ClaimState, Mail, Sight
-from orchestrator.core.finish import crossed
-from orchestrator.core.task import Outcome, Phase, StepPhase, Task
+from orchestrator.core.finish import crossed, referees
+from orchestrator.core.task import (
+    Asked,
+    Composed,
+    Handover,
+    Outcome,
+    Phase,
+    Role,
+    StepPhase,
+    StepState,
+    Task,
+)
 from orchestrator.core.turn import Turn
 
 
@@ -124,6 +135,34 @@ def on_the_desk(turn: Turn) -> Verdict | Look:
     return Verdict.REST if turn.task.phase is Phase.ON_DESK else Verdict.PASS
 
 
+def heard(turn: Turn) -> Verdict | Look:
+    """What the owner has asked of agents is answered: record it."""
+    place = services.answered(turn)
+    if place is None:
+        return Verdict.PASS
+    step = services.take(turn, place)
+    match step.plan.role:
+        case Role.PLANNER:
+            planner.take_plan(turn, step)
+        case Role.MANAGER:
+            planner.take_round(turn, step)
+        case Role.OWNER:
+            owner.take_word(turn, step)
+        case _:
+            services.record_verdict(turn, step)
+    return Verdict.AGAIN
+
+
+def last_words(turn: Turn) -> Verdict | Look:
+    """A cap was hit: nothing new is begun, and the owner says what becomes of the task."""
+    if turn.task.ending is None:
+        return Verdict.PASS
+    ended_now = owner.last_words(turn, turn.task.ending)
+    if isinstance(ended_now, Look):
+        return ended_now
+    return Verdict.AGAIN if ended_now else Verdict.REST
+
+
 def deadline(turn: Turn) -> Verdict | Look:
     """The pipeline as a whole has a wall clock."""
     if turn.now_ms < turn.task.deadline_ms:
@@ -131,23 +170,76 @@ def deadline(turn: Turn) -> Verdict | Look:
     return _after(owner.judge(turn, "deadline", "the deadline has passed"))
 
 
+def not_admitted(turn: Turn) -> Verdict | Look:
+    """A tenant has so many places, and this task waits for one of them."""
+    return Verdict.PASS if turn.sight.admitted else Verdict.REST
+
+
 def finish_line(turn: Turn) -> Verdict | Look:
     """The task is done when its finish line says so; what fails the gate may have another plan."""
     line = crossed(turn.task.terms.until, turn.task, turn.steps, turn.now_ms)
     if line is None:
         return Verdict.PASS
-    refused = gate.refusal(turn.task, turn.result())
-    number = replan.next_plan(turn) if refused and _may_replan(turn) else None
-    if number is not None and not _crossed_from_the_start(turn, number):
-        return _after(replan.use_plan(turn, number, f"{line}, but {refused}"))
-    return _after(owner.finish(turn, line))
+    if look := owner.revoke_work(turn):
+        return look
+    result = gate.passed(turn, turn.result())
+    if isinstance(result, Composed):
+        return _after(owner.finish(turn, line, result))
+    if result is None:
+        services.send_judges(turn)
+        return Verdict.REST if services.answered(turn) is None else Verdict.AGAIN
+    return _try_again(turn, "gate", f"{line}, but {result}")
 
 
-def _crossed_from_the_start(turn: Turn, number: int) -> bool:
-    """Say whether no step of that plan would ever run: time and spending do not begin anew."""
+def _try_again(turn: Turn, why: str, text: str) -> Verdict | Look:
+    """Let what is not good enough be done otherwise, if there is a way that leads elsewhere."""
     task = turn.task
-    steps = replan.begin_plan(task.terms.plans[number])
-    return crossed(task.terms.until, task, steps, turn.now_ms) is not None
+    number = replan.next_plan(turn) if planner.may_replan(turn) else None
+    if number is not None and not _crossed_with(turn, replan.begin_plan(task.terms.plans[number])):
+        return _after(replan.use_plan(turn, number, text))
+    otherwise = planner.may_replan(turn) and planner.do_otherwise(turn, text)
+    if otherwise and not _crossed_with(turn, turn.steps):
+        return Verdict.AGAIN
+    return _after(owner.judge(turn, why, text))
+
+
+def _crossed_with(turn: Turn, steps: Sequence[StepState]) -> bool:
+    """Say whether these steps would change nothing: time and spending do not begin anew."""
+    return crossed(turn.task.terms.until, turn.task, steps, turn.now_ms) is not None
+
+
+def same_answer(turn: Turn) -> Verdict | Look:
+    """An agent that says the same again and again will say nothing else."""
+    if turn.task.circling is None:
+        return Verdict.PASS
+    return _stuck(turn, "same_answer", turn.task.circling)
+
+
+def stalled(turn: Turn) -> Verdict | Look:
+    """Where nothing moves, the plan changes once; then the owner judges."""
+    task = turn.task
+    most = task.terms.stalls_max
+    if not most or task.stalls < most:
+        return Verdict.PASS
+    if turn.places(StepPhase.OPEN):
+        return Verdict.REST
+    text = f"{task.stalls} answers more without progress than with it"
+    if task.unstuck or not planner.may_replan(turn) or not planner.change_course(turn, text):
+        return _after(owner.judge(turn, "stalled", text))
+    return Verdict.AGAIN
+
+
+def question(turn: Turn) -> Verdict | Look:
+    """An agent wants to know something of a person."""
+    place = owner.question(turn)
+    if place is None:
+        return Verdict.PASS
+    if turn.places(StepPhase.OPEN):
+        return Verdict.REST
+    step = turn.steps[place]
+    assert isinstance(step.ask, Asked)
+    owner.ask_person(turn, step, step.ask)
+    return Verdict.AGAIN
 
 
 def handover(turn: Turn) -> Verdict | Look:
@@ -156,16 +248,17 @@ def handover(turn: Turn) -> Verdict | Look:
     if not places:
         return Verdict.PASS
     step = turn.steps[places[0]]
-    assert step.ask is not None
     ask = step.ask
-    known, sender = turn.sight.agents.get(ask.to), turn.sight.agents.get(step.agent)
-    if known is None or sender is None or ask.to not in sender.handoffs:
-        why = f"{step.agent} may not hand over to {ask.to}"
+    if not isinstance(ask, Handover) or not _may_hand_over(turn, step, ask):
+        to = ask.to if isinstance(ask, Handover) else "others: only a manager delegates"
+        why = f"{step.agent} may not hand over to {to}"
         turn.note("handoff_refused", why, step)
         turn.set_step(places[0], phase=StepPhase.BROKEN, ask=None, reason=why)
         return Verdict.AGAIN
     if step.hop + 1 > turn.task.hops_max:
         return _stuck(turn, "hop_cap", _hop_cap_text(turn, step.agent, ask.to))
+    if loops.only_to_and_fro(turn.task, step):
+        return _stuck(turn, "ping_pong", _ping_pong_text(step, ask))
     turn.note("handoff", f"{step.agent} → {ask.to}: {ask.reason}", step)
     turn.set_step(
         places[0],
@@ -180,11 +273,23 @@ def handover(turn: Turn) -> Verdict | Look:
     return Verdict.AGAIN
 
 
+def _may_hand_over(turn: Turn, step: StepState, ask: Handover) -> bool:
+    sender, receiver = turn.sight.agents.get(step.agent), turn.sight.agents.get(ask.to)
+    if sender is None or receiver is None or not receiver.known:
+        return False
+    return ask.to in sender.handoffs
+
+
+def _ping_pong_text(step: StepState, ask: Handover) -> str:
+    held = " → ".join(step.holders)
+    return f"the last {len(step.holders)} holders were {held}, and {ask.to} would be the next"
+
+
 def next_agents(turn: Turn) -> Verdict | Look:
     """A broken step goes to another agent, if there is one that has not tried it."""
     steps = turn.steps
-    places = [p for p in turn.places(StepPhase.BROKEN) if replan.next_agent(steps[p])]
-    if not places or not _may_replan(turn):
+    places = [p for p in turn.places(StepPhase.BROKEN) if crew.next_agent(turn, steps[p])]
+    if not places or not planner.may_replan(turn):
         return Verdict.PASS
     replan.use_next_agents(turn, places)
     return Verdict.AGAIN
@@ -199,36 +304,76 @@ def drop_optional(turn: Turn) -> Verdict | Look:
     return Verdict.AGAIN if places else Verdict.PASS
 
 
+def tell_manager(turn: Turn) -> Verdict | Look:
+    """What could not be done of a round is given up; the manager learns of it in the next."""
+    broken = [p for p in turn.places(StepPhase.BROKEN) if _is_delegated(turn.steps[p])]
+    for place in broken:
+        planner.give_up(turn, place)
+    return Verdict.AGAIN if broken else Verdict.PASS
+
+
+def _is_delegated(step: StepState) -> bool:
+    return step.plan.role is Role.DELEGATED
+
+
 def next_plan(turn: Turn) -> Verdict | Look:
     """A plan with a broken step gives way to the next one."""
     places = turn.places(StepPhase.BROKEN)
-    number = replan.next_plan(turn) if places and _may_replan(turn) else None
+    number = replan.next_plan(turn) if places and planner.may_replan(turn) else None
     if number is None:
         return Verdict.PASS
     step = turn.steps[places[0]]
     return _after(replan.use_plan(turn, number, f"{step.plan.id}: {step.reason}"))
 
 
+def ask_planner(turn: Turn) -> Verdict | Look:
+    """A plan that is not there yet, or that broke, is the planner's to make."""
+    task, broken = turn.task, turn.places(StepPhase.BROKEN)
+    unplanned = not turn.steps
+    if task.terms.planner is None or not (broken or unplanned):
+        return Verdict.PASS
+    if services.is_asked(turn, Role.PLANNER):
+        return Verdict.PASS
+    if unplanned and not task.asked:
+        planner.ask_planner(turn, "plan")
+        return Verdict.AGAIN
+    if not planner.may_replan(turn):
+        return _stuck(turn, *_no_replan_left(turn, task.advice)) if unplanned else Verdict.PASS
+    if turn.places(StepPhase.OPEN):
+        return Verdict.REST  # what succeeds meanwhile need not be planned again
+    planner.ask_planner(turn, "another plan")
+    return Verdict.AGAIN
+
+
 def no_plan_left(turn: Turn) -> Verdict | Look:
     """A step is broken and there is no other plan: the owner must judge."""
     places = turn.places(StepPhase.BROKEN)
-    if not places:
+    if not places or services.is_asked(turn, Role.PLANNER):
         return Verdict.PASS
     step = turn.steps[places[0]]
     what = f"step {step.plan.id} at {step.agent}: {step.reason}"
     if not _other_plan(turn):
         why = "budget" if step.fault is Fault.BUDGET else "no_plan_left"
         return _stuck(turn, why, what)
-    if turn.task.replans >= turn.task.terms.replans_max:
-        return _stuck(turn, "replan_cap", f"{turn.task.replans} re-plans are used up; {what}")
-    return _stuck(turn, "hop_cap", f"{_hop_cap_text(turn, step.agent, 'the next plan')}; {what}")
+    return _stuck(turn, *_no_replan_left(turn, what))
+
+
+def _no_replan_left(turn: Turn, what: str) -> tuple[str, str]:
+    task = turn.task
+    if task.replans >= task.terms.replans_max:
+        return "replan_cap", f"{task.replans} re-plans are used up; {what}"
+    return "hop_cap", f"hop cap {task.hops_max} reached before the next plan; {what}"
 
 
 def publish_ready(turn: Turn) -> Verdict | Look:
     """Send out every step whose needs are there, inside all caps."""
-    outgoing = publish.ready(turn)
+    planning = services.is_asked(turn, Role.PLANNER)
+    places = turn.places(StepPhase.WAITING)
+    if planning:  # of the plan that gives way nothing more goes out
+        places = [p for p in places if not turn.steps[p].plan.role.makes_the_result]
+    outgoing = publish.ready(turn, places)
     if not outgoing:
-        return Verdict.PASS
+        return Verdict.REST if turn.full or turn.alarms else Verdict.PASS
     for cap in (_hop_cap, _subtask_cap, _repetition):
         if stuck := cap(turn, outgoing):
             return stuck
@@ -247,10 +392,40 @@ def wait(turn: Turn) -> Verdict | Look:
     return Verdict.REST if turn.places(StepPhase.OPEN) else Verdict.PASS
 
 
+def ask_referees(turn: Turn) -> Verdict | Look:
+    """The finish line wants an agent's word on what there is."""
+    agents = referees(turn.task, turn.steps)
+    result = turn.result()
+    if not agents or result is None:
+        return Verdict.PASS
+    for agent in agents:
+        services.ask(turn, Role.PREDICATE, agent, gate.shown(turn, result))
+    return Verdict.AGAIN
+
+
+def next_round(turn: Turn) -> Verdict | Look:
+    """Everything a manager wanted is home: it says what it wants now."""
+    if not planner.round_is_due(turn):
+        return Verdict.PASS
+    task = turn.task
+    if task.replans > task.terms.replans_max:
+        return _stuck(turn, *_no_replan_left(turn, task.advice))
+    if task.satisfied:
+        planner.not_yet(turn, _not_crossed(turn))
+        return Verdict.AGAIN
+    planner.ask_manager(turn)
+    return Verdict.AGAIN
+
+
 def plan_exhausted(turn: Turn) -> Verdict | Look:
     """Every step is done, and still the finish line is not crossed."""
-    text = "every step is done and the finish line is not crossed"
-    return _after(owner.judge(turn, "plan_exhausted", text))
+    return _try_again(turn, "plan_exhausted", f"every step is done and {_not_crossed(turn)}")
+
+
+def _not_crossed(turn: Turn) -> str:
+    text = "the finish line is not crossed"
+    reasons = [f"{v.by}: {v.reason}" for v in turn.task.verdicts if v.role is Role.PREDICATE]
+    return "; ".join([text, *reasons[-1:]])
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -259,15 +434,25 @@ RULES: Final[tuple[Rule, ...]] = (
     person_decided,
     nobody_decided,
     on_the_desk,
+    heard,
+    last_words,
     deadline,
+    not_admitted,
     finish_line,
+    same_answer,
+    stalled,
+    question,
     handover,
     next_agents,
     drop_optional,
+    tell_manager,
     next_plan,
+    ask_planner,
     no_plan_left,
     publish_ready,
     wait,
+    ask_referees,
+    next_round,
     plan_exhausted,
 )
 
@@ -282,16 +467,11 @@ def _stuck(turn: Turn, why: str, text: str) -> Verdict | Look:
     return _after(owner.judge(turn, why, text))
 
 
-def _may_replan(turn: Turn) -> bool:
-    task = turn.task
-    hop = max((turn.steps[p].hop for p in turn.places(StepPhase.BROKEN)), default=task.hop)
-    return task.replans < task.terms.replans_max and hop < task.hops_max
-
-
 def _other_plan(turn: Turn) -> bool:
     broken = turn.places(StepPhase.BROKEN)
-    another_agent = any(replan.next_agent(turn.steps[p]) for p in broken)
-    return another_agent or replan.next_plan(turn) is not None
+    another_agent = any(crew.next_agent(turn, turn.steps[p]) for p in broken)
+    planned = turn.task.terms.planner is not None
+    return another_agent or planned or replan.next_plan(turn) is not None
 
 
 def _hop_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
@@ -315,7 +495,8 @@ def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look
 
 
 def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
-    again = next((each for each in outgoing if each.repeats >= limits.REPEAT_MAX - 1), None)
+    most = turn.task.terms.repeat_max
+    again = next((each for each in outgoing if most and each.repeats >= most - 1), None)
     if again is None:
         return None
     agent = turn.steps[again.place].agent

@@ -60,6 +60,14 @@ class Agent(Record, frozen=True):
     """What is known of an agent from the workers that run it."""
 
     handoffs: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    room: int | None = None
+    """How many more messages it may be sent now; None for any number."""
+    shut: bool = False
+    """Its breaker is open, or probing: whoever can should go elsewhere."""
+    in_flight: int = 0
+    known: bool = True
+    """Whether a worker has ever said that it runs it; a name can be sent to all the same."""
 
 
 class Sight(Record, frozen=True):
@@ -68,3 +76,5 @@ class Sight(Record, frozen=True):
     agents: Mapping[str, Agent] = {}
     claims: Mapping[int, Claim] | None = None
     """By subtask; None where nobody looked."""
+    admitted: bool = True
+    """False while the task waits for one of its tenant's places: nothing goes out yet."""

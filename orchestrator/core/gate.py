@@ -1,38 +1,95 @@
-"""The last check before a result leaves: the schema, then the confidence."""
+"""The last check before a result leaves: schema, predicates, confidence, and then the judges.
+
+What costs nothing comes first. A result that passes it is shown to the validator agents, each of
+which says ok or not, how sure it is of that, and why. Their word can only lower the confidence:
+whoever agrees leaves it at most as high as its own, and whoever objects leaves it at most as high
+as its doubt in the objection. A judge that made part of what it would judge is not asked, and a
+judge that gives no verdict has not agreed.
+"""
 
 import json
-from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from jsonschema.validators import validator_for
+from msgspec.structs import replace
 
-from orchestrator.core.task import Composed, Task
+from envelopes.strict import compact
+from orchestrator.core import predicates, services
+from orchestrator.core.result import fingerprint
+from orchestrator.core.schema import misfit
+from orchestrator.core.task import Composed, Role, StepState, Task, Verdict
+from orchestrator.core.turn import Turn
 
 
 def refusal(task: Task, result: Composed | None) -> str | None:
-    """Say why this result may not leave, or return None where it may."""
+    """Say why this result may not leave, as far as that can be said without asking anybody."""
     if result is None:
         return "nothing is kept"
     if wrong := schema_refusal(task, result.result):
         return wrong
-    if result.confidence < task.terms.confidence_min:
-        return f"confidence {result.confidence:.2f} is below {task.terms.confidence_min:.2f}"
-    return None
+    if wrong := predicates.broken(task.terms.predicates, result.result):
+        return wrong
+    return _too_unsure(task, result.confidence)
 
 
 def schema_refusal(task: Task, result: str) -> str | None:
     """Say where the result breaks the task's schema, or return None where it does not."""
-    if task.terms.result_schema is None:
+    schema = task.terms.result_schema
+    wrong = None if schema is None else misfit(json.loads(schema), result)
+    return None if wrong is None else f"result breaks its schema: {wrong}"
+
+
+def passed(turn: Turn, result: Composed | None) -> Composed | str | None:
+    """Return the result as it may leave, or why it may not, or None while judges are at work."""
+    if (refused := refusal(turn.task, result)) or result is None:
+        return refused
+    verdicts = [_verdict(turn, name, result) for name in turn.task.terms.validators]
+    given = [each for each in verdicts if each is not None]
+    if len(given) < len(verdicts):
         return None
-    schema = json.loads(task.terms.result_schema)
-    validator = validator_for(schema, default=Draft202012Validator)(schema)
-    try:
-        error: Any = best_match(validator.iter_errors(json.loads(result)))
-    except Exception as broken:  # noqa: BLE001  the schema is the caller's, and so is its failure
-        # It can refer to itself for ever, to nothing, or divide what cannot be divided. A task
-        # that raised here would raise at every wake and never end.
-        return f"result_schema cannot be applied: {type(broken).__name__}: {broken}"[:500]
-    if error is None:
-        return None
-    return f"result breaks its schema at {error.json_path}: {error.message[:300]}"
+    for each in given:
+        if not each.given:
+            return f"{each.by} gave no verdict: {each.reason}"
+    return _judged(turn.task, result, given)
+
+
+def _judged(task: Task, result: Composed, verdicts: list[Verdict]) -> Composed | str:
+    sure = min([result.confidence, *(v.confidence if v.ok else 1 - v.confidence for v in verdicts)])
+    if refused := _too_unsure(task, sure):
+        said = [f"{v.by} says {'ok' if v.ok else 'no'} ({v.confidence:.2f}): {v.reason}"
+                for v in verdicts]  # fmt: skip
+        return "; ".join([refused, *said])
+    return replace(result, confidence=sure)
+
+
+def _too_unsure(task: Task, confidence: float) -> str | None:
+    bar = task.terms.confidence_min
+    return None if confidence >= bar else f"confidence {confidence:.2f} is below {bar:.2f}"
+
+
+def _verdict(turn: Turn, validator: str, result: Composed) -> Verdict | None:
+    """Return what this validator said of this result; ask it where it has not been asked."""
+    about = fingerprint(result.result)
+    for verdict in turn.task.verdicts:
+        if (verdict.role, verdict.by, verdict.about) == (Role.VALIDATOR, validator, about):
+            return verdict
+    if validator in makers(turn.task, turn.steps):
+        reason = "it made part of what it would judge"
+        return Verdict(validator, Role.VALIDATOR, about, False, 0.0, reason, given=False)
+    if not services.is_asked(turn, Role.VALIDATOR, validator):
+        services.ask(turn, Role.VALIDATOR, validator, shown(turn, result))
+    return None
+
+
+def shown(turn: Turn, result: Composed) -> str:
+    """Write what a judge is given."""
+    terms = turn.task.terms
+    schema = terms.result_schema or "null"
+    return (
+        f'{{"goal":{compact(terms.goal)},"input":{terms.input},"result":{result.result},'
+        f'"confidence":{result.confidence},"result_schema":{schema}}}'
+    )
+
+
+def makers(task: Task, steps: "list[StepState] | tuple[StepState, ...]") -> set[str]:
+    """Return everybody who made part of what there is."""
+    kept = (step.kept for step in steps if step.plan.role.makes_the_result)
+    return {one.agent for one in kept if one is not None} | {task.terms.manager or ""}

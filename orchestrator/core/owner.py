@@ -9,20 +9,26 @@ on a task that has ended.
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from envelopes import AtCap, limits
 from envelopes.decision import Verb
-from orchestrator.core import gate
-from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Look
-from orchestrator.core.result import plan_is_done
+from orchestrator.core import gate, services
+from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Judged, Look
+from orchestrator.core.result import last_steps, plan_is_done
 from orchestrator.core.task import (
+    Answered,
+    Asked,
     Composed,
+    Ending,
     Letter,
     Outcome,
     Phase,
+    Role,
     StepPhase,
     StepState,
     Task,
+    Word,
 )
 from orchestrator.core.turn import Turn
 
@@ -36,35 +42,87 @@ def revoke_all(turn: Turn) -> Look | None:
     return turn.look(revoke=opened) if opened else None
 
 
+def revoke_work(turn: Turn) -> Look | None:
+    """Ask for the claims of all open subtasks to be taken away, but for those of judges."""
+    steps = [turn.steps[place] for place in turn.places(StepPhase.OPEN)]
+    working = (step.open for step in steps if step.plan.role not in services.JUDGES)
+    opened = tuple(each.subtask for each in working if each is not None)
+    return turn.look(revoke=opened) if opened else None
+
+
+def finish(turn: Turn, crossed: str, result: Composed) -> Look | None:
+    """End a task that crossed its finish line with a result that passed the gate."""
+    outcome = Outcome.COMPLETED if result.whole else Outcome.PARTIAL
+    return conclude(turn, outcome, crossed, result)
+
+
+# --- a cap was hit -------------------------------------------------------------------------------
+
+
 def judge(turn: Turn, why: str, text: str) -> Look | None:
-    """Decide what becomes of a task that cannot go on."""
+    """Decide that a task cannot go on; `last_words` decides what becomes of it."""
     if look := revoke_all(turn):
         return look
+    services.dismiss(turn)
     turn.note(why, text)
-    at_cap = turn.task.terms.at_cap
-    if at_cap is AtCap.DELIVER:
-        result = turn.result()
-        refused = gate.refusal(turn.task, result)
-        if refused is None:
-            return conclude(turn, Outcome.PARTIAL, why, result)
-        turn.note("below_the_bar", refused)
-        text = text if refused in text else f"{text}; not delivered: {refused}"
-    if at_cap is AtCap.ABORT:
-        return conclude(turn, Outcome.ABORTED, why, turn.result())
-    escalate(turn, why, text)
+    turn.change(ending=Ending(why, text, turn.now_ms + limits.LAST_WORDS_MS))
     return None
 
 
-def finish(turn: Turn, crossed: str) -> Look | None:
-    """End a task that crossed its finish line, through the gate."""
-    if look := revoke_all(turn):
-        return look
-    result = turn.result()
-    refused = gate.refusal(turn.task, result)
-    if refused is not None:
-        return judge(turn, "gate", f"{crossed}, but {refused}")
-    assert result is not None
-    return conclude(turn, Outcome.COMPLETED if result.whole else Outcome.PARTIAL, crossed, result)
+def last_words(turn: Turn, ending: Ending) -> Look | bool:
+    """Decide what becomes of a task that cannot go on; say whether that is decided now."""
+    if turn.now_ms >= ending.due_ms:
+        return revoke_all(turn) or escalate(turn, ending, "nobody had the last word in time")
+    if turn.task.terms.owner is None:
+        return _by_policy(turn, ending, turn.task.terms.at_cap)
+    match ending.word:
+        case None:
+            return _ask_owner(turn, ending)
+        case Word.COMPLETE:
+            return _by_policy(turn, ending, AtCap.DELIVER)
+        case Word.ESCALATE:
+            return _by_policy(turn, ending, AtCap.ESCALATE)
+        case Word.ABORT:
+            return _by_policy(turn, ending, AtCap.ABORT)
+
+
+def _by_policy(turn: Turn, ending: Ending, at_cap: AtCap) -> Look | bool:
+    if at_cap is AtCap.ABORT:
+        return conclude(turn, Outcome.ABORTED, ending.why, turn.result()) or True
+    if at_cap is AtCap.ESCALATE:
+        return escalate(turn, ending)
+    result = gate.passed(turn, turn.result())
+    if result is None:
+        services.send_judges(turn)
+        return services.answered(turn) is not None
+    if isinstance(result, Composed):
+        return conclude(turn, Outcome.PARTIAL, ending.why, result) or True
+    turn.note("below_the_bar", result)
+    return escalate(turn, ending, None if result in ending.text else f"not delivered: {result}")
+
+
+def _ask_owner(turn: Turn, ending: Ending) -> bool:
+    agent = turn.task.terms.owner
+    assert agent is not None
+    if not services.is_asked(turn, Role.OWNER):
+        services.ask(turn, Role.OWNER, agent, _story(turn, ending.why, ending.text))
+    services.send_judges(turn)
+    return services.answered(turn) is not None  # it could not be paid
+
+
+def take_word(turn: Turn, step: StepState) -> None:
+    """Record the owner agent's word; whatever is none means that a person is asked."""
+    ending, said = turn.task.ending, services.answer_of(step)
+    assert ending is not None
+    if isinstance(said, str):
+        word, why = Word.ESCALATE, f"{step.agent} had no last word: {said}"
+    elif said.get("decision") not in tuple(Word):
+        word, why = Word.ESCALATE, f'{step.agent} must say {{"decision": {"|".join(Word)}}}'
+    else:
+        word, why = Word(said["decision"]), str(said.get("why") or "")[: limits.REASON_CHARS_MAX]
+    turn.note("last_word", f"{word}: {why}".rstrip(": "), step)
+    told = f"{ending.text}; {why}" if why else ending.text
+    turn.change(ending=replace(ending, word=word, text=told))
 
 
 def conclude(turn: Turn, outcome: Outcome, why: str, result: Composed | None) -> Look | None:
@@ -80,6 +138,7 @@ def conclude(turn: Turn, outcome: Outcome, why: str, result: Composed | None) ->
         confidence=None if result is None else result.confidence,
         letter=None,
         decision=None,
+        ending=None,
     )
     turn.commands.append(Conclude(outcome))
     turn.note("conclude", f"{outcome}: {why}", confidence=turn.task.confidence)
@@ -89,8 +148,23 @@ def conclude(turn: Turn, outcome: Outcome, why: str, result: Composed | None) ->
 # --- the desk ----------------------------------------------------------------------------------
 
 
-def escalate(turn: Turn, why: str, text: str) -> None:
-    """File a dead letter and wait for a person."""
+def escalate(turn: Turn, ending: Ending, more: str | None = None) -> bool:
+    """File a dead letter and wait for a person: what was asked of agents is asked no more."""
+    assert not turn.open_subtasks()
+    services.dismiss(turn)
+    text = f"{ending.text}; {more}" if more else ending.text
+    poisoned = any(step.lost >= limits.LOST_MAX for step in turn.steps)
+    _file(turn, "poison" if poisoned else "escalation", ending.why, text)
+    return True
+
+
+def ask_person(turn: Turn, step: StepState, asked: Asked) -> None:
+    """Put an agent's question on the desk."""
+    text = f"{step.agent} asks: {asked.text}"
+    _file(turn, "question", "question", text, question=asked)
+
+
+def _file(turn: Turn, kind: str, why: str, text: str, **more: Any) -> None:
     task = turn.task
     number = task.letters + 1
     letter = Letter(
@@ -99,22 +173,20 @@ def escalate(turn: Turn, why: str, text: str) -> None:
         filed_ms=turn.now_ms,
         due_ms=turn.now_ms + task.terms.desk_timeout_ms,
     )
-    turn.change(phase=Phase.ON_DESK, letter=letter, letters=number)
-    poisoned = any(step.lost >= limits.LOST_MAX for step in turn.steps)
-    kind = "poison" if poisoned else "escalation"
-    turn.commands.append(Escalate(letter.id, text, kind, letter.due_ms, _story(turn, why, text)))
+    turn.change(phase=Phase.ON_DESK, letter=letter, letters=number, ending=None)
+    story = _story(turn, why, text, **more)
+    turn.commands.append(Escalate(letter.id, text, kind, letter.due_ms, story))
     turn.note("escalate", text)
 
 
-def _story(turn: Turn, why: str, text: str) -> str:
-    """Write what a person needs to decide, in one page."""
+def _story(turn: Turn, why: str, text: str, question: Asked | None = None) -> str:
+    """Write what a person, or an owner agent, needs to decide, in one page."""
     task = turn.task
     result = turn.result()
-    verbs = [verb for verb in Verb if verb is not Verb.APPROVE or result is not None]
     story: dict[str, Any] = {
         "why": why,
         "text": text,
-        "goals": list(dict.fromkeys(step.goal for step in turn.steps))[:5],
+        "goals": list(dict.fromkeys([task.terms.goal, *(s.goal for s in turn.steps)]))[:5],
         "spent": task.ledger.spent,
         "ceiling": task.ledger.ceiling,
         "hop": task.hop,
@@ -125,10 +197,20 @@ def _story(turn: Turn, why: str, text: str) -> str:
             {"step": s.plan.id, "agent": s.agent, "phase": s.phase, "reason": s.reason}
             for s in turn.steps[:100]
         ],
-        "allowed": verbs,
+        "verdicts": task.verdicts[-10:],
+        "question": question,
+        "allowed": _allowed(question, result),
         "if_nobody_decides": task.terms.desk_default,
     }
     return msgspec.json.encode(story).decode()
+
+
+def _allowed(question: Asked | None, result: Composed | None) -> list[Verb]:
+    """Return what can be decided: nothing to approve where nothing is kept, and so on."""
+    senseless = {Verb.RETRY} if question else {Verb.ANSWER}
+    if result is None:
+        senseless.add(Verb.APPROVE)
+    return [verb for verb in Verb if verb not in senseless]
 
 
 def decided(turn: Turn) -> Look | None:
@@ -147,6 +229,9 @@ def decided(turn: Turn) -> Look | None:
             return conclude(turn, Outcome.COMPLETED, why, amended)
         case Verb.ABORT:
             return conclude(turn, Outcome.ABORTED, why, turn.result())
+        case Verb.ANSWER:
+            _answer(turn)
+            return None
         case Verb.RETRY:
             _retry(turn)
             return None
@@ -179,16 +264,53 @@ def _approve(turn: Turn, why: str) -> Look | None:
 def _close(turn: Turn, verb: Verb, by: str, why: str) -> None:
     letter = turn.task.letter
     assert letter is not None
-    turn.commands.append(CloseLetter(letter.id, verb, by, why))
+    judged = () if by == NOBODY else _judged(turn, verb)
+    turn.commands.append(CloseLetter(letter.id, verb, by, why, judged))
     turn.note("decided", f"{verb} by {by}: {why}".rstrip(": "))
+
+
+def _judged(turn: Turn, verb: Verb) -> tuple[Judged, ...]:
+    """Say what a person's decision says of the agents that made what was on the desk."""
+    if verb not in {Verb.APPROVE, Verb.AMEND, Verb.ABORT} or turn.result() is None:
+        return ()
+    ends = last_steps([step for step in turn.steps if step.plan.role.makes_the_result])
+    return tuple(
+        Judged(step.kept.agent, step.kept.confidence, verb is Verb.APPROVE)
+        for step in ends
+        if step.kept is not None
+    )
+
+
+def question(turn: Turn) -> int | None:
+    """Return where the step stands whose agent has asked a person, or None."""
+    steps = turn.steps
+    asking = (p for p in turn.places(StepPhase.ASKING) if isinstance(steps[p].ask, Asked))
+    return next(asking, None)
+
+
+def _answer(turn: Turn) -> None:
+    """Let the step that asked go on with the answer, under a new id."""
+    place, decision = question(turn), turn.task.decision
+    assert place is not None
+    assert decision is not None
+    step = turn.steps[place]
+    assert isinstance(step.ask, Asked)
+    answer = Answered(step.ask.text, decision.answer or "")
+    turn.set_step(
+        place,
+        phase=StepPhase.WAITING,
+        ask=None,
+        answers=(*step.answers, answer),
+        next_hop=step.hop + 1,
+    )
+    turn.note("answered", f"{decision.by}: {answer.answer}", step)
+    _back_from_the_desk(turn)
 
 
 def _retry(turn: Turn) -> None:
     """Go on with what was granted. A person may repeat a plan; a loop's count starts anew."""
-    task, decision, letter = turn.task, turn.task.decision, turn.task.letter
+    task, decision = turn.task, turn.task.decision
     assert decision is not None
-    assert letter is not None
-    left_ms = max(0, task.deadline_ms - letter.filed_ms)
     for place in _to_run_again(turn):
         step = turn.steps[place]
         turn.set_step(
@@ -197,23 +319,38 @@ def _retry(turn: Turn) -> None:
             next_hop=step.hop + 1,
             lost=0,
             tried=(step.agent,),
-            kept=step.kept and msgspec.structs.replace(step.kept, final=False),
+            kept=step.kept and replace(step.kept, final=False),
         )
     for place, step in enumerate(turn.steps):
-        if step.trail:
-            turn.set_step(place, trail=())
+        if step.trail or step.holders:
+            turn.set_step(place, trail=(), holders=())
+    turn.change(
+        ledger=task.ledger.raised(decision.more),
+        hops_max=min(task.hops_max + decision.hops, limits.HOPS_EVER_MAX),
+        past=(),
+        replans=0,
+        stalls=0,
+        unstuck=False,
+        circling=None,
+        satisfied=False,
+        advice=decision.why,
+    )
+    _back_from_the_desk(turn, decision.time_ms)
+    granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
+    turn.note("granted", f"{decision.by} lets the task go on", granted=granted)
+
+
+def _back_from_the_desk(turn: Turn, more_ms: int = 0) -> None:
+    """Go on: the time on the desk was not the task's."""
+    task = turn.task
+    assert task.letter is not None
+    left_ms = max(0, task.deadline_ms - task.letter.filed_ms)
     turn.change(
         phase=Phase.WORKING,
         letter=None,
         decision=None,
-        ledger=task.ledger.raised(decision.more),
-        hops_max=min(task.hops_max + decision.hops, limits.HOPS_EVER_MAX),
-        deadline_ms=turn.now_ms + left_ms + decision.time_ms,
-        past=(),
-        replans=0,
+        deadline_ms=turn.now_ms + left_ms + more_ms,
     )
-    granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
-    turn.note("granted", f"{decision.by} lets the task go on", granted=granted)
 
 
 def _to_run_again(turn: Turn) -> list[int]:
@@ -223,7 +360,9 @@ def _to_run_again(turn: Turn) -> list[int]:
     that was built on them.
     """
     steps = turn.steps
-    if not plan_is_done(steps):
+    if turn.task.terms.manager is not None:
+        return []  # it is asked again, and told what the person said
+    if not plan_is_done(turn.task, steps):
         return list(turn.places(StepPhase.BROKEN))
     done = [steps[place] for place in turn.places(StepPhase.DONE)]
     again = _weakest_links(turn.task, done)

@@ -4,19 +4,15 @@ All ready steps of a stage go out together and share its hop. A step's allowance
 for, or its share by weight of what is free; what does not fit waits until something is settled.
 """
 
-import re
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from envelopes import Ledger, Limits, limits
 from envelopes.strict import compact
+from orchestrator.core import crew, loops
 from orchestrator.core.commands import Publish
-from orchestrator.core.task import Open, Record, StepPhase, StepState
+from orchestrator.core.task import Open, Record, Role, StepPhase, StepState, Task
 from orchestrator.core.turn import Turn
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 class Outgoing(Record, frozen=True):
@@ -30,21 +26,40 @@ class Outgoing(Record, frozen=True):
     """At how many other hops it was sent before. A stage of equal steps is one hop, no loop."""
 
 
-def ready(turn: Turn) -> list[Outgoing]:
-    """Write the messages of all waiting steps whose needs are there."""
-    steps, waiting = turn.steps, turn.places(StepPhase.WAITING)
-    sent = _hops_by_fingerprint(turn) if waiting and turn.task.hop else {}
+def ready(turn: Turn, places: Sequence[int] | None = None) -> list[Outgoing]:
+    """Write the messages of all waiting steps, or of these, that can go out now."""
+    waiting = list(turn.places(StepPhase.WAITING)) if places is None else places
+    sent = loops.hops_by_fingerprint(turn) if waiting and turn.task.hop else {}
+    turn.recount_rooms()
     outgoing = []
     for place in waiting:
-        step = steps[place]
-        needs = [turn.step(need) for need in step.plan.needs]
+        needs = [turn.step(need) for need in turn.steps[place].plan.needs]
         if all(need.phase is StepPhase.DONE or need.phase is StepPhase.DROPPED for need in needs):
-            hop = max([step.next_hop, 1, *(need.hop + 1 for need in needs)])
-            text = payload(step, needs)
-            name = fingerprint(step.agent, text)
-            repeats = len(sent.get(name, set()) - {str(hop)})
-            outgoing.append(Outgoing(place, hop, text, name, repeats))
+            step = crew.staffed(turn, place)
+            if step is not None:
+                outgoing.append(_outgoing(turn, place, step, needs, sent))
     return outgoing
+
+
+def _outgoing(
+    turn: Turn,
+    place: int,
+    step: StepState,
+    needs: list[StepState],
+    sent: Mapping[str, AbstractSet[str]],
+) -> Outgoing:
+    text = payload(step, needs)
+    if not step.plan.role.makes_the_result:  # the owner's own question: no transfer, no repetition
+        return Outgoing(place, _hop_of_question(turn.task, step), text, "", 0)
+    hop = max([step.next_hop, 1, *(need.hop + 1 for need in needs)])
+    name = loops.fingerprint(step.agent, text)
+    return Outgoing(place, hop, text, name, len(sent.get(name, set()) - {str(hop)}))
+
+
+def _hop_of_question(task: Task, step: StepState) -> int:
+    """A question has the hop of what it is about; but each round of a manager is one further."""
+    rounds = task.rounds + 1 if step.plan.role is Role.MANAGER else 1
+    return max(task.hop, rounds)
 
 
 def payload(step: StepState, needs: list[StepState]) -> str:
@@ -52,27 +67,9 @@ def payload(step: StepState, needs: list[StepState]) -> str:
     inputs = ",".join(
         f"{compact(need.plan.id)}:{need.kept.result if need.kept else 'null'}" for need in needs
     )
-    return f'{{"goal":{compact(step.goal)},"input":{step.input},"inputs":{{{inputs}}}}}'
-
-
-def fingerprint(agent: str, text: str) -> str:
-    """Name a message by agent and payload, whatever its punctuation, case and spacing."""
-    plain = " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
-    return blake2b(f"{agent}\0{plain}".encode(), digest_size=8).hexdigest()
-
-
-def _hops_by_fingerprint(turn: Turn) -> dict[str, set[str]]:
-    seen: dict[str, set[str]] = defaultdict(set)
-    for entry in _entries(turn):
-        hop, _, name = entry.partition(":")
-        seen[name].add(hop)
-    return seen
-
-
-def _entries(turn: Turn) -> Iterable[str]:
-    yield from turn.task.past
-    for step in turn.steps:
-        yield from step.trail
+    said = [{"question": each.question, "answer": each.answer} for each in step.answers]
+    answers = f',"answers":{compact(said)}' if said else ""
+    return f'{{"goal":{compact(step.goal)},"input":{step.input},"inputs":{{{inputs}}}{answers}}}'
 
 
 def publish(turn: Turn, outgoing: list[Outgoing]) -> int:
@@ -87,24 +84,31 @@ def publish(turn: Turn, outgoing: list[Outgoing]) -> int:
             turn.set_step(message.place, phase=StepPhase.BROKEN, reason=why)
             continue
         allowance = shares.of(step)
-        ledger = None if allowance.empty else turn.task.ledger.reserve(allowance)
-        if ledger is not None:
+        ending = step.plan.role.serves_the_ending
+        ledger = turn.task.ledger.reserve(allowance, for_ending=ending)
+        if ledger is not None and not allowance.empty:
             _send(turn, message, allowance, ledger)
             published += 1
     return published
 
 
 class _Shares:
-    """Divides what is free at this moment among all steps that still wait, by weight."""
+    """Divides what is free at this moment among all steps that still wait, by weight.
+
+    Whoever serves the ending shares what is held back for it too, and leaves a part to the next.
+    """
 
     def __init__(self, turn: Turn) -> None:
         waiting = (*turn.places(StepPhase.WAITING), *turn.places(StepPhase.BROKEN))
         self._weights = sum(turn.steps[place].plan.weight for place in waiting)
         self._free = turn.task.ledger.free()
+        self._for_ending = turn.task.ledger.free(for_ending=True)
 
     def of(self, step: StepState) -> Limits:
-        share = self._free.share(step.plan.weight, self._weights)
-        if share.calls == 0 and self._free.calls:
+        ending = step.plan.role.serves_the_ending
+        free = self._for_ending if ending else self._free
+        share = free.share(step.plan.weight, self._weights + ending)
+        if share.calls == 0 and free.calls:
             share = Limits(share.tokens, share.usd_micros, 1)  # less than one call is none
         return share.holding(step.plan.allowance)
 
@@ -113,7 +117,8 @@ def _send(turn: Turn, message: Outgoing, allowance: Limits, ledger: Ledger) -> N
     before = turn.steps[message.place]
     subtask = turn.task.subtasks + 1
     entry = f"{message.hop}:{message.fingerprint}"
-    trail = before.trail if entry in before.trail else (*before.trail, entry)
+    known = not message.fingerprint or entry in before.trail
+    trail = before.trail if known else (*before.trail, entry)
     turn.change(ledger=ledger, subtasks=subtask, hop=max(turn.task.hop, message.hop))
     step = turn.set_step(
         message.place,
@@ -122,6 +127,7 @@ def _send(turn: Turn, message: Outgoing, allowance: Limits, ledger: Ledger) -> N
         next_hop=0,
         attempt=before.attempt + 1,
         trail=trail,
+        holders=loops.held_by(turn.task, before, message.hop),
         open=Open(subtask, allowance, turn.now_ms),
     )
     turn.commands.append(
@@ -137,8 +143,16 @@ def _send(turn: Turn, message: Outgoing, allowance: Limits, ledger: Ledger) -> N
             payload=message.text,
             trail=trail[-limits.TRAIL_MAX :],
             ledger=ledger,
+            deadline_ms=_deadline_ms(turn.task, step),
         )
     )
     turn.note("publish", "", step, allowance=allowance)
-    if message.repeats and entry not in before.trail:
+    if message.repeats and not known:
         turn.note("repeats", "the same payload for the same agent, once more", step)
+
+
+def _deadline_ms(task: Task, step: StepState) -> int:
+    """Return when it is over: whoever helps to end a task may be asked after its deadline."""
+    if task.ending is not None and step.plan.role.serves_the_ending:
+        return task.ending.due_ms
+    return task.deadline_ms

@@ -1,8 +1,8 @@
 """What comes after a step broke: the next plan, never the last one again.
 
 In this order: another agent for the broken steps; dropping those that are optional; the next
-fallback plan. Each new plan costs one re-plan and one hop, and a plan whose fingerprint was in
-force before does not count as new.
+fallback plan; a plan that the planner makes of what is known by then (planner.py). Each new plan
+costs one re-plan and one hop, and a plan whose fingerprint was in force before is not a new one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from orchestrator.core import crew
 from orchestrator.core.commands import Look
 from orchestrator.core.task import Plan, PlanStep, StepPhase, StepState
 from orchestrator.core.turn import Turn
@@ -17,25 +18,28 @@ from orchestrator.core.turn import Turn
 
 def begin_plan(plan: Plan) -> tuple[StepState, ...]:
     """Set every step of a plan to its start."""
-    return tuple(_fresh(step) for step in plan)
+    return tuple(fresh(step) for step in plan)
 
 
 def plan_fingerprint(steps: Sequence[StepState]) -> str:
-    """Name a plan by its steps and who is to do them."""
-    text = msgspec.json.encode([(step.plan, step.agent, step.goal, step.input) for step in steps])
+    """Name a plan by its steps and who is to do them, whatever the steps are called."""
+    places = {step.plan.id: place for place, step in enumerate(steps)}
+    text = msgspec.json.encode([_content(step, places) for step in steps])
     return blake2b(text, digest_size=8).hexdigest()
 
 
-def next_agent(step: StepState) -> str | None:
-    """Return the first fallback that has not tried this step."""
-    return next((agent for agent in step.plan.fallbacks if agent not in step.tried), None)
+def _content(step: StepState, places: Mapping[str, int]) -> tuple[object, ...]:
+    plan = step.plan
+    needs = sorted(places.get(need, -1) for need in plan.needs)
+    bounds = plan.weight, plan.allowance, plan.timeout_ms, plan.optional
+    return (step.agent, plan.skill, step.goal, step.input, needs, plan.fallbacks, bounds)
 
 
-def use_next_agents(turn: Turn, places: list[int]) -> bool:
+def use_next_agents(turn: Turn, places: list[int]) -> None:
     """Give broken steps to their next agents: one new plan, one hop."""
     for place in places:
         step = turn.steps[place]
-        agent = next_agent(step)
+        agent = crew.next_agent(turn, step)
         assert agent is not None
         turn.set_step(
             place,
@@ -46,7 +50,7 @@ def use_next_agents(turn: Turn, places: list[int]) -> bool:
             lost=0,
         )
         turn.note("next_agent", f"{step.agent}: {step.reason}", turn.steps[place])
-    return _count(turn)
+    count(turn)
 
 
 def next_plan(turn: Turn) -> int | None:
@@ -59,22 +63,27 @@ def next_plan(turn: Turn) -> int | None:
 
 
 def use_plan(turn: Turn, number: int, why: str) -> Look | None:
-    """Put a fallback plan in force. Steps that it repeats and that are done stay done."""
+    """Put a fallback plan in force."""
     if opened := turn.open_subtasks():
         return turn.look(revoke=opened)
+    turn.note("next_plan", why, plan=number)
+    put_in_force(turn, turn.task.terms.plans[number])
+    turn.change(plan_number=number)
+    count(turn)
+    return None
+
+
+def put_in_force(turn: Turn, plan: Plan, cause: int = 0) -> None:
+    """Let this be the plan from now on. Steps that it repeats and that are done stay done."""
     old = {step.plan.id: step for step in turn.steps}
-    cause = max(step.hop for step in turn.steps)
+    cause = max([cause, *(step.hop for step in turn.steps)])
     trails = tuple(entry for step in turn.steps for entry in step.trail)
     earlier = turn.result()
-    turn.note("next_plan", why, plan=number)
-    turn.set_plan(_carried_over(old, turn.task.terms.plans[number], cause))
+    turn.keep_steps(_carried_over(old, plan, cause))
     turn.change(
-        plan_number=number,
         past=tuple(dict.fromkeys((*turn.task.past, *trails))),
         earlier=earlier and msgspec.structs.replace(earlier, whole=False),
     )
-    _count(turn)
-    return None
 
 
 def _carried_over(old: Mapping[str, StepState], plan: Plan, cause: int) -> Iterator[StepState]:
@@ -84,19 +93,28 @@ def _carried_over(old: Mapping[str, StepState], plan: Plan, cause: int) -> Itera
     while built_anew := {s.id for s in plan if s.id in stays and not stays.issuperset(s.needs)}:
         stays -= built_anew
     for step in plan:
-        fresh = msgspec.structs.replace(_fresh(step), next_hop=cause + 1)
-        yield old[step.id] if step.id in stays else fresh
+        yield old[step.id] if step.id in stays else fresh(step, next_hop=cause + 1)
 
 
-def _fresh(step: PlanStep) -> StepState:
+def fresh(step: PlanStep, next_hop: int = 0) -> StepState:
+    """Set a step to its start."""
     return StepState(
-        plan=step, agent=step.agent, goal=step.goal, input=step.input, tried=(step.agent,)
+        plan=step,
+        agent=step.agent,
+        goal=step.goal,
+        input=step.input,
+        next_hop=next_hop,
+        tried=(step.agent,) if step.agent else (),
     )
 
 
-def _count(turn: Turn) -> bool:
+def count(turn: Turn) -> None:
     """Count a re-plan and remember its fingerprint."""
+    turn.change(replans=turn.task.replans + 1)
+    remember(turn)
+
+
+def remember(turn: Turn) -> None:
+    """Remember the plan in force, so that it is never taken for a new one."""
     name = plan_fingerprint(turn.steps)
-    task = turn.task
-    turn.change(replans=task.replans + 1, plan_fingerprints=(*task.plan_fingerprints, name))
-    return True
+    turn.change(plan_fingerprints=(*turn.task.plan_fingerprints, name))

@@ -45,7 +45,7 @@ def begin(task_id: str, request: TaskRequest, accepted_ms: int) -> Task:
         hops_max=terms.hops_max,
         ledger=Ledger.opened(request.budget.limits(), request.budget.ending_share),
         steps=steps,
-        plan_fingerprints=(plan_fingerprint(steps),),
+        plan_fingerprints=(plan_fingerprint(steps),) if steps else (),
     )
 
 
@@ -63,10 +63,11 @@ def write(before: Task | None, after: Task) -> tuple[dict[str, bytes], tuple[str
     if after is before:
         return {}, ()
     head = {HEAD: _write({each.name: getattr(after, each.name) for each in _IN_HEAD})}
-    if before is not None and before.plan_number == after.plan_number:
+    if before is not None and before.layout == after.layout:
         pairs = zip(before.steps, after.steps, strict=True)
         return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is not old}, ()
-    order = [step.plan.id for step in after.steps]
-    steps = {STEP + step.plan.id: _write(step) for step in after.steps}
-    old = () if before is None else (STEP + step.plan.id for step in before.steps)
-    return head | {ORDER: _write(order)} | steps, tuple(name for name in old if name not in steps)
+    old = {} if before is None else {step.plan.id: step for step in before.steps}
+    new = {step.plan.id: step for step in after.steps}
+    steps = {STEP + name: _write(step) for name, step in new.items() if old.get(name) is not step}
+    gone = tuple(STEP + name for name in old if name not in new)
+    return head | {ORDER: _write(list(new))} | steps, gone

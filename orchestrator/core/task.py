@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from envelopes import AtCap, FinishLine, Step, TaskRequest
+from envelopes import AtCap, Compose, FinishLine, Predicate, Step, TaskRequest
 from envelopes.decision import Verb
 from envelopes.envelope import Fault
 from envelopes.ledger import Amounts, Ledger, Limits
@@ -23,11 +23,45 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """An immutable value of the core that can be written as JSON."""
 
 
-class PlanStep(Record, frozen=True):
+class Role(StrEnum):
+    """What a step is for."""
+
+    WORK = "work"
+    """A step of a plan."""
+    DELEGATED = "delegated"
+    """A step that a manager asked for."""
+    SYNTHESIS = "synthesis"
+    """Makes one result of what the last steps produced."""
+    PLANNER = "planner"
+    MANAGER = "manager"
+    PREDICATE = "predicate"
+    """Says whether what is there is enough."""
+    VALIDATOR = "validator"
+    OWNER = "owner"
+
+    @property
+    def makes_the_result(self) -> bool:
+        """Say whether what it produces is part of the result; all other roles serve the owner."""
+        return self in _MAKERS
+
+    @property
+    def serves_the_ending(self) -> bool:
+        """Say whether it may use what is held back for the ending."""
+        return self in _ENDING
+
+
+SYNTHESIS = "_synthesis"
+"""The step that the owner adds; no caller's step begins with the mark."""
+_MAKERS = {Role.WORK, Role.DELEGATED, Role.SYNTHESIS}
+_ENDING = {Role.SYNTHESIS, Role.PREDICATE, Role.VALIDATOR, Role.OWNER}
+
+
+class PlanStep(Record, frozen=True, omit_defaults=True):
     """A step as it was planned."""
 
     id: str
     agent: str
+    """Empty where anybody with the skill may do it."""
     goal: str
     input: str
     """JSON text."""
@@ -37,6 +71,8 @@ class PlanStep(Record, frozen=True):
     weight: int = 1
     allowance: Limits | None = None
     timeout_ms: int = 0
+    skill: str = ""
+    role: Role = Role.WORK
 
 
 Plan = tuple[PlanStep, ...]
@@ -59,6 +95,20 @@ class Terms(Record, frozen=True):
     desk_default: str
     traceparent: str | None
     timeout_ms: int
+    goal: str = ""
+    input: str = "null"
+    """JSON text."""
+    planner: str | None = None
+    manager: str | None = None
+    owner: str | None = None
+    validators: tuple[str, ...] = ()
+    predicates: tuple[Predicate, ...] = ()
+    compose: Compose = Compose.WEAKEST
+    synthesis: str | None = None
+    repeat_max: int = 0
+    holders_window: int = 0
+    holders_min: int = 0
+    stalls_max: int = 0
 
 
 class StepPhase(StrEnum):
@@ -97,7 +147,7 @@ class Kept(Record, frozen=True):
     """Whether the agent called it a success."""
 
 
-class Handover(Record, frozen=True):
+class Handover(Record, frozen=True, tag=True):
     """An agent's wish that another one goes on."""
 
     to: str
@@ -105,6 +155,30 @@ class Handover(Record, frozen=True):
     input: str
     """JSON text."""
     reason: str
+
+
+class Asked(Record, frozen=True, tag=True):
+    """An agent's question to a person."""
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+class Planned(Record, frozen=True, tag=True):
+    """A manager's wish that these steps are done."""
+
+    steps: Plan
+    instead: bool
+    """Whether what is not done yet is given up for them."""
+    fault: str | None = None
+    """Why it cannot be done as it stands."""
+
+
+class Answered(Record, frozen=True):
+    """What a person said to an agent's question."""
+
+    question: str
+    answer: str
 
 
 class Composed(Record, frozen=True):
@@ -117,7 +191,7 @@ class Composed(Record, frozen=True):
     """Whether every last step is in it, and nothing of the plan is left to do."""
 
 
-class StepState(Record, frozen=True):
+class StepState(Record, frozen=True, omit_defaults=True):
     """A step and all that has happened to it under the plan in force."""
 
     plan: PlanStep
@@ -134,8 +208,11 @@ class StepState(Record, frozen=True):
     lost: int = 0
     tried: tuple[str, ...] = ()
     trail: tuple[str, ...] = ()
-    """Its messages as "hop:fingerprint", one per hop, oldest first."""
-    ask: Handover | None = None
+    """Its messages and its agents' answers as "hop:fingerprint", one per hop, oldest first."""
+    holders: tuple[str, ...] = ()
+    """Who has held it, the last ones only."""
+    answers: tuple[Answered, ...] = ()
+    ask: Handover | Asked | Planned | None = None
     open: Open | None = None
     kept: Kept | None = None
     reason: str | None = None
@@ -180,6 +257,41 @@ class Decided(Record, frozen=True):
     more: Amounts
     hops: int
     time_ms: int
+    answer: str | None = None
+
+
+class Verdict(Record, frozen=True):
+    """What an agent said of a result that it was shown."""
+
+    by: str
+    role: Role
+    about: str
+    """The fingerprint of that result."""
+    ok: bool
+    confidence: float
+    """Of the judge, in its own judgement."""
+    reason: str
+    given: bool = True
+    """False where it gave none: it failed, was late, or made no sense."""
+
+
+class Word(StrEnum):
+    """What an owner agent can say of a task that cannot go on."""
+
+    COMPLETE = "complete"
+    ESCALATE = "escalate"
+    ABORT = "abort"
+
+
+class Ending(Record, frozen=True):
+    """A cap was hit, and the owner is making up its mind."""
+
+    why: str
+    text: str
+    due_ms: int
+    """Then a person is asked, whatever the owner agent and the judges have or have not said."""
+    word: Word | None = None
+    """What the owner agent said; None where there is none, or it has not said it yet."""
 
 
 class Task(Record, frozen=True):
@@ -211,6 +323,27 @@ class Task(Record, frozen=True):
     letters: int = 0
     cancelled: str | None = None
     """Who wished to stop, and why."""
+    rounds: int = 0
+    """How often the manager has answered."""
+    satisfied: bool = False
+    """Whether the manager says that all is done."""
+    answer: Composed | None = None
+    """What the manager calls the answer so far."""
+    advice: str = ""
+    """What planner or manager are told when they are asked again."""
+    stalls: int = 0
+    circling: str | None = None
+    """Which answer has come too often."""
+    unstuck: bool = False
+    """Whether the plan was changed because of stalls; the next time the owner judges."""
+    asked: int = 0
+    """How many questions the owner itself has put to agents."""
+    verdicts: tuple[Verdict, ...] = ()
+    ending: Ending | None = None
+    rooms: tuple[str, ...] = ()
+    """Agents that have no room for a step of this task now; it is woken when they do."""
+    layout: int = 0
+    """Raised whenever steps come or go."""
     decision: Decided | None = None
     """What a person said to the open letter, not acted on yet."""
     outcome: Outcome | None = None
@@ -225,7 +358,7 @@ def terms_of(request: TaskRequest) -> Terms:
     return Terms(
         tenant=request.tenant,
         until=request.until,
-        plans=tuple(tuple(_planned(step, request) for step in plan) for plan in request.plans),
+        plans=tuple(_whole(plan, request) for plan in request.plans),
         hops_max=request.hops_max,
         subtasks_max=request.subtasks_max,
         replans_max=request.replans_max,
@@ -236,19 +369,55 @@ def terms_of(request: TaskRequest) -> Terms:
         desk_default=request.desk_default,
         traceparent=request.traceparent,
         timeout_ms=int(request.timeout * 1000),
+        goal=request.goal,
+        input=compact(request.input),
+        planner=request.planner,
+        manager=request.manager,
+        owner=request.owner,
+        validators=request.validators,
+        predicates=request.predicates,
+        compose=request.compose,
+        synthesis=request.synthesis,
+        repeat_max=request.repeat_max,
+        holders_window=request.holders_window,
+        holders_min=request.holders_min,
+        stalls_max=request.stalls_max,
     )
 
 
-def _planned(step: Step, request: TaskRequest) -> PlanStep:
+def _whole(plan: tuple[Step, ...], request: TaskRequest) -> Plan:
+    context = request.goal, compact(request.input)
+    return with_synthesis(
+        tuple(planned(step, *context) for step in plan), request.synthesis, *context
+    )
+
+
+def planned(step: Step, goal: str, given: str, role: Role = Role.WORK) -> PlanStep:
+    """Put a step into the core's own units; without a goal or input of its own it has these."""
     return PlanStep(
         id=step.id,
-        agent=step.agent,
-        goal=step.goal or request.goal,
-        input=compact(request.input if step.input is None else step.input),
+        agent=step.agent or "",
+        goal=step.goal or goal,
+        input=given if step.input is None else compact(step.input),
         needs=step.needs,
         fallbacks=step.fallbacks,
         optional=step.optional,
         weight=step.weight,
         allowance=None if step.allowance is None else step.allowance.limits(),
         timeout_ms=int(step.timeout * 1000),
+        skill=step.skill or "",
+        role=role,
     )
+
+
+def with_synthesis(plan: Plan, agent: str | None, goal: str, given: str) -> Plan:
+    """Let one more step make one result of what the last ones produce."""
+    if agent is None or not plan:
+        return plan
+    needed = {need for step in plan for need in step.needs}
+    last = tuple(step.id for step in plan if step.id not in needed)
+    timeout_ms = max(step.timeout_ms for step in plan)
+    step = PlanStep(
+        SYNTHESIS, agent, goal, given, needs=last, timeout_ms=timeout_ms, role=Role.SYNTHESIS
+    )
+    return (*plan, step)

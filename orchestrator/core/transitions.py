@@ -13,15 +13,16 @@ from orchestrator.core.task import Phase, StepPhase
 
 STEP_MOVES: Final[Mapping[tuple[StepPhase, StepPhase], str]] = {
     (StepPhase.WAITING, StepPhase.OPEN): "published",
-    (StepPhase.WAITING, StepPhase.BROKEN): "message too large",
+    (StepPhase.WAITING, StepPhase.BROKEN): "message too large, nobody has the skill",
     (StepPhase.OPEN, StepPhase.DONE): "success",
     (StepPhase.OPEN, StepPhase.BROKEN): "failed, partial, late, poison",
-    (StepPhase.OPEN, StepPhase.ASKING): "asks for a handoff",
+    (StepPhase.OPEN, StepPhase.ASKING): "asks for something",
     (StepPhase.OPEN, StepPhase.WAITING): "lost or revoked",
-    (StepPhase.ASKING, StepPhase.WAITING): "handed over",
+    (StepPhase.ASKING, StepPhase.WAITING): "handed over, or answered",
     (StepPhase.ASKING, StepPhase.BROKEN): "handoff not allowed",
     (StepPhase.BROKEN, StepPhase.WAITING): "next agent, or a person's retry",
-    (StepPhase.BROKEN, StepPhase.DROPPED): "optional",
+    (StepPhase.BROKEN, StepPhase.DROPPED): "optional, or given up in its round",
+    (StepPhase.DONE, StepPhase.BROKEN): "refused by the gate",
     (StepPhase.DONE, StepPhase.WAITING): "a person's retry of a result below the bar",
 }
 

@@ -5,14 +5,25 @@ core: rules change it through a few verbs, and `decision()` turns it into values
 keeps the books: a step that opens reserves its allowance, a step that ends settles it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from envelopes import Amounts, Limits, limits
-from orchestrator.core.commands import Command, Decision, Granted, Look, Note, Settle
+from orchestrator.core.commands import (
+    Command,
+    Decision,
+    Granted,
+    Leave,
+    Look,
+    Note,
+    Publish,
+    Served,
+    Settle,
+    Wait,
+)
 from orchestrator.core.facts import Claim, ClaimState, Sight
 from orchestrator.core.finish import next_flip_ms
 from orchestrator.core.result import composed
@@ -27,7 +38,7 @@ class Turn:
 
     __slots__ = (
         *("_before", "_by_phase", "_changed", "_places"),
-        *("commands", "notes", "now_ms", "sight", "task"),
+        *("alarms", "commands", "full", "notes", "now_ms", "sight", "taken", "task"),
     )
 
     def __init__(self, task: Task, sight: Sight, now_ms: int) -> None:
@@ -37,6 +48,11 @@ class Turn:
         self.now_ms = now_ms
         self.commands: list[Command] = []
         self.notes: list[Note] = []
+        self.alarms: list[int] = []
+        """Moments at which something is to be tried again."""
+        self.full: set[str] = set()
+        """Agents that have no room for a step that is ready."""
+        self.taken: Counter[str] = Counter()
         self._changed: list[StepState] | None = None
         self._by_phase: defaultdict[StepPhase, list[int]] | None = None
         self._places: dict[str, int] | None = None
@@ -67,6 +83,21 @@ class Turn:
         steps = self.steps
         return tuple(o.subtask for p in self.places(StepPhase.OPEN) if (o := steps[p].open))
 
+    def take_room(self, agent: str) -> bool:
+        """Take one of the places that this agent has left; say whether there was one."""
+        known = self.sight.agents.get(agent)
+        if known is not None and known.room is not None and self.taken[agent] >= known.room:
+            self.full.add(agent)
+            return False
+        self.taken[agent] += 1
+        return True
+
+    def recount_rooms(self) -> None:
+        """Count the places that are really taken in this turn: by what is published."""
+        sent = (each.agent for each in self.commands if isinstance(each, Publish))
+        self.taken = Counter(sent)
+        self.full.clear()
+
     def look(self, revoke: tuple[int, ...] = ()) -> Look:
         """Ask to see the claims, and to take some away.
 
@@ -78,7 +109,7 @@ class Turn:
 
     def result(self) -> Composed | None:
         """Return the best there is to deliver: of this plan, or of one that gave way."""
-        now, earlier = composed(self.steps), self.task.earlier
+        now, earlier = composed(self.task, self.steps), self.task.earlier
         if now is None or earlier is None:
             return now or earlier
         return max(now, earlier, key=lambda each: (each.whole, each.confidence))
@@ -103,18 +134,27 @@ class Turn:
         self._changed[place] = after
         return after
 
-    def set_plan(self, steps: Iterable[StepState]) -> None:
-        """Put another plan in force."""
-        assert not self.open_subtasks()
-        self._changed = list(steps)
-        self._by_phase = self._places = None
+    def add_steps(self, steps: Iterable[StepState]) -> None:
+        """Put more steps behind those there are."""
+        self._lay_out([*self.steps, *steps])
 
-    def settle(self, place: int, charged: Amounts, **fields: Any) -> StepState:
+    def keep_steps(self, steps: Iterable[StepState]) -> None:
+        """Let these be the steps from now on. None that is open may be forgotten."""
+        opened = set(self.open_subtasks())
+        self._lay_out(list(steps))
+        assert opened == set(self.open_subtasks())
+
+    def _lay_out(self, steps: list[StepState]) -> None:
+        self._changed = steps
+        self._by_phase = self._places = None
+        self.change(layout=self.task.layout + 1)
+
+    def settle(self, place: int, charged: Amounts, served: Served, **fields: Any) -> StepState:
         """End a step's open subtask: book what it charged, give the rest back, forget its claim."""
-        opened = self.steps[place].open
+        opened, agent = self.steps[place].open, self.steps[place].agent
         assert opened is not None
         self.change(ledger=self.task.ledger.settle(opened.allowance, charged))
-        self.commands.append(Settle(opened.subtask))
+        self.commands.append(Settle(opened.subtask, agent, served))
         return self.set_step(place, open=None, **fields)
 
     def note(
@@ -163,9 +203,19 @@ class Turn:
         """Turn what has become of the turn into values."""
         opened = [s for p in self.places(StepPhase.OPEN) if (s := self.steps[p]).open]
         look_ms = self._look_ms(opened)
+        self._wait_in_rooms()
         if self._changed is not None or look_ms != self.task.look_ms:
             self.task = replace(self.task, steps=tuple(self.steps), look_ms=look_ms)
         return Decision(self.task, tuple(self.commands), tuple(self.notes), self._alarm_ms())
+
+    def _wait_in_rooms(self) -> None:
+        """Wait where there is no room for a step that is ready, and nowhere else."""
+        before = self.task.rooms
+        after = tuple(sorted(self.full)) if self.task.phase is Phase.WORKING else ()
+        if after != before:
+            self.change(rooms=after)
+            self.commands += [Wait(agent) for agent in after if agent not in before]
+            self.commands += [Leave(agent) for agent in before if agent not in after]
 
     def _alarm_ms(self) -> int | None:
         task = self.task
@@ -174,7 +224,11 @@ class Turn:
         if task.phase is Phase.ON_DESK:
             assert task.letter is not None
             return task.letter.due_ms
-        times = [task.deadline_ms, task.look_ms, next_flip_ms(task, self.now_ms)]
+        if task.ending is not None:
+            times = [task.ending.due_ms, task.look_ms]
+        else:
+            flip_ms = next_flip_ms(task, self.now_ms)
+            times = [task.deadline_ms, task.look_ms, flip_ms, *self.alarms]
         return min(time for time in times if time)
 
     def _look_ms(self, opened: list[StepState]) -> int:

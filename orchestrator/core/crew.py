@@ -1,0 +1,70 @@
+"""Who can do a step, and whether there is room for it there.
+
+A step names an agent, or a skill that several may have. Where its agent's breaker is open it goes
+to another of the same skill, if there is one: nothing was sent yet, so that is no hop and no new
+plan. Where there is nobody else it waits in the agent's room.
+"""
+
+from envelopes import limits
+from orchestrator.core.facts import Agent
+from orchestrator.core.task import StepPhase, StepState
+from orchestrator.core.turn import Turn
+
+_STRANGER = Agent()
+
+
+def next_agent(turn: Turn, step: StepState) -> str | None:
+    """Return who should try a step next: a declared fallback, else another of the same skill."""
+    fallbacks = [each for each in step.plan.fallbacks if each not in step.tried]
+    others = [*fallbacks, *_skilled(turn, step)]
+    return next((each for each in others if not _about(turn, each).shut), next(iter(others), None))
+
+
+def staffed(turn: Turn, place: int) -> StepState | None:
+    """Return a step with an agent that has room for it; None where it has to wait."""
+    step = _with_an_agent(turn, place)
+    if step is None:
+        return None
+    if _about(turn, step.agent).shut:
+        step = _rerouted(turn, place, step)
+    return step if turn.take_room(step.agent) else None
+
+
+def _with_an_agent(turn: Turn, place: int) -> StepState | None:
+    step = turn.steps[place]
+    if step.agent:
+        return step
+    agent = next_agent(turn, step)
+    if agent is not None:
+        return turn.set_step(place, agent=agent, tried=(*step.tried, agent))
+    until_ms = turn.task.accepted_ms + limits.PATIENCE_MS
+    if turn.now_ms < until_ms:  # workers may have started after the caller
+        turn.alarms.append(until_ms)
+        return None
+    why = f"no agent has the skill {step.plan.skill!r}"
+    turn.note("no_such_skill", why, step)
+    turn.set_step(place, phase=StepPhase.BROKEN, reason=why)
+    return None
+
+
+def _rerouted(turn: Turn, place: int, step: StepState) -> StepState:
+    other = next_agent(turn, step)
+    if other is None or _about(turn, other).shut:
+        return step
+    turn.note("rerouted", f"the breaker of {step.agent} is open; {other} does it", step)
+    return turn.set_step(place, agent=other, tried=(*step.tried, other))
+
+
+def _skilled(turn: Turn, step: StepState) -> list[str]:
+    """Return agents that can stand in, the least busy first."""
+    agents = turn.sight.agents
+    wanted = {step.plan.skill} if step.plan.skill else set(_about(turn, step.plan.agent).skills)
+    if not wanted:
+        return []
+    able = [name for name, each in agents.items() if wanted.issubset(each.skills)]
+    free = [name for name in able if name not in step.tried]
+    return sorted(free, key=lambda name: (agents[name].shut, agents[name].in_flight, name))
+
+
+def _about(turn: Turn, agent: str) -> Agent:
+    return turn.sight.agents.get(agent, _STRANGER)
