@@ -66,7 +66,11 @@ _TEXT: Final = {
 
 
 def from_langgraph(
-    name: str, existing: "Pregel[Any, Any, Any, Any]", **terms: Unpack[Terms]
+    name: str,
+    existing: "Pregel[Any, Any, Any, Any]",
+    *,
+    recursion_limit: int | None = None,
+    **terms: Unpack[Terms],
 ) -> Callable[..., Awaitable[Any]]:
     """Register a compiled graph as the agent of this name, on these terms (terms.py)."""
     if not isinstance(existing, Pregel):
@@ -78,6 +82,8 @@ def from_langgraph(
     async def run(ctx: Context, tap: Tap, prompt: Any, deps: Any) -> Any:
         # A graph with a checkpointer needs to know whose memory it is.
         config = RunnableConfig(configurable={"thread_id": ctx.subtask})
+        if recursion_limit is not None:
+            config["recursion_limit"] = recursion_limit
         token = _handler.set(_Metering(tap))
         try:
             state = await existing.ainvoke(prompt, config, context=deps)

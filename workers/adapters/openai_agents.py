@@ -276,7 +276,7 @@ def _settle(call: Call, said: Any) -> None:
 
 def _bound(asked: dict[str, Any], settings: ModelSettings) -> int:
     """Return what the tokens of the whole prompt cannot exceed."""
-    tools = [(t.name, t.description, getattr(t, "params_json_schema", t)) for t in asked["tools"]]
+    tools = [_shown(tool) for tool in asked["tools"]]
     handoffs = [(h.tool_name, h.tool_description, h.input_json_schema) for h in asked["handoffs"]]
     schema = asked["output_schema"]
     return prompt_bytes(
@@ -288,6 +288,13 @@ def _bound(asked: dict[str, Any], settings: ModelSettings) -> int:
         settings.to_json_dict(),
         tools=bool(tools or handoffs),
     )
+
+
+def _shown(tool: Any) -> Any:
+    """Return what a model is told of a tool; the code behind it is nobody's business."""
+    if isinstance(tool, FunctionTool):
+        return tool.name, tool.description, tool.params_json_schema
+    return tool.name, getattr(tool, "description", None), getattr(tool, "format", None)
 
 
 def _refuse_unbounded(meter: Meter, asked: dict[str, Any], settings: ModelSettings) -> None:

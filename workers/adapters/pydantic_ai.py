@@ -55,7 +55,7 @@ try:
     from pydantic_ai.models.fallback import FallbackModel
     from pydantic_ai.models.wrapper import WrapperModel
     from pydantic_ai.settings import ModelSettings, merge_model_settings
-    from pydantic_ai.usage import RequestUsage
+    from pydantic_ai.usage import RequestUsage, UsageLimits
 except ImportError as missing:
     raise ImportError(
         f"{missing}: this adapter needs pydantic-ai; pip install 'buckstop[pydantic-ai]'"
@@ -65,13 +65,20 @@ _TEXT = (str, TextContent, CachePoint)
 
 
 def from_pydantic_ai(
-    name: str, existing: Agent[Any, Any], **terms: Unpack[Terms]
+    name: str,
+    existing: Agent[Any, Any],
+    *,
+    usage_limits: UsageLimits | None = None,
+    **terms: Unpack[Terms],
 ) -> Callable[..., Awaitable[Any]]:
     """Register a pydantic-ai agent as the agent of this name, on these terms (terms.py)."""
 
     async def run(_: Context, tap: Tap, prompt: Any, deps: Any) -> Any:
+        ours = [_Metering(tap)]
         try:
-            done = await existing.run(prompt, deps=deps, capabilities=[_Metering(tap)])
+            done = await existing.run(
+                prompt, deps=deps, capabilities=ours, usage_limits=usage_limits
+            )
         except (UsageLimitExceeded, ContentFilterError) as error:
             raise Unfinished(f"{type(error).__name__}: {error}") from error
         if isinstance(done.output, DeferredToolRequests):
