@@ -132,12 +132,13 @@ def look_up(what: str) -> str:
     return f"{what} is 42"
 
 
-def openai(server: OpenAIServer) -> AsyncOpenAI:
+def openai(server: OpenAIServer | str) -> AsyncOpenAI:
     """Return a client as people make it: with hidden retries."""
-    return AsyncOpenAI(base_url=server.url, api_key="none", max_retries=2)
+    url = server if isinstance(server, str) else server.url
+    return AsyncOpenAI(base_url=url, api_key="none", max_retries=2)
 
 
-def pydantic_agent(server: OpenAIServer, model: str = "gpt-5-mini", **more: Any) -> Any:
+def pydantic_agent(server: OpenAIServer | str, model: str = "gpt-5-mini", **more: Any) -> Any:
     provider = OpenAIProvider(openai_client=openai(server))
     more = {"tools": [look_up]} | more
     return pydantic_ai.Agent(OpenAIChatModel(model, provider=provider), **more)
@@ -149,7 +150,7 @@ def with_pydantic_ai(server: OpenAIServer, model: str = "gpt-5-mini", **terms: A
     return name
 
 
-def provider_of(server: OpenAIServer, *, responses: bool = False) -> sdk.OpenAIProvider:
+def provider_of(server: OpenAIServer | str, *, responses: bool = False) -> sdk.OpenAIProvider:
     return sdk.OpenAIProvider(openai_client=openai(server), use_responses=responses)
 
 

@@ -5,7 +5,12 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, DeferredToolRequests, ImageUrl, RunContext, Tool, UsageLimits
-from pydantic_ai.capabilities import ModelFallback, NativeTool, ProcessEventStream
+from pydantic_ai.capabilities import (
+    AbstractCapability,
+    ModelFallback,
+    NativeTool,
+    ProcessEventStream,
+)
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.models.wrapper import WrapperModel
@@ -124,6 +129,24 @@ def test_a_fallback_that_is_a_capability_is_charged_too() -> None:
         done = came(Agent(model_of(server), capabilities=[fallback]))
     assert done.envelope.result == "x"
     assert done.usage.calls == len(server.requests) == 2
+
+
+def test_a_capability_that_sends_requests_another_way_does_not_pass_us_by() -> None:
+    """pydantic_ai.py: "a capability of ours is added to the agent's own, outermost of all"."""
+    with OpenAIServer(Says("x")) as server:
+        other = model_of(server, "gpt-5-nano")
+
+        class Elsewhere(WrapperModel):
+            async def request(self, *asked):
+                return await other.request(*asked)
+
+        class Reroute(AbstractCapability):
+            def get_wrapper_model(self, model):
+                return Elsewhere(model)
+
+        done = came(Agent(model_of(server), capabilities=[Reroute()]))
+    assert done.envelope.result == "x"
+    assert done.usage.calls == len(server.requests) == 1
 
 
 def test_a_dearer_fallback_that_does_not_fit_is_not_called() -> None:
