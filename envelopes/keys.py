@@ -4,6 +4,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 PREFIX_DEFAULT = "buckstop:"
+TENANT_DEFAULT = "default"
+"""Whose messages go onto an agent's own queue; every other tenant has a lane beside it."""
+_LANE = "@"
+"""Begins the tenant in a lane's name; no name of an agent or a tenant has one in it."""
+
+
+def base_of(queue: str) -> str:
+    """Return the agent's own queue that this lane belongs to; its own queue is a lane too."""
+    return queue.partition(_LANE)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +20,11 @@ class Keys:
     """Names keys; two deployments with different prefixes share a server without meeting."""
 
     prefix: str = PREFIX_DEFAULT
+
+    def __post_init__(self) -> None:
+        """Refuse a prefix in which a lane's name could not be told from its queue's."""
+        if _LANE in self.prefix:
+            raise ValueError(f"{self.prefix!r}: a key prefix has no {_LANE} in it")
 
     def task(self, task: str) -> str:
         """Name the hash with the task's state."""
@@ -28,9 +42,30 @@ class Keys:
         """Name the hash that says who runs a subtask and what it has spent; `subtask` is task/n."""
         return f"{self.prefix}claim:{subtask}"
 
-    def queue(self, agent: str) -> str:
-        """Name the agent's Celery queue, which is a list."""
-        return f"{self.prefix}agent.{agent}"
+    def queue(self, agent: str, tenant: str = TENANT_DEFAULT) -> str:
+        """Name the agent's Celery queue, which is a list; or a tenant's lane beside it."""
+        lane = "" if tenant == TENANT_DEFAULT else f"{_LANE}{tenant}"
+        return f"{self.prefix}agent.{agent}{lane}"
+
+    def lanes(self, queue: str) -> str:
+        """Name the sorted set of an agent's lanes that have messages, by whose turn it is."""
+        return f"{self.prefix}lanes:{queue}"
+
+    def room(self, agent: str) -> str:
+        """Name the sorted set of tasks that wait for an agent."""
+        return f"{self.prefix}room:{agent}"
+
+    def turns(self, agent: str) -> str:
+        """Name the hash that says whose turn it is in an agent's room."""
+        return f"{self.prefix}turns:{agent}"
+
+    def called(self, agent: str) -> str:
+        """Name the sorted set of tasks that were called in from an agent's room."""
+        return f"{self.prefix}called:{agent}"
+
+    def waiting(self, tenant: str) -> str:
+        """Name the sorted set of a tenant's tasks that wait for a place at work."""
+        return f"{self.prefix}waiting:{tenant}"
 
     def queue_bell(self, queue: str) -> str:
         """Name the list that wakes a worker waiting on the queue."""
@@ -80,6 +115,41 @@ class Keys:
     def agents(self) -> str:
         """Name the hash of what is known of each agent."""
         return f"{self.prefix}agents"
+
+    @property
+    def inflight(self) -> str:
+        """Name the hash of how many messages each agent has that are not settled."""
+        return f"{self.prefix}inflight"
+
+    @property
+    def caps(self) -> str:
+        """Name the hash of the caps that an operator has set."""
+        return f"{self.prefix}caps"
+
+    @property
+    def declared_caps(self) -> str:
+        """Name the hash of the caps that agents have declared for themselves."""
+        return f"{self.prefix}declared_caps"
+
+    @property
+    def breakers(self) -> str:
+        """Name the hash of the breakers of agents that ever had a fault."""
+        return f"{self.prefix}breakers"
+
+    @property
+    def atwork(self) -> str:
+        """Name the hash of how many tasks each tenant has at work."""
+        return f"{self.prefix}atwork"
+
+    @property
+    def arrivals(self) -> str:
+        """Name the number of the last task that had to wait for a place."""
+        return f"{self.prefix}arrivals"
+
+    @property
+    def calibration(self) -> str:
+        """Name the list of what people thought of results that agents were sure of."""
+        return f"{self.prefix}calibration"
 
     @property
     def workers(self) -> str:

@@ -39,8 +39,14 @@ Call = tuple[str, Sequence[str], Sequence[Arg]]
 """A script's name, its KEYS and its ARGV."""
 
 _SHARED = Path(__file__).parent / "lua"
-_NAMES = ("due", "bell", "tasks", "letters", "agents", "workers", "stats")
-_STEMS = ("task", "mail", "claim", "letter", "worker", "events", "queue_bell")
+_NAMES = (
+    *("due", "bell", "tasks", "letters", "agents", "workers", "stats", "calibration"),
+    *("inflight", "caps", "declared_caps", "breakers", "atwork", "arrivals"),
+)
+_STEMS = (
+    *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell"),
+    *("lanes", "room", "turns", "called", "waiting"),
+)
 _HEALS_MAX = 3  # a server that forgets its scripts more often than this within one call is ill
 
 

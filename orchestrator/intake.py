@@ -37,6 +37,7 @@ def submission(request: RequestLike, **fields: object) -> Submission:
         tenant=checked.tenant,
         idempotency_key=checked.idempotency_key,
         retention_ms=limits.RETENTION_S * 1000,
+        timeout_ms=int(checked.timeout * 1000),
     )
 
 

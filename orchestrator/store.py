@@ -15,8 +15,28 @@ milliseconds of the server's clock.
     due                 zset    task id by alarm: when it must be looked at if nothing happens
     bell                list    wakes an idle orchestrator; a stroke says only "look"
     claim:{id}/{n}      hash    one open subtask: who runs it, what it has spent, see below
-    agent.{name}        list    the agent's Celery queue: LPUSH in, RPOP out
-    bell:{queue}        list    wakes a worker that waits for this queue
+    agent.{name}        list    the agent's Celery queue: LPUSH in, RPOP out. Tasks of the default
+                                tenant, and whatever strangers push
+    agent.{name}@{t}    list    the lane of another tenant beside it
+    lanes:{queue}       zset    lane by whose turn it is, the one served longest ago in front; only
+                                while there is another lane than the queue itself
+    bell:{queue}        list    wakes a worker that waits for this queue, or any lane of it
+    inflight            hash    agent -> messages published to it and not settled; no field for none
+    caps                hash    agent:{name}, tenant:{name} -> the cap that an operator has set
+    declared_caps       hash    agent -> the cap on what it has in flight, as its workers said
+    breakers            hash    agent -> one line of figures, see lua/_breaker.lua; only of agents
+                                that ever had a fault
+    room:{agent}        zset    task that waits for the agent, by its turn
+    turns:{agent}       hash    clock: the turn called in last; last:{tenant}: the tenant's last
+                                turn; prober: the task whose alarm is set to the next probe. Gone
+                                with the room's last task
+    called:{agent}      zset    task that was called in from the room and has not committed since,
+                                by when; at most CALL_KEPT_MS
+    atwork              hash    tenant -> its tasks at work; no field for none
+    waiting:{tenant}    zset    task that waits for a place at work, by arrival
+    arrivals            string  the number of the last of them
+    calibration         list    JSON lines: a result's claimed confidence, and what a person thought
+                                of it; the last CALIBRATION_MAX
     letters             zset    open dead letter by the time it was filed
     letter:{id}         hash    one dead letter: kind, reason, why, task, subtask, queue, worker,
                                 filed_ms, due_ms, story (JSON), bytes (the first
@@ -32,7 +52,9 @@ milliseconds of the server's clock.
                                 quarantined(_bytes) letters_not_kept replayed revoked_dropped claims
                                 charges refused_charges fenced_charges late_charges reports
                                 fenced_reports. pushed counts what COMMIT published, fetched every
-                                message that was popped, whoever wrote it
+                                message that was popped, whoever wrote it. And
+                                bulkhead_conflicts breaker_conflicts (both are conflicts too)
+                                breaker_opened breaker_closed breaker_probes breaker_resets
     last:{caller}       hash    op and reply of the caller's last CLAIM or FETCH that handed
                                 something out, so that a retry gets the same again; expires
     events:{id}         channel one JSON line for each commit that says something
@@ -41,13 +63,16 @@ milliseconds of the server's clock.
                 op           the last commit, by which its retry is known
                 held_until   an orchestrator is thinking about it; set by CLAIM, removed by COMMIT
                 posted       ops of recent posts, by which a retry is known
+                recall       something came free for it while it was held; its COMMIT wakes it again
+                place        work, waiting (for a place of its tenant) or desk; none once it is over
+                rooms called agents in whose room it is, or was called in from: " agent agent "
                 request tenant accepted_ms retention_ms idem        written by SUBMIT, once
                 outcome      only when the task is over; then nothing is written any more, and the
                              record expires retention_ms later
                 all other    the core's own: "head", and "s:<step>" for each step
 
     claim:{..}  state        issued | claimed | reported | revoked
-                nonce queue published_ms deadline_ms timeout_ms     written by COMMIT
+                agent queue nonce published_ms deadline_ms timeout_ms   written by COMMIT
                 allow_t allow_u allow_c      digits, or empty where unbounded
                 token worker since_ms beat_ms until_ms              while it is claimed
                 t u c        charged, calls in flight at their worst case; absent until a charge
@@ -60,12 +85,11 @@ process that dies with a task loses nothing: the alarm that CLAIM set brings the
 is deleted by the commit that settles it; from then on its message counts as revoked.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from redis import Redis
 
@@ -73,12 +97,14 @@ from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.ledger import Amounts, Limits
 from envelopes.scripts import Arg, Call, Scripts, new_op, raised
+from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.core.facts import Claim, ClaimState
 
 _LUA = Path(__file__).parent / "lua"
 OWN_FIELDS = frozenset(
     (
         *("version", "op", "held_until", "posted", "outcome"),
+        *("recall", "place", "rooms", "called"),
         *("request", "tenant", "accepted_ms", "retention_ms", "idem"),
     )
 )
@@ -95,6 +121,8 @@ class Submission:
     tenant: str
     idempotency_key: str | None
     retention_ms: int
+    timeout_ms: int
+    """From now to its deadline: the alarm of a task that waits for a place at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +156,17 @@ class Loaded:
     mail: tuple[bytes, ...]
     """Oldest first, bounded; say in the commit how many of them were absorbed."""
     now_ms: int
+    admitted: bool = True
+    """False while it waits for one of its tenant's places at work: it may publish nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message to publish, and the claim that goes with it."""
 
+    agent: str
     queue: str
+    """The agent's, or its tenant's lane beside it."""
     subtask: int
     nonce: str
     allowance: Limits
@@ -142,6 +174,20 @@ class Outgoing:
     """The task's; the step's timeout runs from the fetch."""
     timeout_ms: int
     message: bytes
+
+
+Verdict = Literal["ok", "fault", ""]
+"""What a settled subtask says of its agent. Empty says nothing: it was taken away, or stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A claim to forget, and what it says of its agent."""
+
+    subtask: int
+    agent: str
+    """Whose claim it is; another one's is refused."""
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +228,7 @@ class Commit:
     mail_read: int
     alarm_ms: int | None
     journal: tuple[bytes, ...]
-    settled: tuple[int, ...]
+    settled: tuple[Settled, ...]
     """Claims to forget. One that is still issued or claimed is a conflict: look, and revoke it."""
     publish: tuple[Outgoing, ...]
     letter: LetterFiled | None
@@ -191,6 +237,14 @@ class Commit:
     outcome: str | None
     """Set when the task ends: mail and alarm go, the record expires after `retention_ms`."""
     retention_ms: int
+    enter: tuple[str, ...] = ()
+    """Agents for which the task waits from now on: it is woken when they have a place, and again
+    until it says `leave`, whether it got a place or not. Entering twice keeps the turn. If there is
+    a place already, somebody is called in at once."""
+    leave: tuple[str, ...] = ()
+    """Agents for which it waits no more. One that ends leaves all rooms by itself."""
+    judged: tuple[bytes, ...] = ()
+    """JSON lines for the calibration: results that a person has judged with this letter."""
 
     @property
     def raises(self) -> bool:
@@ -209,6 +263,7 @@ class Commit:
                     self.settled,
                     self.publish,
                 ),
+                *(self.enter, self.leave, self.judged),
                 *(self.letter, self.letter_closed, self.outcome),
             )
         )
@@ -231,7 +286,8 @@ class Store:
         s, keys = submission, [self._keys.task(submission.task_id)]
         if s.idempotency_key is not None:
             keys.append(self._keys.idempotency(s.tenant, s.idempotency_key))
-        args: list[Arg] = [s.task_id, s.request, s.tenant, s.retention_ms, *_pairs(s.fields)]
+        args: list[Arg] = [s.task_id, s.request, s.tenant, s.retention_ms, s.timeout_ms]
+        args += _pairs(s.fields)
         task_id, created, now_ms = self._scripts.run("submit", keys, args)
         return Submitted(task_id.decode(), bool(created), now_ms)
 
@@ -291,12 +347,46 @@ class Store:
         """Wake one idle orchestrator."""
         self._client.rpush(self._keys.bell, "1")
 
+    # --- bounds ---------------------------------------------------------------------------------
+
+    def set_cap(self, kind: CapKind, name: str, cap: int | None) -> None:
+        """Bound an agent or a tenant; None for what holds where nobody has set anything.
+
+        What already is in flight or at work stays; whoever the new cap has room for is woken.
+        """
+        admitted = limits.ADMIT_MAX
+        while admitted == limits.ADMIT_MAX:
+            admitted = self._scripts.run("set_cap", [], [kind, name, _or_empty(cap)])
+
+    def reset_breaker(self, agent: str) -> bool:
+        """Close an agent's breaker and forget its faults; False where there was nothing known."""
+        return bool(self._scripts.run("reset_breaker", [], [agent]))
+
     # --- read -----------------------------------------------------------------------------------
 
-    def agents(self) -> dict[str, dict[str, Any]]:
-        """Return what workers last said of their agents."""
-        known = self._hash(self._keys.agents) or {}
-        return {name: json.loads(about) for name, about in known.items()}
+    def agents(self) -> dict[str, AgentSeen]:
+        """Return what is known of each agent, as of one moment."""
+        k = self._keys
+        with self._client.pipeline(transaction=True) as pipe:
+            for key in (k.agents, k.inflight, k.caps, k.declared_caps, k.breakers):
+                pipe.hgetall(key)
+            return agents_seen(*pipe.execute())
+
+    def caps(self) -> dict[str, int]:
+        """Return the caps that operators have set, by "agent:name" and "tenant:name"."""
+        return {name: int(cap) for name, cap in (self._hash(self._keys.caps) or {}).items()}
+
+    def tenants(self) -> dict[str, dict[str, int]]:
+        """Return how many tasks each tenant has at work, may have there, and has waiting."""
+        at_work, caps = self._hash(self._keys.atwork) or {}, self.caps()
+        return {
+            name: {
+                "at_work": int(count),
+                "cap": caps.get(f"tenant:{name}", limits.TENANT_TASKS_MAX),
+                "waiting": int(self._client.zcard(self._keys.waiting(name))),
+            }
+            for name, count in at_work.items()
+        }
 
     def task(self, task_id: str) -> dict[str, bytes] | None:
         """Return a task's whole record."""
@@ -305,6 +395,10 @@ class Store:
     def journal(self, task_id: str) -> list[bytes]:
         """Return a task's history, oldest first."""
         return list(self._client.lrange(self._keys.journal(task_id), 0, -1))
+
+    def calibration(self) -> list[bytes]:
+        """Return what people thought of results that agents were sure of, oldest first."""
+        return list(self._client.lrange(self._keys.calibration, 0, -1))
 
     def tasks(self, offset: int, count: int) -> list[str]:
         """List ids of tasks, newest first; the record of an old one may have expired."""
@@ -324,8 +418,13 @@ class Store:
         return {name: int(count) for name, count in counters.items()}
 
     def queue_depth(self, agent: str) -> int:
-        """Count the messages that wait for an agent."""
-        return int(self._client.llen(self._keys.queue(agent)))
+        """Count the messages that wait for an agent, in all lanes."""
+        queue = self._keys.queue(agent)
+        lanes = {queue.encode(), *self._client.zrange(self._keys.lanes(queue), 0, -1)}
+        with self._client.pipeline(transaction=False) as pipe:
+            for lane in lanes:
+                pipe.llen(lane)
+            return sum(pipe.execute())
 
     def events(self, task_id: str) -> "Events":
         """Listen to a task's commits: `with store.events(id) as events: events.get(1.0)`."""
@@ -383,10 +482,13 @@ def _commit_args(c: Commit) -> list[Arg]:
         _pairs(c.fields),
         c.dropped,
         c.journal,
-        c.settled,
+        [arg for s in c.settled for arg in (s.subtask, s.agent, s.verdict)],
         [arg for outgoing in c.publish for arg in _outgoing(outgoing)],
         () if c.letter is None else _filed(c.letter),
         () if c.letter_closed is None else _closed(c.letter_closed),
+        c.enter,
+        c.leave,
+        c.judged,
     ):
         args.append(len(section))
         args += section
@@ -396,7 +498,8 @@ def _commit_args(c: Commit) -> list[Arg]:
 def _outgoing(o: Outgoing) -> tuple[Arg, ...]:
     a = o.allowance
     bounds = _or_empty(a.tokens), _or_empty(a.usd_micros), _or_empty(a.calls)
-    return (o.queue, o.subtask, o.nonce, *bounds, o.deadline_ms, o.timeout_ms, o.message)
+    head = o.agent, o.queue, o.subtask, o.nonce
+    return (*head, *bounds, o.deadline_ms, o.timeout_ms, o.message)
 
 
 def _filed(f: LetterFiled) -> tuple[Arg, ...]:
@@ -418,7 +521,7 @@ def _pairs(fields: Mapping[str, bytes]) -> list[Arg]:
 
 
 def _loaded(task_id: str, reply: list[Any]) -> Loaded:
-    version, accepted_ms, retention_ms, now_ms, mail, flat = reply
+    version, accepted_ms, retention_ms, now_ms, admitted, mail, flat = reply
     found = dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True)) if flat else {}
     return Loaded(
         task_id=task_id,
@@ -429,6 +532,7 @@ def _loaded(task_id: str, reply: list[Any]) -> Loaded:
         fields={n: v for n, v in found.items() if n not in OWN_FIELDS} if flat else None,
         mail=tuple(mail),
         now_ms=now_ms,
+        admitted=bool(admitted),
     )
 
 

@@ -68,7 +68,7 @@ class _Draft:
         self._nonce = nonce
         self._task = task
         self._publish = publish
-        self._queue = keys.queue(publish.agent)
+        self._queue = keys.queue(publish.agent, task.terms.tenant)
         self._body = body_of(publish.payload)
         self.headers = self._headers(now_ms)
 
@@ -89,7 +89,7 @@ class _Draft:
                 "ledger": publish.ledger,
                 "allowance": publish.allowance,
                 "issued_ms": now_ms,
-                "deadline_ms": task.deadline_ms,
+                "deadline_ms": publish.deadline_ms,
                 "timeout_ms": publish.timeout_ms,
                 "lease_ms": limits.LEASE_MS,
                 "trail": publish.trail,
@@ -118,11 +118,12 @@ class _Draft:
             }
         )
         return Outgoing(
+            agent=publish.agent,
             queue=self._queue,
             subtask=publish.subtask,
             nonce=self._nonce,
             allowance=publish.allowance,
-            deadline_ms=self._task.deadline_ms,
+            deadline_ms=publish.deadline_ms,
             timeout_ms=publish.timeout_ms,
             message=message,
         )

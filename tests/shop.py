@@ -82,7 +82,7 @@ class Office:
         self.signer = Signer(PRIVATE_KEY)
         self.task = f"t{uuid4().hex[:12]}"
         self._last = 0
-        request = Submission(self.task, b"{}", {}, "default", None, HOUR_MS)
+        request = Submission(self.task, b"{}", {}, "default", None, HOUR_MS, HOUR_MS)
         self.now_ms = self.store.submit(request).now_ms
 
     def message(self, agent: str, **more: Any) -> Message:
@@ -120,6 +120,7 @@ class Office:
         """Commit them: claims issued, messages on their queues."""
         publish = tuple(
             Outgoing(
+                m.headers["agent"],
                 m.headers["queue"],
                 m.subtask,
                 m.headers["nonce"],

@@ -31,6 +31,7 @@ from tests.worlds import (
     publish,
     refuses,
     running,
+    settled,
     submission,
 )
 
@@ -118,7 +119,7 @@ def test_a_message_whose_claim_was_taken_away_is_revoked(world: World) -> None:
     world.store.look("t1", [], [1])
     taken = fetch_one(world)
     assert (taken.state, taken.subtask, taken.token) == ("revoked", "t1/1", "")
-    world.store.commit([commit(2, "op2", settled=(1,))])
+    world.store.commit([commit(2, "op2", settled=settled(1))])
     assert fetch_one(world).state == "revoked"
     assert world.store.stats()["revoked_dropped"] == 2
     assert "claims" not in world.store.stats()
@@ -468,7 +469,7 @@ def test_a_zombie_whose_claim_is_settled_is_refused(world: World) -> None:
     """Its record is gone, and does not come back by its writing."""
     worker, token = running(world)
     world.store.look("t1", [], [1])
-    world.store.commit([commit(2, "op2", settled=(1,))])
+    world.store.commit([commit(2, "op2", settled=settled(1))])
     before = world.snapshot()
     assert worker.charge("t1/1", token, "c1", Amounts(1, 0, 1), []) == "revoked"
     assert worker.report("t1/1", token, [], b"{}") == "revoked"
@@ -597,7 +598,8 @@ def test_what_workers_say_of_their_agents_is_known(world: World) -> None:
     world.worker("w").register({"research": {"handoffs": ["write"]}, "write": {}})
     world.worker("w2").register({"write": {"price": "openai:gpt-5-mini"}})
     world.worker("w3").register({})
-    assert world.store.agents() == {
+    seen = world.store.agents()
+    assert {name: each.facts for name, each in seen.items()} == {
         "research": {"handoffs": ["write"]},
         "write": {"price": "openai:gpt-5-mini"},
     }

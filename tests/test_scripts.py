@@ -22,6 +22,7 @@ from tests.worlds import (
     message,
     outgoing,
     publish,
+    settled,
     submission,
 )
 from workers import claims
@@ -315,7 +316,7 @@ def test_a_full_server_refuses_every_script_as_a_whole(full: RealWorld) -> None:
         lambda: full.store.look("t1", [], [1]),
         lambda: full.store.post("t1", b"letter", "p1"),
         lambda: full.store.commit(
-            [commit(2, "op2", dropped=("s:a",), settled=(9,), publish=(outgoing(full, 3),))]
+            [commit(2, "op2", dropped=("s:a",), settled=settled(9), publish=(outgoing(full, 3),))]
         ),
         lambda: full.store.commit([commit(2, "op2", outcome="aborted")]),
         lambda: worker.hand_back("t1/1", token, queue, b"raw"),

@@ -29,6 +29,7 @@ from tests.worlds import (
     publish,
     refuses,
     running,
+    settled,
     submission,
 )
 
@@ -372,7 +373,7 @@ def test_two_that_read_the_same_mail_do_not_both_trim_it(world: World) -> None:
         {"fields": {"head": b"h"}},
         {"dropped": ("s:a",)},
         {"journal": (b"line",)},
-        {"settled": (7,)},
+        {"settled": settled(7)},
         {"letter": LetterFiled("l", "k", "w", 1, b"{}")},
         {"letter_closed": LetterClosed("l", "abort", "me", "")},
         {"outcome": "aborted"},
@@ -394,7 +395,7 @@ def test_settling_a_claim_that_may_still_charge_is_a_conflict(world: World, take
     if taken:
         fetch_one(world)
     before = world.snapshot()
-    settling = commit(2, "op2", settled=(1,), fields={"head": b"h"})
+    settling = commit(2, "op2", settled=settled(1), fields={"head": b"h"})
     assert world.store.commit([settling]) == [False]
     assert world.snapshot() == before
 
@@ -406,7 +407,7 @@ def test_a_claim_that_is_over_is_forgotten_when_settled(world: World, reported: 
         worker.report("t1/1", token, [], b"{}")
     else:
         world.store.look("t1", [], [1])
-    assert world.store.commit([commit(2, "op2", settled=(1, 2))]) == [True]
+    assert world.store.commit([commit(2, "op2", settled=settled(1, 2))]) == [True]
     assert look(world).state is ClaimState.ABSENT
 
 

@@ -19,7 +19,7 @@ from envelopes.keys import Keys
 from envelopes.scripts import Scripts, connect
 from orchestrator.core.facts import Claim
 from orchestrator.sim.store import SimClaims, SimStore
-from orchestrator.store import Commit, Outgoing, Store, Submission
+from orchestrator.store import Commit, Outgoing, Settled, Store, Submission, Verdict
 from tests.conftest import Fresh
 from workers.claims import LUA, Claims
 
@@ -74,8 +74,13 @@ class SimWorld:
 
     def snapshot(self) -> object:
         s = self.sim
-        state = s.records, s.mail, s.journals, s.due, s.claims, s.queues, s.desk, s.beats
-        return repr([{name: value for name, value in part.items() if value} for part in state])
+        b = s.bulkheads
+        hashes = s.records, s.mail, s.journals, s.due, s.claims, s.queues, s.desk, s.beats
+        heads = b.in_flight, b.caps, b.declared, b.breakers, b.rooms, b.called, b.calls
+        tenants = b.at_work, b.waiting, s.lanes.turns
+        state = (*hashes, *heads, *tenants)
+        kept = [{name: value for name, value in part.items() if value} for part in state]
+        return repr((kept, sorted(s.recalled), s.judged))
 
     def push(self, queue: str, raw: bytes) -> None:
         self.sim.queues[queue].appendleft(raw)
@@ -120,13 +125,19 @@ class RealWorld:
     """The real scripts on a real server, whose clock runs ahead by what a test has let pass."""
 
     def __init__(self, fresh: Fresh) -> None:
-        self.keys, self.wire = fresh.keys, Wire()
+        self.keys, self.wire, self.url = fresh.keys, Wire(), fresh.url
         self.client = breakable(fresh.url, self.wire)
         self._offset = f"{fresh.keys.prefix}test-offset"
         self.store = Store(self.client, self.keys)
         self._workers = Scripts(self.client, LUA, self.keys)
         for scripts in (self.store._scripts, self._workers):
             self._move_clock(scripts)
+
+    def another_store(self) -> Store:
+        """Make another orchestrator's store, with the same clock."""
+        store = Store(connect(self.url), self.keys)
+        self._move_clock(store._scripts)
+        return store
 
     def _move_clock(self, scripts: Scripts) -> None:
         plain = "math.floor(time[2] / 1000)"
@@ -183,16 +194,19 @@ def breakable(url: str, wire: Wire) -> Any:
 
 def make(request: pytest.FixtureRequest) -> World:
     """Make an empty world of the kind that a fixture's parameter names."""
-    return (
-        SimWorld() if request.param == "simulated" else RealWorld(request.getfixturevalue("fresh"))
-    )
+    return make_kind(request, request.param)
+
+
+def make_kind(request: pytest.FixtureRequest, kind: str) -> World:
+    """Make an empty world of this kind."""
+    return SimWorld() if kind == "simulated" else RealWorld(request.getfixturevalue("fresh"))
 
 
 # --- what tests say in short ------------------------------------------------------------------
 
 
 def submission(task_id: str = "t1", key: str | None = None, **more: Any) -> Submission:
-    plain = Submission(task_id, b'{"goal":"x"}', {"s:a": b"1"}, "default", key, 60_000)
+    plain = Submission(task_id, b'{"goal":"x"}', {"s:a": b"1"}, "default", key, 60_000, 3_600_000)
     return replace(plain, **more)
 
 
@@ -233,6 +247,7 @@ def message(task_id: str, number: int, issued_ms: int = 1, nonce_of: int | None 
 
 def outgoing(world: World, number: int, agent: str = "a", **more: Any) -> Outgoing:
     plain = Outgoing(
+        agent=agent,
         queue=world.keys.queue(agent),
         subtask=number,
         nonce=nonce(number),
@@ -260,6 +275,11 @@ def running(world: World, **more: Any) -> tuple[Claims, str]:
     """Publish subtask 1, fetch it, and return its worker and token."""
     publish(world, 1, **more)
     return world.worker("w"), fetch_one(world).token
+
+
+def settled(*numbers: int, agent: str = "a", verdict: Verdict = "") -> tuple[Settled, ...]:
+    """Settle these subtasks of an agent, all with the same verdict."""
+    return tuple(Settled(number, agent, verdict) for number in numbers)
 
 
 def look(world: World, number: int = 1) -> Claim:

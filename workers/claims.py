@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from envelopes import limits
 from envelopes.claims import Charged, Fetched, Reported
-from envelopes.keys import Keys
+from envelopes.keys import Keys, base_of
 from envelopes.ledger import Amounts
 from envelopes.scripts import Arg, new_op
 
@@ -48,11 +48,12 @@ class Claims:
     def fetch(self, queues: Sequence[str], count: int) -> tuple[int, list[Fetched]]:
         """Take up to `count` messages, and the claims they stand for; return the server's time too.
 
+        What lies in a queue's lanes comes with it, in turn; a message names the lane it was in.
         A fetch that failed is repeated under the same op by the next one, so no message is lost
         with a reply. Run only what is `claimed`. Of the rest, check the signature even of what is
         `revoked`: a forgery that names an unknown claim looks the same.
         """
-        keys = [self._keys.last(self._worker), *queues]
+        keys = [self._keys.last(self._worker), *queues, *map(self._keys.lanes, queues)]
         reply = self._scripts.run("fetch", keys, [self._fetch_op, self._worker, count])
         self._fetch_op = new_op()
         six = [iter(reply[1:])] * 6
@@ -66,7 +67,7 @@ class Claims:
 
         Hand back the youngest first: each goes to the end where the next message is popped.
         """
-        keys = [self._keys.claim(subtask), queue]
+        keys = [self._keys.claim(subtask), queue, base_of(queue)]
         args: list[Arg] = [token, int(raw is not None), raw or b""]
         return bool(self._scripts.run("hand_back", keys, args))
 
@@ -91,7 +92,10 @@ class Claims:
 
     def register(self, agents: Mapping[str, Mapping[str, Any]]) -> None:
         """Say which agents this process runs."""
-        args = [part for name, about in agents.items() for part in (name, json.dumps(about))]
+        args: list[Arg] = []
+        for name, about in agents.items():
+            cap = about.get("in_flight_max")
+            args += [name, json.dumps(about), "" if cap is None else str(cap)]
         self._scripts.run("register", [], args)
 
     def quarantine(  # noqa: PLR0917 -- a letter has this many parts

@@ -11,6 +11,7 @@ from math import exp
 from threading import Lock
 from time import monotonic
 
+from envelopes.keys import base_of
 from envelopes.limits import AHEAD_MAX, AHEAD_MS, QUICK_MS
 
 _NEWEST_SHARE = 0.1
@@ -24,6 +25,7 @@ class Hold:
     subtask: str
     token: str
     queue: str
+    """The lane it came from, and goes back to."""
     raw: bytes
     begun_at: float | None = None
     pid: int = 0
@@ -160,5 +162,6 @@ class Held:
         self._ended_lately = self._ended_lately * self._decay() + 1
         self._ended_at = self._now()
         took_ms = (self._ended_at - hold.begun_at) * 1000
-        average_ms = self._average_ms.get(hold.queue, took_ms)
-        self._average_ms[hold.queue] = average_ms + (took_ms - average_ms) * _NEWEST_SHARE
+        queue = base_of(hold.queue)
+        average_ms = self._average_ms.get(queue, took_ms)
+        self._average_ms[queue] = average_ms + (took_ms - average_ms) * _NEWEST_SHARE

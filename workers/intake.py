@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from envelopes.claims import Fetched
+from envelopes.keys import base_of
 from envelopes.limits import FETCH_BYTES_MAX, KILL_AFTER_MS
 from workers.beat import Beat
 from workers.claims import Claims
@@ -40,7 +41,7 @@ class Intake:
         self._turn = 0
 
     def take(self, queues: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Fetch as much as there is room for; yield each good message with its queue.
+        """Fetch as much as there is room for; yield each good message with its agent's queue.
 
         The queue to be served first changes with each fetch.
         """
@@ -70,7 +71,7 @@ class Intake:
         for each in fetched:
             found = self._look_at(each, now_ms)
             if isinstance(found, Message):
-                yield each.queue, self._pass(each, found, now_ms, now)
+                yield base_of(each.queue), self._pass(each, found, now_ms, now)
             elif found is not None:
                 self._refuse(each, found)
 

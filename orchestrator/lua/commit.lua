@@ -7,23 +7,29 @@
 --        fields    name, value, ...
 --        dropped   name, ...
 --        journal   line, ...
---        settled   claim number, ...
---        publish   queue, claim number, nonce, tokens, usd micros, calls, deadline ms, timeout ms,
---                  message, ...                          (an amount is empty where unbounded)
+--        settled   claim number, agent, verdict, ...     (ok, fault, or empty: says nothing)
+--        publish   agent, queue, claim number, nonce, tokens, usd micros, calls, deadline ms,
+--                  timeout ms, message, ...              (an amount is empty where unbounded)
 --        filed     letter, kind, why, due ms, story      (or nothing)
 --        closed    letter, verb, by, why                 (or nothing)
+--        enter     agent, ...                            rooms in which the task waits from now on,
+--        leave     agent, ...                            and until it says so here, or ends
+--        judged    line, ...                             what a person thought of results
 -- Reply  1, or 0 where somebody else has decided meanwhile
 --
 -- Checks, before any write: every figure; that the op is not the last one committed (a retry: 1);
 -- that the task exists, is not over, has the expected version and at least the mail read; that no
--- claim to settle is still issued or claimed.
--- Writes: state; claims and their messages; journal; letter; mail trimmed by exactly what was
--- read; the alarm, which is now if more mail has come; bells; counters; the event.
--- needs: _time, _amounts, _bell, _letter, _chunks
+-- claim to settle is still issued or claimed, and that each is its agent's; that no agent is sent
+-- more than its cap and its breaker let pass, as they stand before this commit.
+-- Writes: state; claims and their messages; what each agent has in flight; breakers; journal;
+-- letter; mail trimmed by exactly what was read; the alarm, which is now if more mail has come or
+-- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
+-- the event. Whoever can use what came free is woken.
+-- needs: _time, _amounts, _bell, _letter, _chunks, _lanes, _breaker, _rouse, _room, _places
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
 local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[9]
 local version, mail_read, retention_ms = amount(ARGV[2]), amount(ARGV[5]), amount(ARGV[8])
-local now, PUBLISH_ARGS = now_ms(), 9
+local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 10, 3
 
 local at = 10
 local function section()
@@ -33,15 +39,26 @@ local function section()
 end
 local fields, dropped, lines, settled = section(), section(), section(), section()
 local publish, filed, closed = section(), section(), section()
+local enter, leave, judged = section(), section(), section()
+
+local VERDICTS = {ok = true, fault = true, [''] = true}
+local function verdicts_are_known()
+  for i = settled.first, settled.last, SETTLED_ARGS do
+    if not VERDICTS[ARGV[i + 2]] then
+      return false
+    end
+  end
+  return true
+end
 
 local function figures_are_sound()
   for i = publish.first, publish.last, PUBLISH_ARGS do
-    for dimension = i + 3, i + 5 do
+    for dimension = i + 4, i + 6 do
       if ARGV[dimension] ~= '' and not amount(ARGV[dimension]) then
         return false
       end
     end
-    if not (amount(ARGV[i + 1]) and amount(ARGV[i + 6]) and amount(ARGV[i + 7])) then
+    if not (amount(ARGV[i + 2]) and amount(ARGV[i + 7]) and amount(ARGV[i + 8])) then
       return false
     end
   end
@@ -53,72 +70,172 @@ local function claim_key(number)
   return KEY.claim .. id .. '/' .. number
 end
 
+-- Agents in the order in which they are first named, and how often.
+local function counted(agents, agent)
+  if not agents[agent] then
+    agents[agent] = 0
+    table.insert(agents, agent)
+  end
+  agents[agent] = agents[agent] + 1
+end
+
+-- A claim that is not there any more is settled already: nothing is counted for it again.
+local freed, sent, agent_of = {}, {}, {}
 local function claims_are_over()
-  for i = settled.first, settled.last do
-    local state = redis.call('HGET', claim_key(ARGV[i]), 'state')
-    if state == 'issued' or state == 'claimed' then
+  for i = settled.first, settled.last, SETTLED_ARGS do
+    local number = ARGV[i]
+    local claim = redis.call('HMGET', claim_key(number), 'state', 'agent')
+    if claim[1] == 'issued' or claim[1] == 'claimed' then
+      return false
+    end
+    if claim[2] and not agent_of[number] then
+      agent_of[number] = claim[2]
+      counted(freed, claim[2])
+    end
+  end
+  return true
+end
+
+local function agents_are_right()
+  for i = settled.first, settled.last, SETTLED_ARGS do
+    if agent_of[ARGV[i]] and agent_of[ARGV[i]] ~= ARGV[i + 1] then
       return false
     end
   end
   return true
 end
 
+-- What stands against publishing: nothing, or the counter of why.
+local function held_by()
+  for i = publish.first, publish.last, PUBLISH_ARGS do
+    counted(sent, ARGV[i])
+  end
+  for _, agent in ipairs(sent) do
+    if in_flight(agent) - (freed[agent] or 0) + sent[agent] > cap_of(agent) then
+      return 'bulkhead_conflicts'
+    elseif sent[agent] > lets_out(read_breaker(agent, now), now) then
+      return 'breaker_conflicts'
+    end
+  end
+end
+
+local function conflict(counter)
+  redis.call('HINCRBY', KEY.stats, 'conflicts', 1)
+  if counter then
+    redis.call('HINCRBY', KEY.stats, counter, 1)
+  end
+  return 0
+end
+
 if not figures_are_sound() then
   return refused('figures', 'one of them is no whole number from 0 up')
+elseif not verdicts_are_known() then
+  return refused('settled', 'a verdict is ok, fault or empty')
 elseif not is_op(op) then
   return refused('op', 'not a short name of letters, digits and _.-')
 elseif not string.find(outcome, '^%l*$') then
   return refused('outcome', 'not a word')
 end
-local stored = redis.call('HMGET', task, 'version', 'op', 'outcome')
+local stored = redis.call('HMGET', task, 'version', 'op', 'outcome', 'tenant', 'place', 'rooms',
+  'called', 'recall')
+local tenant, place, rooms, called, recalled = unpack(stored, 4, 8)
 if stored[2] == op then
   return 1
 end
 if tonumber(stored[1]) ~= version or stored[3] or redis.call('LLEN', mail) < mail_read
   or not claims_are_over() then
-  redis.call('HINCRBY', KEY.stats, 'conflicts', 1)
-  return 0
+  return conflict()
+elseif not agents_are_right() then
+  return refused('settled', 'a claim is of another agent')
+end
+local against = held_by()
+if against then
+  return conflict(against)
 end
 
 local function write_state()
   redis.call('HSET', task, 'op', op, 'version', digits(version + (raises and 1 or 0)))
   in_chunks('HSET', task, fields.first, fields.last)
   in_chunks('HDEL', task, dropped.first, dropped.last)
-  redis.call('HDEL', task, 'held_until')
+  redis.call('HDEL', task, 'held_until', 'recall')
   in_chunks('RPUSH', journal, lines.first, lines.last)
   if lines.some then
     redis.call('LTRIM', journal, -LIMIT.JOURNAL_MAX, -1)
   end
-  for i = settled.first, settled.last do
+  for i = settled.first, settled.last, SETTLED_ARGS do
     redis.call('DEL', claim_key(ARGV[i]))
   end
 end
 
-local function issue_claim(i)
-  redis.call('HSET', claim_key(ARGV[i + 1]), 'state', 'issued', 'queue', ARGV[i],
-    'nonce', ARGV[i + 2], 'allow_t', ARGV[i + 3], 'allow_u', ARGV[i + 4], 'allow_c', ARGV[i + 5],
-    'deadline_ms', ARGV[i + 6], 'timeout_ms', ARGV[i + 7], 'published_ms', now)
+local function count_in_flight(agent, by)
+  if redis.call('HINCRBY', KEY.inflight, agent, by) == 0 then
+    redis.call('HDEL', KEY.inflight, agent)
+  end
 end
 
-local function push(queue, messages)
+local function judge_agents()
+  local breakers, keeps = {}, {}
+  for i = settled.first, settled.last, SETTLED_ARGS do
+    local agent, verdict = agent_of[ARGV[i]], ARGV[i + 2]
+    agent_of[ARGV[i]] = nil
+    if agent then
+      local before = breakers[agent] or read_breaker(agent, now)
+      keeps[agent] = keeps[agent] or before.kept or verdict == 'fault'
+      breakers[agent] = judge(before, id .. '/' .. ARGV[i], verdict, now)
+    end
+  end
+  for _, agent in ipairs(freed) do
+    count_in_flight(agent, -freed[agent])
+    if keeps[agent] then
+      write_breaker(agent, breakers[agent])
+    end
+  end
+end
+
+local function issue_claim(i)
+  redis.call('HSET', claim_key(ARGV[i + 2]), 'state', 'issued', 'agent', ARGV[i],
+    'queue', ARGV[i + 1], 'nonce', ARGV[i + 3], 'allow_t', ARGV[i + 4], 'allow_u', ARGV[i + 5],
+    'allow_c', ARGV[i + 6], 'deadline_ms', ARGV[i + 7], 'timeout_ms', ARGV[i + 8],
+    'published_ms', now)
+end
+
+-- An open breaker has let this one out: it is the probe.
+local function note_probe(agent, number)
+  local breaker = read_breaker(agent, now)
+  if is_open(breaker) and lets_out(breaker, now) == 1 then
+    breaker.probe = id .. '/' .. number
+    write_breaker(agent, breaker)
+    redis.call('HINCRBY', KEY.stats, 'breaker_probes', 1)
+  end
+end
+
+local function push(base, queue, messages)
   for from = 1, #messages, LIMIT.LUA_ARGS_MAX do
     local to = math.min(from + LIMIT.LUA_ARGS_MAX - 1, #messages)
     redis.call('LPUSH', queue, unpack(messages, from, to))
   end
-  ring(KEY.queue_bell .. queue, #messages)
+  open_lane(base, queue)
+  ring(KEY.queue_bell .. base, #messages)
 end
 
 local function publish_messages()
-  local by_queue, count, bytes = {}, 0, 0
+  local by_queue, base_of, count, bytes = {}, {}, 0, 0
   for i = publish.first, publish.last, PUBLISH_ARGS do
-    local queue, message = ARGV[i], ARGV[i + PUBLISH_ARGS - 1]
+    local agent, queue, message = ARGV[i], ARGV[i + 1], ARGV[i + PUBLISH_ARGS - 1]
     issue_claim(i)
+    if sent[agent] == 1 then
+      note_probe(agent, ARGV[i + 2])
+    end
     by_queue[queue] = by_queue[queue] or {}
+    base_of[queue] = KEY.queue .. agent
     table.insert(by_queue[queue], message)
     count, bytes = count + 1, bytes + #message
   end
   for queue, messages in pairs(by_queue) do
-    push(queue, messages)
+    push(base_of[queue], queue, messages)
+  end
+  for _, agent in ipairs(sent) do
+    count_in_flight(agent, sent[agent])
   end
   if count > 0 then
     redis.call('HINCRBY', KEY.stats, 'pushed', count)
@@ -141,11 +258,15 @@ local function move_letters()
     redis.call('PEXPIRE', letter, digits(retention_ms))
     redis.call('ZREM', KEY.letters, ARGV[c])
   end
+  in_chunks('RPUSH', KEY.calibration, judged.first, judged.last)
+  if judged.some then
+    redis.call('LTRIM', KEY.calibration, -LIMIT.CALIBRATION_MAX, -1)
+  end
 end
 
 local function set_alarm()
   redis.call('LTRIM', mail, digits(mail_read), -1)
-  if redis.call('EXISTS', mail) == 1 then
+  if redis.call('EXISTS', mail) == 1 or recalled then
     redis.call('ZADD', KEY.due, now, id)
     ring(KEY.bell, 1)
   elseif ARGV[6] ~= '' then
@@ -167,7 +288,85 @@ local function conclude()
   end
 end
 
+local function each_name(names, act)
+  for name in string.gmatch(names or '', '%S+') do
+    act(name)
+  end
+end
+
+-- Where the task had been called in, it has used its place or not. If it still waits there, somebody
+-- was faster, or it was called while this was being decided: it goes back to the front.
+local function answer_calls(touched)
+  local left = {}
+  for i = leave.first, leave.last do
+    left[ARGV[i]] = true
+  end
+  redis.call('HDEL', task, 'called')
+  each_name(called, function(agent)
+    redis.call('ZREM', KEY.called .. agent, id)
+    counted(touched, agent)
+    if outcome == '' and not left[agent] then
+      return_to_room(agent, id)
+    end
+  end)
+end
+
+-- The alarm is set anew by each commit, so a room in which the task may be the one to probe is
+-- looked at too.
+local function move_rooms()
+  local touched = {}
+  each_name(rooms, function(agent)
+    counted(touched, agent)
+    if outcome ~= '' then
+      leave_room(agent, id)
+    end
+  end)
+  if called then
+    answer_calls(touched)
+  end
+  for i = enter.first, enter.last do
+    enter_room(ARGV[i], id, tenant)
+    counted(touched, ARGV[i])
+  end
+  for i = leave.first, leave.last do
+    leave_room(ARGV[i], id)
+    counted(touched, ARGV[i])
+  end
+  for _, agent in ipairs(freed) do
+    counted(touched, agent)
+  end
+  for _, agent in ipairs(touched) do
+    serve_room(agent, now)
+  end
+end
+
+local function place_after()
+  if outcome ~= '' then
+    return ''
+  elseif filed.some then
+    return 'desk'
+  end
+  return (closed.some and place == 'desk') and 'work' or place
+end
+
+local function move_place()
+  local after = place_after()
+  if after == place then
+    return
+  end
+  write_place(id, after)
+  if after == 'work' then
+    count_at_work(tenant, 1)
+  elseif place == 'waiting' then
+    redis.call('ZREM', KEY.waiting .. tenant, id)
+  elseif place == 'work' then
+    count_at_work(tenant, -1)
+    admit(tenant, now)
+  end
+end
+
 write_state()
+judge_agents()
 publish_messages()
 move_letters()
 if outcome == '' then
@@ -175,6 +374,8 @@ if outcome == '' then
 else
   conclude()
 end
+move_rooms()
+move_place()
 redis.call('HINCRBY', KEY.stats, 'commits', 1)
 if event ~= '' then
   redis.call('PUBLISH', KEY.events .. id, event)

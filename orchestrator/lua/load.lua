@@ -3,11 +3,12 @@
 -- KEYS   task, mail
 -- ARGV   the version the caller knows, or empty
 -- Reply  false where there is no such task, else {version, accepted ms, retention ms, now ms,
---        mail, names and values of the hash or false where the known version is current}
+--        1 unless it waits for a place at work, mail, names and values of the hash or false where
+--        the known version is current}
 --
 -- Writes nothing.
 -- needs: _time
-local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms')
+local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms', 'place')
 if not head[1] then
   return false
 end
@@ -27,4 +28,4 @@ while #mail < LIMIT.MAIL_READ_MAX and bytes < LIMIT.MAIL_READ_BYTES_MAX do
   end
 end
 local hash = head[1] ~= ARGV[1] and redis.call('HGETALL', KEYS[1])
-return {head[1], head[2], head[3], now_ms(), mail, hash}
+return {head[1], head[2], head[3], now_ms(), head[4] == 'waiting' and 0 or 1, mail, hash}

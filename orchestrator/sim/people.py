@@ -153,4 +153,5 @@ def _submission(task_id: str, request: TaskRequest) -> Submission:
         tenant=request.tenant,
         idempotency_key=request.idempotency_key,
         retention_ms=limits.RETENTION_S * 1000,
+        timeout_ms=int(request.timeout * 1000),
     )

@@ -98,8 +98,16 @@ class Server(SimStore):
 
     def _state(self) -> tuple[Any, ...]:
         """Take down everything that a call may change, except attempts that were counted."""
+        heads = self.bulkheads
         return (
-            {i: (r["version"], r.get("outcome"), r.get("posted")) for i, r in self.records.items()},
+            {
+                i: (r["version"], r.get("outcome"), r.get("posted"), r.get("place"))
+                for i, r in self.records.items()
+            },
+            (dict(heads.in_flight), dict(heads.at_work), dict(heads.caps)),
+            {agent: breaker.seen() for agent, breaker in heads.breakers.items()},
+            {agent: room.in_turn() for agent, room in heads.rooms.items()},
+            {tenant: list(tasks) for tenant, tasks in heads.waiting.items() if tasks},
             {i: list(letters) for i, letters in self.mail.items() if letters},
             {i: len(lines) for i, lines in self.journals.items()},
             {i: (c.state, c.token, c.spent, dict(c.flying)) for i, c in self.claims.items()},
@@ -150,5 +158,6 @@ def _changed(c: Commit) -> str:
         "queues": c.publish,
         "the desk": c.letter or c.letter_closed,
         "the outcome": c.outcome,
+        "rooms": c.enter or c.leave,
     }
     return ", ".join(name for name, there in parts.items() if there)

@@ -22,10 +22,13 @@ from typing import Any, Self, TypeVar
 
 from envelopes import limits
 from envelopes.claims import Arrival, Charged, Fetched, Reported
-from envelopes.keys import Keys
+from envelopes.keys import Keys, base_of
 from envelopes.ledger import Amounts, Limits
 from envelopes.strict import Refused
+from orchestrator.caps import CLOSED, AgentSeen, CapKind
 from orchestrator.core.facts import Claim, ClaimState
+from orchestrator.sim.bulkheads import SimBulkheads
+from orchestrator.sim.lanes import SimLanes
 from orchestrator.store import (
     OWN_FIELDS,
     Commit,
@@ -52,6 +55,7 @@ _UNBOUNDED = Limits(limits.AMOUNT_CEILING, limits.AMOUNT_CEILING, limits.AMOUNT_
 class SimClaim:
     """One open subtask, as the hash claim:{task}/{n} holds it."""
 
+    agent: str
     queue: str
     nonce: str
     allowance: Limits
@@ -125,6 +129,11 @@ class SimStore:
         self.beats: dict[str, tuple[int, str]] = {}
         self.counters: Counter[str] = Counter()
         self.bells: Counter[str] = Counter()
+        self.lanes = SimLanes()
+        self.bulkheads = SimBulkheads(self)
+        self.judged: list[bytes] = []
+        self.recalled: set[str] = set()
+        """Tasks for which something came free while they were held."""
         self._idempotency: dict[str, str] = {}
         self._expiry: list[tuple[int, str, str]] = []
         self._last: dict[str, tuple[str, Any, int]] = {}
@@ -155,6 +164,12 @@ class SimStore:
             return
         self.due[task_id] = min(self.due.get(task_id, now_ms), now_ms)
         self.ring(self.keys.bell)
+
+    def rouse(self, task_id: str) -> None:
+        """Wake a task because something came free; its COMMIT is told if it is held meanwhile."""
+        if int(self.records[task_id].get("held_until", b"0")) > self.clock():
+            self.recalled.add(task_id)
+        self.wake(task_id)
 
     def is_open(self, task_id: str) -> bool:
         """Say whether there is such a task and it is not over."""
@@ -196,6 +211,7 @@ class SimStore:
     def _submit(self, s: Submission) -> Submitted:
         now_ms = self.clock()
         _figure("retention_ms", s.retention_ms)
+        _figure("timeout_ms", s.timeout_ms)
         _only_the_cores(s.fields)
         idem = self.keys.idempotency(s.tenant, s.idempotency_key) if s.idempotency_key else ""
         holder = self._idempotency.get(idem, s.task_id)
@@ -220,9 +236,16 @@ class SimStore:
         }
         if idem:
             self._idempotency[idem] = s.task_id
-        self.due[s.task_id] = now_ms
         self.counters["submitted"] += 1
-        self.ring(self.keys.bell)
+        if self.bulkheads.has_place(s.tenant):
+            self.records[s.task_id]["place"] = b"work"
+            self.bulkheads.count_at_work(s.tenant, 1)
+            self.due[s.task_id] = now_ms
+            self.ring(self.keys.bell)
+        else:
+            self.records[s.task_id]["place"] = b"waiting"
+            self.bulkheads.waiting[s.tenant].append(s.task_id)
+            self.due[s.task_id] = now_ms + s.timeout_ms
 
     def claim(self, count: int) -> Due:
         """Take up to `count` tasks whose alarm has rung."""
@@ -274,6 +297,7 @@ class SimStore:
             fields={n: v for n, v in record.items() if n not in OWN_FIELDS} if news else None,
             mail=_bounded(self.mail.get(task_id, [])),
             now_ms=self.clock(),
+            admitted=record.get("place") != b"waiting",
         )
 
     def look(self, task_id: str, claims: Sequence[int], revoke: Sequence[int]) -> dict[int, Claim]:
@@ -318,25 +342,33 @@ class SimStore:
         record = self.records.get(c.task_id)
         if record is not None and record.get("op") == c.op.encode():
             return True
-        if record is None or not self._may_commit(c, record):
+        against = "" if record is None else self._held_by(c, record)
+        if record is None or against is not None:
             self.counters["conflicts"] += 1
+            self.counters[against or ""] += int(bool(against))
             return False
-        self._write_state(c, record)
-        for outgoing in c.publish:
-            self._publish(c.task_id, outgoing)
-        self._move_letters(c)
-        if c.outcome is None:
-            self._set_alarm(c)
-        else:
-            self._conclude(c, record)
+        self._write(c, record)
         self.counters["commits"] += 1
         if c.event:
             self.said[c.task_id].append(c.event)
         return True
 
+    def _held_by(self, c: Commit, record: Mapping[str, bytes]) -> str | None:
+        """Return what stands against a commit: None, or a counter, which may have no name."""
+        if not self._may_commit(c, record):
+            return ""
+        freed = self._freed(c)
+        for agent, sent in Counter(o.agent for o in c.publish).items():
+            cap = self.bulkheads.cap_of(agent)
+            if cap is not None and self.bulkheads.in_flight[agent] - freed[agent] + sent > cap:
+                return "bulkhead_conflicts"
+            if sent > self.bulkheads.breaker(agent).lets_out(self.clock()):
+                return "breaker_conflicts"
+        return None
+
     def _may_commit(self, c: Commit, record: Mapping[str, bytes]) -> bool:
         running = {ClaimState.ISSUED, ClaimState.CLAIMED}
-        claims = (self.claims.get(f"{c.task_id}/{number}") for number in c.settled)
+        claims = (self.claims.get(f"{c.task_id}/{each.subtask}") for each in c.settled)
         return (
             int(record["version"]) == c.version
             and "outcome" not in record
@@ -344,17 +376,62 @@ class SimStore:
             and not any(claim and claim.state in running for claim in claims)
         )
 
+    def _freed(self, c: Commit) -> Counter[str]:
+        """Count what a commit settles of each agent; a claim that is gone counts nothing."""
+        freed: Counter[str] = Counter()
+        for number, agent in {each.subtask: each.agent for each in c.settled}.items():
+            if claim := self.claims.get(f"{c.task_id}/{number}"):
+                if claim.agent != agent:
+                    raise Refused("settled", "a claim is of another agent")
+                freed[agent] += 1
+        return freed
+
+    def _write(self, c: Commit, record: dict[str, bytes]) -> None:
+        recalled, freed = c.task_id in self.recalled, self._freed(c)
+        self.recalled.discard(c.task_id)
+        self._write_state(c, record)
+        self._judge_agents(c)
+        self._publish_all(c)
+        self._move_letters(c)
+        if c.outcome is None:
+            self._set_alarm(c, recalled=recalled)
+        else:
+            self._conclude(c, record)
+        self._move_rooms(c, record, freed)
+        self._move_place(c, record)
+
     def _write_state(self, c: Commit, record: dict[str, bytes]) -> None:
         record.update(c.fields)
         record["op"], record["version"] = c.op.encode(), _text(c.version + int(c.raises))
         for name in (*c.dropped, "held_until"):
             record.pop(name, None)
         self.journals[c.task_id] = [*self.journals[c.task_id], *c.journal][-limits.JOURNAL_MAX :]
-        for number in c.settled:
-            self.claims.pop(f"{c.task_id}/{number}", None)
+
+    def _judge_agents(self, c: Commit) -> None:
+        """Forget claims, and let each say what it says of its agent."""
+        heads = self.bulkheads
+        for each in c.settled:
+            subtask = f"{c.task_id}/{each.subtask}"
+            if self.claims.pop(subtask, None) is None:
+                continue
+            heads.count(each.agent, -1)
+            breaker = heads.breaker(each.agent)
+            breaker.judge(subtask, each.verdict, self.clock(), self.counters)
+            if each.verdict == "fault":
+                heads.breakers[each.agent] = breaker
+
+    def _publish_all(self, c: Commit) -> None:
+        for agent, sent in Counter(o.agent for o in c.publish).items():
+            if sent == 1:
+                [probe] = [o.subtask for o in c.publish if o.agent == agent]
+                self.bulkheads.note_probe(agent, f"{c.task_id}/{probe}")
+            self.bulkheads.count(agent, sent)
+        for outgoing in c.publish:
+            self._publish(c.task_id, outgoing)
 
     def _publish(self, task_id: str, o: Outgoing) -> None:
         self.claims[f"{task_id}/{o.subtask}"] = SimClaim(
+            agent=o.agent,
             queue=o.queue,
             nonce=o.nonce,
             allowance=o.allowance,
@@ -363,15 +440,48 @@ class SimStore:
             timeout_ms=o.timeout_ms,
         )
         self.queues[o.queue].appendleft(o.message)
-        self.ring(self.keys.queue_bell(o.queue))
+        self.lanes.open(o.queue)
+        self.ring(self.keys.queue_bell(base_of(o.queue)))
         self.counters["pushed"] += 1
         self.counters["pushed_bytes"] += len(o.message)
+
+    def _move_rooms(self, c: Commit, record: Mapping[str, bytes], freed: Counter[str]) -> None:
+        """Enter and leave rooms, and call in whoever can use what came free."""
+        heads, over = self.bulkheads, c.outcome is not None
+        rooms, called = heads.rooms_of(c.task_id), heads.answer_calls(c.task_id)
+        for agent in rooms if over else ():
+            heads.leave(agent, c.task_id)
+        for agent in called if not over else ():
+            if agent not in c.leave:
+                heads.return_to(agent, c.task_id)
+        for agent in c.enter:
+            heads.enter(agent, c.task_id, record["tenant"].decode())
+        for agent in c.leave:
+            heads.leave(agent, c.task_id)
+        heads.serve(dict.fromkeys([*rooms, *called, *c.enter, *c.leave, *freed]))
+
+    def _move_place(self, c: Commit, record: dict[str, bytes]) -> None:
+        heads, tenant = self.bulkheads, record["tenant"].decode()
+        before, after = record.get("place", b""), _place_after(c, record)
+        if before == after:
+            return
+        record["place"] = after
+        if not after:
+            del record["place"]
+        if after == b"work":
+            heads.count_at_work(tenant, 1)
+        elif before == b"waiting":
+            heads.waiting[tenant].remove(c.task_id)
+        elif before == b"work":
+            heads.count_at_work(tenant, -1)
+            heads.admit(tenant)
 
     def _move_letters(self, c: Commit) -> None:
         if c.letter is not None:
             self._file_request(c.letter, c.task_id)
         if c.letter_closed is not None:
             self._close(c.letter_closed, self.clock() + c.retention_ms)
+        self.judged = [*self.judged, *c.judged][-limits.CALIBRATION_MAX :]
 
     def _file_request(self, f: LetterFiled, task_id: str) -> None:
         about = {"kind": f.kind, "why": f.why, "due_ms": str(f.due_ms), "task": task_id}
@@ -390,15 +500,15 @@ class SimStore:
         )
         heappush(self._expiry, (expires_ms, "letter", c.letter))
 
-    def _set_alarm(self, c: Commit) -> None:
+    def _set_alarm(self, c: Commit, *, recalled: bool) -> None:
         mail = self.mail[c.task_id]
         del mail[: c.mail_read]
-        if mail:
+        if not mail:
+            del self.mail[c.task_id]
+        if mail or recalled:
             self.due[c.task_id] = self.clock()
             self.ring(self.keys.bell)
-            return
-        del self.mail[c.task_id]
-        if c.alarm_ms is None:
+        elif c.alarm_ms is None:
             self.due.pop(c.task_id, None)
         else:
             self.due[c.task_id] = c.alarm_ms
@@ -436,11 +546,53 @@ class SimStore:
         self.bells[self.keys.bell] -= int(rang)
         return rang
 
+    # --- bounds ---------------------------------------------------------------------------------
+
+    def set_cap(self, kind: CapKind, name: str, cap: int | None) -> None:
+        """Bound an agent or a tenant; None for what holds where nobody has set anything."""
+        self.send("set_cap", lambda: self._set_cap(kind, name, cap))
+
+    def _set_cap(self, kind: CapKind, name: str, cap: int | None) -> None:
+        if kind not in {"agent", "tenant"}:
+            raise Refused("kind", "neither agent nor tenant")
+        if cap is None:
+            self.bulkheads.caps.pop(f"{kind}:{name}", None)
+        else:
+            self.bulkheads.caps[f"{kind}:{name}"] = _figure("cap", cap)
+        if kind == "tenant":
+            self.bulkheads.admit(name)
+        else:
+            self.bulkheads.serve([name])
+
+    def reset_breaker(self, agent: str) -> bool:
+        """Close an agent's breaker and forget its faults; False where there was nothing known."""
+        return self.send("reset_breaker", lambda: self._reset_breaker(agent))
+
+    def _reset_breaker(self, agent: str) -> bool:
+        if self.bulkheads.breakers.pop(agent, None) is None:
+            return False
+        self.counters["breaker_resets"] += 1
+        self.bulkheads.serve([agent])
+        return True
+
     # --- read -----------------------------------------------------------------------------------
 
-    def agents(self) -> dict[str, dict[str, Any]]:
-        """Return what workers last said of their agents."""
-        return {name: json.loads(about) for name, about in self.registered.items()}
+    def agents(self) -> dict[str, AgentSeen]:
+        """Return what is known of each agent."""
+        heads = self.bulkheads
+        return {
+            name: AgentSeen(
+                facts=json.loads(self.registered.get(name, "{}")),
+                in_flight=heads.in_flight[name],
+                cap=heads.cap_of(name),
+                breaker=heads.breakers[name].seen() if name in heads.breakers else CLOSED,
+            )
+            for name in {**self.registered, **heads.in_flight, **heads.breakers}
+        }
+
+    def caps(self) -> dict[str, int]:
+        """Return the caps that operators have set, by "agent:name" and "tenant:name"."""
+        return dict(self.bulkheads.caps)
 
     def task(self, task_id: str) -> dict[str, bytes] | None:
         """Return a task's whole record."""
@@ -451,6 +603,10 @@ class SimStore:
         """Return a task's history, oldest first."""
         self._expire()
         return list(self.journals.get(task_id, ()))
+
+    def calibration(self) -> list[bytes]:
+        """Return what people thought of results that agents were sure of, oldest first."""
+        return list(self.judged)
 
     def tasks(self, offset: int, count: int) -> list[str]:
         """List ids of tasks, newest first."""
@@ -472,8 +628,11 @@ class SimStore:
         return {name: count for name, count in self.counters.items() if count}
 
     def queue_depth(self, agent: str) -> int:
-        """Count the messages that wait for an agent."""
-        return len(self.queues[self.keys.queue(agent)])
+        """Count the messages that wait for an agent, in all lanes."""
+        queue = self.keys.queue(agent)
+        return sum(
+            len(messages) for lane, messages in self.queues.items() if base_of(lane) == queue
+        )
 
     def events(self, task_id: str) -> "SimEvents":
         """Listen to a task's commits."""
@@ -538,14 +697,21 @@ class SimClaims:
     def _take(self, queues: Sequence[str], count: int) -> list[tuple[str, bytes]]:
         """Pop a fair share from each queue, then fill up; stop at the bytes one fetch may carry."""
         store, taken, size = self._store, list[tuple[str, bytes]](), 0
+        store.lanes.strike(store.queues)
+        rounds = [(queue, store.lanes.round(queue, store.queues), list[str]()) for queue in queues]
         for most in (-(-count // max(len(queues), 1)), count):
-            for queue in queues:
-                for _ in range(min(most, len(store.queues[queue]))):
-                    if len(taken) < count and size < limits.FETCH_BYTES_MAX:
-                        taken.append((queue, store.queues[queue].pop()))
-                        size += len(taken[-1][1])
-        for queue in queues:
-            if taken and not store.queues[queue]:
+            for _, lanes, served in rounds:
+                for _ in range(most):
+                    if len(taken) >= count or size >= limits.FETCH_BYTES_MAX:
+                        break
+                    if (lane := next(lanes, None)) is None:
+                        break
+                    taken.append((lane, store.queues[lane].pop()))
+                    served.append(lane)
+                    size += len(taken[-1][1])
+        for queue, _, served in rounds:
+            store.lanes.served(queue, served, store.queues)
+            if taken and not any(store.queues[lane] for lane in store.lanes.in_turn(queue)):
                 store.bells[store.keys.queue_bell(queue)] = 0
         store.counters["fetched"] += len(taken)
         store.counters["fetched_bytes"] += size
@@ -622,7 +788,8 @@ class SimClaims:
         if just_now and raw is not None:
             store.queues[queue].append(raw)
             store.counters["handed_back_bytes"] += len(raw)
-            store.ring(store.keys.queue_bell(queue))
+            store.lanes.open(queue)
+            store.ring(store.keys.queue_bell(base_of(queue)))
         return ours
 
     def charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
@@ -697,7 +864,12 @@ class SimClaims:
 
     def register(self, agents: Mapping[str, Mapping[str, Any]]) -> None:
         """Say which agents this process runs."""
-        self._store.registered.update({name: json.dumps(about) for name, about in agents.items()})
+        for about in agents.values():
+            if (cap := about.get("in_flight_max")) is not None:
+                _figure("in_flight_max", cap)
+        for name, about in agents.items():
+            self._store.registered[name] = json.dumps(about)
+            self._store.bulkheads.declare(name, about.get("in_flight_max"))
 
     def quarantine(  # noqa: PLR0917 -- a letter has this many parts
         self,
@@ -750,8 +922,20 @@ def _check_figures(c: Commit) -> None:
         figures += [o.subtask, o.deadline_ms, o.timeout_ms]
     for figure in figures:
         _figure("figures", figure)
+    if any(each.verdict not in {"ok", "fault", ""} for each in c.settled):
+        raise Refused("settled", "a verdict is ok, fault or empty")
     _named(c.op)
     _only_the_cores(c.fields)
+
+
+def _place_after(c: Commit, record: Mapping[str, bytes]) -> bytes:
+    """Say where a task is after a commit: at work, waiting for a place, on the desk, or over."""
+    before = record.get("place", b"")
+    if c.outcome is not None:
+        return b""
+    if c.letter is not None:
+        return b"desk"
+    return b"work" if c.letter_closed is not None and before == b"desk" else before
 
 
 def _only_the_cores(fields: Mapping[str, bytes]) -> None:
