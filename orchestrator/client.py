@@ -34,7 +34,7 @@ from orchestrator import checks, intake
 from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings
 from orchestrator.store import Events, Store
-from orchestrator.view import KeptView, State, TaskView, view
+from orchestrator.view import AgentView, KeptView, State, TaskView, agent_view, view
 
 REREAD_S = 1.0
 """A watcher looks at the task itself this often, in case an announcement was lost."""
@@ -145,6 +145,11 @@ class Buckstop:
         if not stored:
             raise NotFound(f"no letter {letter_id!r}; see which are open: buckstop letters")
         return _letter(letter_id, stored)
+
+    def agents(self) -> list[AgentView]:
+        """Return every agent that a worker runs or a message was sent to, by name."""
+        seen = sorted(self.store.agents().items())
+        return [agent_view(name, one, self.store.queue_depth(name)) for name, one in seen]
 
     def decide(self, decision: Decision, timeout: float = DECIDED_WITHIN_S) -> DecidedLetter:
         """Decide a letter and wait until an orchestrator has acted on it.

@@ -128,7 +128,12 @@ def ping_pong(stage: Stage) -> Seen:
     """Give a task to two agents that each think it is the other's."""
     _title(stage, 3, "two agents that hand a task to each other, for ever")
     task = stage.buckstop.submit(
-        goal="Whose is this?", agent="pinger", budget={"tokens": 50_000}, timeout=60, until=_DONE
+        goal="Whose is this?",
+        agent="pinger",
+        budget={"tokens": 50_000},
+        timeout=60,
+        until=_DONE,
+        holders_min=0,  # else it would end at the sixth hop, and the cap would not be seen
     )
     return _play(stage, task)
 

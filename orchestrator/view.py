@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from envelopes import Ledger, TaskRequest
+from orchestrator.caps import AgentSeen
 from orchestrator.core import state
 from orchestrator.core.task import Outcome, Phase, StepPhase, StepState, Task
 
@@ -97,6 +98,46 @@ class TaskView:
     def as_json(self) -> dict[str, Any]:
         """Return the snapshot as a JSON object."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """One agent, and what it has to do."""
+
+    name: str
+    known: bool
+    """Whether a worker has ever said that it runs it."""
+    skills: tuple[str, ...]
+    handoffs: tuple[str, ...]
+    waiting: int
+    """Messages that nobody has fetched."""
+    in_flight: int
+    """Messages that are not settled, those that wait among them."""
+    cap: int | None
+    breaker_open: bool
+    opens_ms: int
+    """When the breaker lets one message through; 0 while it is closed."""
+    probing: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def agent_view(name: str, seen: AgentSeen, waiting: int) -> AgentView:
+    """Read what is known of an agent."""
+    return AgentView(
+        name=name,
+        known=bool(seen.facts),
+        skills=tuple(seen.facts.get("skills", ())),
+        handoffs=tuple(seen.facts.get("handoffs", ())),
+        waiting=waiting,
+        in_flight=seen.in_flight,
+        cap=seen.cap,
+        breaker_open=seen.breaker.open,
+        opens_ms=seen.breaker.opens_ms,
+        probing=seen.breaker.probe,
+    )
 
 
 def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:

@@ -35,11 +35,11 @@ def test_box_1_every_agent_has_a_hard_token_budget_per_invocation() -> None:
 def test_box_2_global_hop_counter_with_hard_cap() -> None:
     """Box 2: "global hop counter with hard cap, 12"."""
     assert limits.HOPS_DEFAULT == 12
-    play = Play(agent="a").knows(a=("b",), b=("a",))
+    play = Play(agent="a").knows(a=("b",), b=("c",), c=("a",))
     hops = [each.hop for each in sent(play.wake())]
     subtask = 1
     while play.open:
-        to = "b" if subtask % 2 else "a"
+        to = "abc"[subtask % 3]
         hops += [each.hop for each in sent(play.answer(subtask, ask(to, input=subtask)))]
         subtask += 1
     assert hops == list(range(1, 13))

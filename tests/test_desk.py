@@ -10,6 +10,7 @@ from orchestrator.core.commands import (
     CloseLetter,
     Conclude,
     Granted,
+    Judged,
 )
 from orchestrator.core.facts import Report
 from orchestrator.core.task import Phase
@@ -57,7 +58,9 @@ def test_a_person_can_approve_what_is_below_the_bar() -> None:
     decision = play.decide("approve", why="good enough")
     assert (play.outcome, play.result()) == ("completed", "meh")
     assert play.task.stop_reason == "decided: approve by ann"
-    assert commands(decision, CloseLetter) == [CloseLetter("t.1", "approve", "ann", "good enough")]
+    confirmed = (Judged("solo", 0.5, confirmed=True),)
+    closed = CloseLetter("t.1", "approve", "ann", "good enough", confirmed)
+    assert commands(decision, CloseLetter) == [closed]
     assert commands(decision, Conclude) == [Conclude("completed")]
 
 

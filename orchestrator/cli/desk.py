@@ -12,6 +12,8 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import connected, json_option, person, url_option, write_json
 from orchestrator.cli.screen import letter_page, letter_table
 
+_AS_GIVEN = ("hops", "time", "why", "answer")
+
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[show LETTER]")
@@ -40,6 +42,7 @@ def letters(words: tuple[str, ...], count: int, url: str | None, *, as_json: boo
 @click.argument("letter")
 @click.argument("verb", type=click.Choice([verb.value for verb in Verb]))
 @click.option("--result", metavar="JSON", help="amend: what to deliver instead.")
+@click.option("--answer", metavar="TEXT", help="answer: what the agent wanted to know.")
 @click.option("--tokens", type=int, help="retry: so many tokens more.")
 @click.option("--usd", help="retry: so many US dollars more.")
 @click.option("--calls", type=int, help="retry: so many calls more.")
@@ -52,7 +55,8 @@ def letters(words: tuple[str, ...], count: int, url: str | None, *, as_json: boo
 def decide(letter: str, verb: str, url: str | None, *, as_json: bool, **given: Any) -> Exit:
     """Decide LETTER. The first decision wins; a later one is told whose that was.
 
-    approve delivers what is kept, amend delivers --result, retry goes on with more, abort ends.
+    approve delivers what is kept, amend delivers --result, answer tells the agent that asked
+    --answer, retry goes on with more, abort ends.
     """
     decision = _decision(letter, verb, given)
     with connected(url) as buckstop:
@@ -69,7 +73,7 @@ def decide(letter: str, verb: str, url: str | None, *, as_json: bool, **given: A
 def _decision(letter: str, verb: str, given: dict[str, Any]) -> Decision:
     """Make a decision of the flags, checked like one that came from anywhere."""
     fields = {"letter": letter, "verb": verb, "by": given["by"] or person()}
-    fields |= {name: given[name] for name in ("hops", "time", "why") if given[name] is not None}
+    fields |= {name: given[name] for name in _AS_GIVEN if given[name] is not None}
     if budget := {n: given[n] for n in ("tokens", "usd", "calls") if given[n] is not None}:
         fields["budget"] = budget
     bytes_max = limits.ENVELOPE_BYTES_MAX

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from envelopes import Ledger
 from envelopes.limits import MICROS_PER_USD
+from orchestrator.calibration import Calibration
 from orchestrator.client import Result, Story
 from orchestrator.core.task import StepPhase
-from orchestrator.view import State, TaskView
+from orchestrator.view import AgentView, State, TaskView
 
 STYLES: Mapping[str, str] = {
     State.COMPLETED: "bold green",
@@ -144,8 +145,52 @@ def letter_page(letter: Mapping[str, Any]) -> RenderableType:
     if letter["story"] is not None:
         lines.append(Text(_pretty(letter["story"])))
     if letter["state"] == "open" and letter["task"]:
-        lines.append(Text(f"decide: buckstop decide {letter['id']} approve|amend|retry|abort"))
+        verbs = "|".join((letter["story"] or {}).get("allowed", ["abort"]))
+        lines.append(Text(f"decide: buckstop decide {letter['id']} {verbs}"))
     return Group(*lines)
+
+
+def agent_table(agents: Sequence[AgentView]) -> Table:
+    """List agents."""
+    table = Table(
+        *("agent", "skills", "may hand over to", "waiting", "in flight", "breaker"), box=None
+    )
+    for one in agents:
+        most = "" if one.cap is None else f" of {one.cap}"
+        table.add_row(
+            one.name if one.known else f"{one.name} (no worker yet)",
+            ", ".join(one.skills),
+            ", ".join(one.handoffs),
+            str(one.waiting),
+            f"{one.in_flight}{most}",
+            _breaker(one),
+        )
+    return table
+
+
+def _breaker(one: AgentView) -> Text:
+    if not one.breaker_open:
+        return Text("closed", style="green")
+    if one.probing:
+        return Text("half open: one message probes", style="yellow")
+    return Text(f"open until {_moment(one.opens_ms)}", style="red")
+
+
+def tenant_table(tenants: Mapping[str, Mapping[str, int]]) -> Table:
+    """List tenants."""
+    table = Table("tenant", "at work", "waiting", box=None)
+    for name, one in sorted(tenants.items()):
+        table.add_row(name, f"{one['at_work']} of {one['cap']}", str(one["waiting"]))
+    return table
+
+
+def calibration_table(agents: Sequence[Calibration], precision: float) -> Table:
+    """List what agents' confidence is worth."""
+    table = Table("agent", "judged", "claimed", "confirmed", f"bar for {precision:g}", box=None)
+    for one in agents:
+        bar = "none" if one.threshold is None else f"{one.threshold:.2f} ({one.kept} above it)"
+        table.add_row(one.agent, str(one.judged), f"{one.claimed:.2f}", f"{one.confirmed:.2f}", bar)
+    return table
 
 
 def _headline(task: TaskView) -> Text:

@@ -19,7 +19,7 @@ from orchestrator.client import TaskHandle, TimedOut
 from orchestrator.view import State, TaskView
 
 _FLAGS = (
-    *("goal", "agent", "timeout", "tenant", "idempotency_key"),
+    *("goal", "agent", "planner", "manager", "owner", "timeout", "tenant", "idempotency_key"),
     *("hops_max", "subtasks_max", "confidence_min"),
 )
 """Flags that are a field of the request, under the same name."""
@@ -30,6 +30,10 @@ _BUDGET = ("tokens", "usd", "calls")
 @click.argument("file", required=False, metavar="[FILE]")
 @click.option("--goal", help="What is to be reached.")
 @click.option("--agent", help="The one agent that does it; else give a plan.")
+@click.option("--planner", help="The agent that makes the plan.")
+@click.option("--manager", help="The agent that is asked in rounds what to do next.")
+@click.option("--owner", help="The agent that is asked at every cap what becomes of the task.")
+@click.option("--validator", "validators", multiple=True, help="An agent that judges the result.")
 @click.option("--plan", type=click.Path(path_type=Path), help="JSON or YAML list of steps.")
 @click.option("--input", "input_", metavar="JSON", help="What the agent gets besides the goal.")
 @click.option("--tokens", type=int, help="Ceiling in tokens.")
@@ -37,7 +41,8 @@ _BUDGET = ("tokens", "usd", "calls")
 @click.option("--calls", type=int, help="Ceiling in model calls.")
 @click.option("--timeout", help="Deadline, such as 90s, 5m, 2h.")
 @click.option(
-    "--until", help="Finish line: plan_done, confidence=0.85, spent=0.5, elapsed=60, JSON."
+    "--until",
+    help="Finish line: plan_done, confidence=0.85, rounds=6, spent=0.5, elapsed=60, JSON.",
 )
 @click.option("--hops-max", type=int, help="Hop cap; 12 unless said otherwise.")
 @click.option("--subtasks-max", type=int, help="Cap on messages; 256 unless said otherwise.")
@@ -115,6 +120,8 @@ def _from_flags(given: Mapping[str, Any]) -> dict[str, Any]:
         request["input"] = _json(given["input_"], "input")
     if given["until"] is not None:
         request["until"] = finish_line(given["until"])
+    if given["validators"]:
+        request["validators"] = given["validators"]
     if given["labels"]:
         request["labels"] = dict(_label(text) for text in given["labels"])
     return request
@@ -129,15 +136,26 @@ def _budget(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in _BUDGET if given[name] is not None}
 
 
+_FIGURE = {
+    "confidence": "at_least",
+    "rounds": "at_least",
+    "stalled": "at_least",
+    "spent": "share",
+    "elapsed": "seconds",
+}
+"""What the figure behind a condition is called in the request."""
+
+
 def finish_line(text: str) -> Any:
-    """Read a finish line: `plan_done`, `confidence=0.85`, `spent=0.5`, `elapsed=60`, or JSON."""
+    """Read a finish line: `plan_done`, `confidence=0.85`, `custom=referee` and so on, or JSON."""
     if text.lstrip().startswith("{"):
         return _json(text, "until")
     kind, _, figure = text.partition("=")
-    fields = {"confidence": "at_least", "spent": "share", "elapsed": "seconds"}
-    if kind not in fields:
+    if kind == "custom":
+        return {"kind": kind, "agent": figure}
+    if kind not in _FIGURE:
         return {"kind": kind}
-    return {"kind": kind, fields[kind]: _json(figure or "null", "until")}
+    return {"kind": kind, _FIGURE[kind]: _json(figure or "null", "until")}
 
 
 def _label(text: str) -> tuple[str, str]:
