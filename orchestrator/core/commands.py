@@ -12,7 +12,7 @@ the shell dies in between, the next one finds a revoked claim, settles it and go
 from enum import StrEnum
 
 from envelopes import Amounts, Ledger, Limits
-from orchestrator.core.task import Record, Task
+from orchestrator.core.task import Plan, Record, Task
 
 
 class Publish(Record, frozen=True):
@@ -131,6 +131,8 @@ class Note(Record, frozen=True):
     plan: int | None = None
     """The number of the plan that is put in force."""
     granted: Granted | None = None
+    steps: Plan | None = None
+    """Steps that an agent has made up, long texts cut: whoever reads on needs to know them."""
 
 
 class Decision(Record, frozen=True):

@@ -81,7 +81,7 @@ def _all_home(turn: Turn, look: Look) -> bool:
 def advance(turn: Turn) -> Look | None:
     """Apply the first rule that applies, until one rests."""
     while True:
-        for rule in RULES:
+        for rule in RULES if _in_trouble(turn) else SMOOTH:
             verdict = rule(turn)
             if verdict is Verdict.PASS:
                 continue
@@ -455,6 +455,22 @@ RULES: Final[tuple[Rule, ...]] = (
     next_round,
     plan_exhausted,
 )
+
+
+TROUBLE: Final = frozenset(
+    (
+        *(same_answer, stalled, question, handover, next_agents, drop_optional, tell_manager),
+        *(next_plan, ask_planner, no_plan_left),
+    )
+)
+SMOOTH: Final = tuple(rule for rule in RULES if rule not in TROUBLE)
+"""All rules but those that pass whenever no step is broken or asks for something."""
+
+
+def _in_trouble(turn: Turn) -> bool:
+    task = turn.task
+    stuck = turn.places(StepPhase.BROKEN) or turn.places(StepPhase.ASKING)
+    return bool(stuck or task.stalls or task.circling or not turn.steps)
 
 
 # --- caps ----------------------------------------------------------------------------------------

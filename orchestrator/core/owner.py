@@ -284,7 +284,7 @@ def _judged(turn: Turn, verb: Verb) -> tuple[Judged, ...]:
 def question(turn: Turn) -> int | None:
     """Return where the step stands whose agent has asked a person, or None."""
     steps = turn.steps
-    asking = (p for p in turn.places(StepPhase.ASKING) if isinstance(steps[p].ask, Asked))
+    asking = (p for p in turn.places(StepPhase.ASKING) if services.asks_a_person(steps[p]))
     return next(asking, None)
 
 

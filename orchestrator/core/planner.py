@@ -7,6 +7,7 @@ before is refused. Whoever made it is told why, and asked again; each time count
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from envelopes.request import check_steps, read_plan
 from envelopes.strict import compact
 from orchestrator.core import replan, services
 from orchestrator.core.brief import brief
-from orchestrator.core.result import at_rest, last_steps
+from orchestrator.core.result import at_rest, fingerprint, last_steps
 from orchestrator.core.task import (
     Composed,
     Plan,
@@ -29,6 +30,9 @@ from orchestrator.core.task import (
     with_synthesis,
 )
 from orchestrator.core.turn import Turn
+
+_NOTED_CHARS: Final = 200
+"""How much of a goal or an input a journal line repeats."""
 
 
 def read_steps(steps: Iterable[Step], terms: Terms, role: Role) -> Plan:
@@ -82,9 +86,11 @@ def give_up(turn: Turn, place: int) -> None:
     turn.note("given_up", step.reason or "", step)
     turn.set_step(place, phase=StepPhase.DROPPED)
     for other in list(turn.places(StepPhase.WAITING)):
-        if step.plan.id in turn.steps[other].plan.needs:
+        built_on_it = step.plan.id in turn.steps[other].plan.needs
+        if built_on_it and turn.steps[other].phase is StepPhase.WAITING:
             reason = f"{step.plan.id}, which it needs, could not be done"
             turn.set_step(other, phase=StepPhase.BROKEN, reason=reason)
+            give_up(turn, other)
 
 
 # --- the planner ---------------------------------------------------------------------------------
@@ -104,7 +110,7 @@ def take_plan(turn: Turn, step: StepState) -> None:
         turn.change(advice=plan, replans=turn.task.replans + 1)
         return
     first = not turn.task.plan_fingerprints
-    turn.note("planned", _told(plan), step)
+    turn.note("planned", _told(plan), step, steps=_noted(plan))
     replan.put_in_force(turn, plan, cause=step.hop)
     turn.change(advice="")
     if first:
@@ -186,7 +192,8 @@ def _unsound_round(turn: Turn, step: StepState) -> str | None:
 def _delegate(turn: Turn, step: StepState, ask: Planned) -> None:
     """Add the steps of this round, each under a name with the round in it."""
     steps = _named(ask.steps, turn.task.rounds)
-    turn.note("replanned" if ask.instead else "delegated", _told(steps), step)
+    why = "replanned" if ask.instead else "delegated"
+    turn.note(why, _told(steps), step, steps=_noted(steps))
     turn.add_steps(replan.fresh(each, next_hop=step.hop + 1) for each in steps)
     name = _fingerprint(ask.steps)
     turn.change(plan_fingerprints=(*turn.task.plan_fingerprints, name))
@@ -261,3 +268,12 @@ def _told(plan: Plan) -> str:
             for step in plan
         ]
     )  # fmt: skip
+
+
+def _noted(plan: Plan) -> Plan:
+    """Cut a plan's long texts for the journal, so that different plans still look different."""
+    return tuple(replace(step, goal=_short(step.goal), input=_short(step.input)) for step in plan)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _NOTED_CHARS else f"{text[:_NOTED_CHARS]}… {fingerprint(text)}"

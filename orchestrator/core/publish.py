@@ -28,7 +28,7 @@ class Outgoing(Record, frozen=True):
 
 def ready(turn: Turn, places: Sequence[int] | None = None) -> list[Outgoing]:
     """Write the messages of all waiting steps, or of these, that can go out now."""
-    waiting = list(turn.places(StepPhase.WAITING)) if places is None else places
+    waiting = turn.places(StepPhase.WAITING) if places is None else places
     sent = loops.hops_by_fingerprint(turn) if waiting and turn.task.hop else {}
     turn.recount_rooms()
     outgoing = []

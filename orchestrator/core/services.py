@@ -41,7 +41,7 @@ def ask(turn: Turn, role: Role, agent: str, given: str) -> None:
 
 def is_asked(turn: Turn, role: Role, agent: str | None = None) -> bool:
     """Say whether such a question is not answered yet."""
-    return any(
+    return turn.task.asked > 0 and any(
         step.plan.role is role and agent in (None, step.plan.agent)
         for step in turn.steps
         if not step.plan.role.makes_the_result
@@ -55,9 +55,14 @@ def answered(turn: Turn) -> int | None:
     for phase in (StepPhase.DONE, StepPhase.BROKEN, StepPhase.ASKING):
         for place in turn.places(phase):
             step = turn.steps[place]
-            if not step.plan.role.makes_the_result and not isinstance(step.ask, Asked):
+            if not step.plan.role.makes_the_result and not asks_a_person(step):
                 return place
     return None
+
+
+def asks_a_person(step: StepState) -> bool:
+    """Say whether a step waits for a person's answer; what a judge does not know, it says."""
+    return isinstance(step.ask, Asked) and step.plan.role not in JUDGES
 
 
 def take(turn: Turn, place: int) -> StepState:

@@ -27,7 +27,7 @@ from orchestrator.core.commands import (
 from orchestrator.core.facts import Claim, ClaimState, Sight
 from orchestrator.core.finish import next_flip_ms
 from orchestrator.core.result import composed
-from orchestrator.core.task import Composed, Phase, StepPhase, StepState, Task
+from orchestrator.core.task import Composed, Phase, Plan, StepPhase, StepState, Task
 from orchestrator.core.transitions import STEP_MOVES, TASK_MOVES
 
 _LOOK_AGAIN_MIN_MS = 200  # a look costs a round trip; nothing is decided faster by looking more
@@ -86,7 +86,9 @@ class Turn:
     def take_room(self, agent: str) -> bool:
         """Take one of the places that this agent has left; say whether there was one."""
         known = self.sight.agents.get(agent)
-        if known is not None and known.room is not None and self.taken[agent] >= known.room:
+        if known is None or known.room is None:
+            return True
+        if self.taken[agent] >= known.room:
             self.full.add(agent)
             return False
         self.taken[agent] += 1
@@ -94,9 +96,10 @@ class Turn:
 
     def recount_rooms(self) -> None:
         """Count the places that are really taken in this turn: by what is published."""
-        sent = (each.agent for each in self.commands if isinstance(each, Publish))
-        self.taken = Counter(sent)
-        self.full.clear()
+        if self.taken or self.full:
+            sent = (each.agent for each in self.commands if isinstance(each, Publish))
+            self.taken = Counter(sent)
+            self.full.clear()
 
     def look(self, revoke: tuple[int, ...] = ()) -> Look:
         """Ask to see the claims, and to take some away.
@@ -171,6 +174,7 @@ class Turn:
         fault: str | None = None,
         plan: int | None = None,
         granted: Granted | None = None,
+        steps: Plan | None = None,
     ) -> None:
         """Write a line of the journal."""
         ledger = self.task.ledger
@@ -194,6 +198,7 @@ class Turn:
                 fault=fault,
                 plan=plan,
                 granted=granted,
+                steps=steps,
             )
         )
 
