@@ -300,7 +300,8 @@ def test_every_rule_is_named_for_what_it_sees_and_the_last_one_rests() -> None:
 
 def test_rules_that_all_pass_are_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that nobody decides would sleep for ever: the process dies instead."""
-    monkeypatch.setattr("orchestrator.core.decide.RULES", (lambda _: Verdict.PASS,))
+    for rules in ("RULES", "SMOOTH"):
+        monkeypatch.setattr(f"orchestrator.core.decide.{rules}", (lambda _: Verdict.PASS,))
     with pytest.raises(AssertionError, match="no rule applies"):
         advance(Turn(Play().task, Sight(), 0))
 

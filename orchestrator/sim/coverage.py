@@ -43,7 +43,10 @@ FAULTS: Final = ("raised", "contract", "budget", "stopped")
 @contextmanager
 def fired_rules(fired: Counter[str]) -> Iterator[None]:
     """Count which rules apply, while the block lasts."""
-    with patch.object(decide, "RULES", tuple(_counted(rule, fired) for rule in decide.RULES)):
+    every, smooth = (
+        tuple(_counted(rule, fired) for rule in rules) for rules in (decide.RULES, decide.SMOOTH)
+    )
+    with patch.multiple(decide, RULES=every, SMOOTH=smooth):
         yield
 
 
