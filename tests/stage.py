@@ -182,6 +182,12 @@ class Caller:
         self.store.post(task_id, f"cancel\n{letter}".encode(), new_op())
         return True
 
+    def operate(self, agent: str, cap: int) -> bool:
+        """Bound an agent and forget what was known against it; say that it is done."""
+        self.store.set_cap("agent", agent, cap)
+        self.store.reset_breaker(agent)
+        return True
+
     def answer(self, decision: Decision) -> bool:
         """Answer a letter, once; another caller may have done so too."""
         if decision.letter in self._answered:

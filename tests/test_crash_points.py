@@ -97,7 +97,7 @@ class Story:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._forged = self._woken = self._idled = False
+        self._forged = self._woken = self._idled = self._operated = False
         stage.tape.meanwhile = lambda _: self._go_on_without()
 
     def play(self) -> Verdict:
@@ -124,7 +124,8 @@ class Story:
     def _round(self) -> bool:
         """Let everybody act; say whether anybody had anything to do."""
         self.stage.neglected += self.stage.sleepers()
-        acts = (self._submit, self._decide, self._wake, self._forge, self._work, self._answer)
+        acts = (self._submit, self._operate, self._decide, self._wake, self._forge, self._work)
+        acts = (*acts, self._answer)
         return any([act() for act in acts])  # noqa: C419 - each must act
 
     def _submit(self) -> bool:
@@ -132,6 +133,12 @@ class Story:
         for name in missing:
             self.stage.caller(lambda caller, n=name: caller.submit(n, WISHES[n]))
         return bool(missing)
+
+    def _operate(self) -> bool:
+        """Be an operator: bound an agent so that nobody is ever held up by it."""
+        if not self._operated:
+            self._operated = bool(self.stage.caller(lambda caller: caller.operate("steady", 9)))
+        return False
 
     def _decide(self) -> bool:
         busy = self.stage.due()
@@ -193,7 +200,7 @@ class Story:
 SCRIPTS = sorted(path.stem for folder in (store._LUA, claims.LUA) for path in folder.glob("[a-z]*"))
 COMMANDS = ["HGETALL", "BLPOP"]
 """What an orchestrator says besides: who is there, and wake me."""
-PIPELINES = ["load", "commit"]
+PIPELINES = ["load", "commit", "HGETALL"]
 STRIKES = [
     pytest.param(name, fault, id=f"{name}-{fault.replace(' ', '-')}")
     for name in (*SCRIPTS, *COMMANDS)

@@ -17,12 +17,15 @@ class Wakes(Protocol):
     """What a store does for those who wait."""
 
     counters: Counter[str]
-    due: dict[str, int]
     records: dict[str, dict[str, bytes]]
     clock: Callable[[], int]
 
     def rouse(self, task_id: str) -> None:
         """Wake a task because something has come free for it."""
+        ...
+
+    def wake_by(self, task_id: str, at_ms: int) -> None:
+        """Wake a task at this time, if nothing wakes it before."""
         ...
 
 
@@ -152,11 +155,10 @@ class SimBulkheads:
             self._store.rouse(task_id)
 
     def _set_prober(self, room: SimRoom, at_ms: int) -> None:
-        prober, due = room.the_prober(), self._store.due
         if at_ms <= self._store.clock():
-            self._store.rouse(prober)
+            self._store.rouse(room.the_prober())
         else:
-            due[prober] = min(due.get(prober, at_ms), at_ms)
+            self._store.wake_by(room.the_prober(), at_ms)
 
     # --- tenants ---------------------------------------------------------------------------------
 

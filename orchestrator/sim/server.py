@@ -117,6 +117,16 @@ class Server(SimStore):
             [self.counters[name] for name in _COUNTED],
         )
 
+    def rouse(self, task_id: str) -> None:
+        """Wake a task because something came free: that is news."""
+        self._alarms[task_id] = 0
+        super().rouse(task_id)
+
+    def wake_by(self, task_id: str, at_ms: int) -> None:
+        """Wake a task at this time: it is its own alarm."""
+        self._alarms[task_id] = min(self._alarms.get(task_id, at_ms), at_ms)
+        super().wake_by(task_id, at_ms)
+
     # --- what the auditor wants to know ----------------------------------------------------------
 
     def _note_claims(self, reply: Any) -> None:
@@ -136,9 +146,13 @@ class Server(SimStore):
         if self.counters["commits"] > _COMMITS_MAX * self._world.tasks:
             raise RuntimeError("orchestrators decide and decide, and nothing comes to an end")
         quiet = not c.mail_read and self.clock() < self._alarms.get(c.task_id, 0)
+        before = self._alarms.get(c.task_id, 0)
+        recalled = c.task_id in self.recalled
+        self._alarms[c.task_id] = 0 if recalled else c.alarm_ms or 0  # rooms may make it earlier
         done = super()._commit(c)
+        if not done:
+            self._alarms[c.task_id] = before
         if done:
-            self._alarms[c.task_id] = c.alarm_ms or 0
             if quiet:
                 self.wakes.append(Wake(c.task_id, _changed(c)))
             if c.outcome is not None:

@@ -171,6 +171,10 @@ class SimStore:
             self.recalled.add(task_id)
         self.wake(task_id)
 
+    def wake_by(self, task_id: str, at_ms: int) -> None:
+        """Wake a task at this time, if nothing wakes it before."""
+        self.due[task_id] = min(self.due.get(task_id, at_ms), at_ms)
+
     def is_open(self, task_id: str) -> bool:
         """Say whether there is such a task and it is not over."""
         return "outcome" not in self.records.get(task_id, {"outcome": b""})
