@@ -36,7 +36,7 @@ def request(**fields: Any) -> TaskRequest:
 
 def step(name: str, *needs: str, agent: str = "", **fields: Any) -> dict[str, Any]:
     """Write a step; its agent is called as the step unless said otherwise."""
-    return {"id": name, "agent": agent or name, "needs": needs, **fields}
+    return {"id": name, "agent": agent or name, "needs": list(needs), **fields}
 
 
 def good(result: Any = "done", confidence: float = 0.9) -> Envelope:

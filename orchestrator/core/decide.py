@@ -23,7 +23,7 @@ from enum import Enum, auto
 from typing import Final
 
 from envelopes import Fault
-from orchestrator.core import crew, gate, loops, owner, planner, publish, replan, services
+from orchestrator.core import gate, loops, owner, planner, publish, replan, services
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
 from orchestrator.core.facts import ClaimState, Mail, Sight
@@ -287,11 +287,10 @@ def _ping_pong_text(step: StepState, ask: Handover) -> str:
 
 def next_agents(turn: Turn) -> Verdict | Look:
     """A broken step goes to another agent, if there is one that has not tried it."""
-    steps = turn.steps
-    places = [p for p in turn.places(StepPhase.BROKEN) if crew.next_agent(turn, steps[p])]
-    if not places or not planner.may_replan(turn):
+    agents = replan.next_agents(turn) if planner.may_replan(turn) else {}
+    if not agents:
         return Verdict.PASS
-    replan.use_next_agents(turn, places)
+    replan.use_next_agents(turn, agents)
     return Verdict.AGAIN
 
 
@@ -484,10 +483,8 @@ def _stuck(turn: Turn, why: str, text: str) -> Verdict | Look:
 
 
 def _other_plan(turn: Turn) -> bool:
-    broken = turn.places(StepPhase.BROKEN)
-    another_agent = any(crew.next_agent(turn, turn.steps[p]) for p in broken)
     planned = turn.task.terms.planner is not None
-    return another_agent or planned or replan.next_plan(turn) is not None
+    return bool(planned or replan.next_agents(turn)) or replan.next_plan(turn) is not None
 
 
 def _hop_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from envelopes import AtCap, limits
 from envelopes.decision import Verb
-from orchestrator.core import gate, services
+from orchestrator.core import gate, replan, services
 from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Judged, Look
 from orchestrator.core.result import last_steps, plan_is_done
 from orchestrator.core.task import (
@@ -336,6 +336,9 @@ def _retry(turn: Turn) -> None:
         advice=decision.why,
     )
     _back_from_the_desk(turn, decision.time_ms)
+    if task.plan_fingerprints:
+        turn.change(plan_fingerprints=())
+        replan.remember(turn)
     granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
     turn.note("granted", f"{decision.by} lets the task go on", granted=granted)
 

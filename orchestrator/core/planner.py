@@ -114,9 +114,9 @@ def take_plan(turn: Turn, step: StepState) -> None:
     replan.put_in_force(turn, plan, cause=step.hop)
     turn.change(advice="")
     if first:
-        replan.remember(turn)
+        replan.remember(turn, replan.begin_plan(plan))
     else:
-        replan.count(turn)
+        replan.count(turn, replan.begin_plan(plan))
 
 
 def _plan_of(turn: Turn, step: StepState) -> Plan | str:

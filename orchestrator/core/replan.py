@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
 
 from orchestrator.core import crew
 from orchestrator.core.commands import Look
@@ -35,12 +36,21 @@ def _content(step: StepState, places: Mapping[str, int]) -> tuple[object, ...]:
     return (step.agent, plan.skill, step.goal, step.input, needs, plan.fallbacks, bounds)
 
 
-def use_next_agents(turn: Turn, places: list[int]) -> None:
+def next_agents(turn: Turn) -> Mapping[int, str]:
+    """Say who could try each broken step next, unless that would be a plan as there was before."""
+    steps = turn.steps
+    others = {p: crew.next_agent(turn, steps[p]) for p in turn.places(StepPhase.BROKEN)}
+    found = {place: agent for place, agent in others.items() if agent is not None}
+    if not found:
+        return found
+    then = [replace(step, agent=found.get(place, step.agent)) for place, step in enumerate(steps)]
+    return {} if plan_fingerprint(then) in turn.task.plan_fingerprints else found
+
+
+def use_next_agents(turn: Turn, agents: Mapping[int, str]) -> None:
     """Give broken steps to their next agents: one new plan, one hop."""
-    for place in places:
+    for place, agent in agents.items():
         step = turn.steps[place]
-        agent = crew.next_agent(turn, step)
-        assert agent is not None
         turn.set_step(
             place,
             phase=StepPhase.WAITING,
@@ -67,9 +77,10 @@ def use_plan(turn: Turn, number: int, why: str) -> Look | None:
     if opened := turn.open_subtasks():
         return turn.look(revoke=opened)
     turn.note("next_plan", why, plan=number)
-    put_in_force(turn, turn.task.terms.plans[number])
+    plan = turn.task.terms.plans[number]
+    put_in_force(turn, plan)
     turn.change(plan_number=number)
-    count(turn)
+    count(turn, begin_plan(plan))
     return None
 
 
@@ -82,7 +93,7 @@ def put_in_force(turn: Turn, plan: Plan, cause: int = 0) -> None:
     turn.keep_steps(_carried_over(old, plan, cause))
     turn.change(
         past=tuple(dict.fromkeys((*turn.task.past, *trails))),
-        earlier=earlier and msgspec.structs.replace(earlier, whole=False),
+        earlier=earlier and replace(earlier, whole=False),
     )
 
 
@@ -108,13 +119,17 @@ def fresh(step: PlanStep, next_hop: int = 0) -> StepState:
     )
 
 
-def count(turn: Turn) -> None:
+def count(turn: Turn, *wished: Sequence[StepState]) -> None:
     """Count a re-plan and remember its fingerprint."""
     turn.change(replans=turn.task.replans + 1)
-    remember(turn)
+    remember(turn, *wished)
 
 
-def remember(turn: Turn) -> None:
-    """Remember the plan in force, so that it is never taken for a new one."""
-    name = plan_fingerprint(turn.steps)
-    turn.change(plan_fingerprints=(*turn.task.plan_fingerprints, name))
+def remember(turn: Turn, *wished: Sequence[StepState]) -> None:
+    """Remember the plan in force, so that it is never taken for a new one.
+
+    What it keeps of an earlier plan may have been done by a stand-in. It is remembered as it was
+    wished for too, or the same wish would look new.
+    """
+    names = [plan_fingerprint(each) for each in (*wished, turn.steps)]
+    turn.change(plan_fingerprints=tuple(dict.fromkeys((*turn.task.plan_fingerprints, *names))))
