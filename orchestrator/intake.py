@@ -16,8 +16,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel
 
-from envelopes import Ledger, Refused, Step, TaskRequest, limits
+from envelopes import Ledger, Refused, ResultMatches, Step, TaskRequest, limits
 from envelopes.strict import compact, parse
+from envelopes.until import parts
 from orchestrator.store import Submission
 
 _ID_BYTES = 10
@@ -46,7 +47,10 @@ def read(request: RequestLike, **fields: object) -> TaskRequest:
     checked = parse(
         TaskRequest, _as_json(request, fields), bytes_max=limits.REQUEST_BYTES_MAX, what="request"
     )
-    _check_schema(checked.result_schema)
+    _check_schema("result_schema", checked.result_schema)
+    for each in parts(checked.until):
+        if isinstance(each, ResultMatches):
+            _check_schema("until.json_schema", each.json_schema)
     ledger = Ledger.opened(checked.budget.limits(), checked.budget.ending_share)
     for where, step in _steps(checked):
         _check_allowance(where, step, ledger)
@@ -84,7 +88,7 @@ def _plain(value: Any) -> Any:
 
 
 def _steps(request: TaskRequest) -> Iterator[tuple[str, Step]]:
-    if request.plan is None:
+    if request.agent is not None:
         yield "agent", request.plans[0][0]
     for number, step in enumerate(request.plan or ()):
         yield f"plan.{number}", step
@@ -118,18 +122,18 @@ def _check_size(where: str, step: Step, request: TaskRequest) -> None:
         )
 
 
-def _check_schema(schema: Mapping[str, Any] | None) -> None:
+def _check_schema(where: str, schema: Mapping[str, Any] | None) -> None:
     if schema is None:
         return
     if (reference := next(_foreign_references(schema), None)) is not None:
         raise Refused(
-            "result_schema",
+            where,
             f'"$ref": {reference!r} points outside the schema; only "#..." is followed',
         )
     try:
         Draft202012Validator.check_schema(dict(schema))
     except SchemaError as error:
-        raise Refused("result_schema", f"not a JSON Schema: {error.message}") from None
+        raise Refused(where, f"not a JSON Schema: {error.message}") from None
 
 
 def _foreign_references(schema: Any) -> Iterator[str]:

@@ -68,6 +68,8 @@ IDLE_MS_MAX: Final = 5_000
 """The longest sleep on the doorbell: a server that went away is noticed by then."""
 EVENT_NOTES_MAX: Final = 20
 """Journal lines in one announcement; whoever wants all of them reads the journal."""
+_MISSED: Final = {"handoff_refused", "plan_refused", "round_refused", "no_such_skill"}
+"""Decisions that are only made on a list of agents that is as new as they are."""
 BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0)
 
 _encode = msgspec.json.Encoder().encode
@@ -221,6 +223,9 @@ class Orchestrator:
             sight = Sight(agents=self._agents, claims=claims, admitted=loaded.admitted)
             decision = decide(known.task, _read(loaded), sight, loaded.now_ms)
             if isinstance(decision, Decision):
+                if self._agents_ms < loaded.now_ms and _misses_somebody(decision):
+                    self._see_agents(loaded.now_ms, afresh=True)
+                    continue
                 self._count_in(decision)
                 return self._commit(known, loaded, decision)
             self._known[loaded.task_id] = known
@@ -304,6 +309,11 @@ def agent_of(seen: AgentSeen, now_ms: int) -> Agent:
         in_flight=seen.in_flight,
         known=bool(seen.facts),
     )
+
+
+def _misses_somebody(decision: Decision) -> bool:
+    """Say whether an agent was missed, which may have registered a moment ago."""
+    return any(note.why in _MISSED for note in decision.notes)
 
 
 def _judged(commands: Sequence[Command]) -> Iterator[Judged]:

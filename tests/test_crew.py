@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envelopes import Amounts, Envelope, Fault, Question, Status, limits
+from envelopes import Amounts, Envelope, Fault, Handoff, Question, Status, limits
 from envelopes.decision import Decision
 from envelopes.seal import Signer
 from envelopes.strict import parse
@@ -159,6 +159,19 @@ def test_a_tenant_at_its_cap_waits_and_is_admitted_when_a_place_is_free(fresh, s
     settle(loop)
     [job] = hand.take()
     assert job.headers.task == second
+
+
+def test_an_agent_that_registered_a_moment_ago_is_not_taken_for_a_stranger(fresh, store, loop):
+    """An agent is missed only on a list that is as new as the decision."""
+    first = Hand(fresh.client, fresh.keys, "a", handoffs={"a": ["b"]})
+    submit(store, agent="a")
+    settle(loop)
+    [job] = first.take()
+    second = Hand(fresh.client, fresh.keys, "b")
+    ask = Handoff(to="b")
+    first.answer(job, Envelope(status=Status.PARTIAL, reason="not mine", ask=ask))
+    settle(loop)
+    assert [job.headers.agent for job in second.take()] == ["b"]
 
 
 # --- questions -----------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """The README as a newcomer follows it: its own text is run."""
 
+import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,23 +31,38 @@ def block(beginning: str) -> str:
     return found[0]
 
 
+@contextmanager
+def started(module: str, folder: Path) -> Iterator[Path]:
+    """Sit in an empty directory with a module of the README, and `buckstop up` beside it."""
+    (folder / f"{module}.py").write_text(block(f"# {module}.py"))
+    with (folder / "up.log").open("wb") as log:
+        up = subprocess.Popen([BUCKSTOP, "up", module], cwd=folder, stdout=log, stderr=log)
+    give_up = time.monotonic() + STARTED_WITHIN_S
+    while Running.read(folder / ".buckstop") is None and time.monotonic() < give_up:
+        assert up.poll() is None, (folder / "up.log").read_text()
+        time.sleep(0.05)
+    yield folder
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0, "one Ctrl-C stops all"
+
+
 @pytest.fixture
 def newcomer(tmp_path, monkeypatch):
-    """Sit in an empty directory with the README's files, and `buckstop up` in another terminal."""
+    """Follow the first pages."""
     monkeypatch.delenv("BUCKSTOP_URL", raising=False)
-    (tmp_path / "my_agents.py").write_text(block("# my_agents.py"))
     console = block("$ cat task.yaml")
     task = console.split("$ cat task.yaml\n")[1].split("$ buckstop submit")[0]
     (tmp_path / "task.yaml").write_text(task)
-    with (tmp_path / "up.log").open("wb") as log:
-        up = subprocess.Popen([BUCKSTOP, "up", "my_agents"], cwd=tmp_path, stdout=log, stderr=log)
-    give_up = time.monotonic() + STARTED_WITHIN_S
-    while Running.read(tmp_path / ".buckstop") is None and time.monotonic() < give_up:
-        assert up.poll() is None, (tmp_path / "up.log").read_text()
-        time.sleep(0.05)
-    yield tmp_path
-    up.send_signal(signal.SIGINT)
-    assert up.wait(60) == 0, "one Ctrl-C stops all"
+    with started("my_agents", tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture
+def team(tmp_path, monkeypatch):
+    """Follow the pages on the three patterns."""
+    monkeypatch.delenv("BUCKSTOP_URL", raising=False)
+    with started("team", tmp_path) as folder:
+        yield folder
 
 
 def run(command: list[object], folder: Path) -> str:
@@ -64,6 +83,32 @@ def test_the_first_agents_run_as_pasted(newcomer):
     assert "plan_done" in shown
     python = block("from orchestrator.client import Buckstop")
     assert "otters" in run([sys.executable, "-c", python], newcomer)
+
+
+def test_the_three_patterns_run_as_pasted(team):
+    """README: Three patterns."""
+    lines = block("$ buckstop submit --goal").splitlines()
+    planned, managed, handed, _letters, decided = (
+        [BUCKSTOP, *shlex.split(line)[2:]] for line in lines
+    )
+    assert "otters are back" in run(planned, team)
+    assert "otters are back and they eat fish" in run(managed, team)
+    task_id = run(handed, team).split()[0]
+    letter = asked(team)
+    run([letter if word == "LETTER" else word for word in decided], team)
+    shown = run([BUCKSTOP, "show", task_id, "--json"], team)
+    while json.loads(shown)["state"] != "completed":
+        shown = run([BUCKSTOP, "show", task_id, "--json"], team)
+    assert json.loads(shown)["result"] == {"invoices of": "2026"}
+
+
+def asked(folder: Path) -> str:
+    """Wait until somebody asks a person something, and return the letter's id."""
+    give_up = time.monotonic() + STARTED_WITHIN_S
+    while time.monotonic() < give_up:
+        if letters := json.loads(run([BUCKSTOP, "letters", "--json"], folder)):
+            return str(letters[0]["id"])
+    raise AssertionError("nobody has asked anything")
 
 
 def test_every_command_of_the_cli_stands_in_the_readme():

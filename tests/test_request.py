@@ -9,6 +9,7 @@ from play import PLAN_DONE, request, step
 
 from envelopes import Limits, Refused, TaskRequest, limits
 from envelopes.strict import parse
+from orchestrator import intake
 
 USUAL: dict[str, Any] = {
     "goal": "find out",
@@ -262,3 +263,47 @@ def test_no_plan_of_the_largest_size_takes_long_to_check(shape: str) -> None:
         parse(TaskRequest, text, bytes_max=limits.REQUEST_BYTES_MAX, what="request")
     assert time.process_time() - started < 2
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        (
+            {"until": {"kind": "result_matches", "json_schema": {"type": 5}}},
+            "until.json_schema",
+            "",
+        ),
+        (
+            {"until": {"kind": "result_matches", "json_schema": {"$ref": "http://x/y"}}},
+            "until.json_schema",
+            "outside",
+        ),
+        ({"until": {"kind": "rounds", "at_least": 3}}, "until", "manager"),
+        ({"manager": "m"}, "manager", "no agent"),
+        ({"planner": "p"}, "plan", "not both"),
+        ({"validators": ["a"]}, "validators.0", "part of what it would judge"),
+        ({"validators": ["v", "v"]}, "validators.1", "twice"),
+        ({"repeat_max": 1}, "repeat_max", "no repetition"),
+        ({"predicates": [{"at": "price", "must": "exist"}]}, "predicates.0.at", ""),
+        ({"predicates": [{"must": "be_at_least", "value": "5"}]}, "predicates.0.value", "number"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_at_submit(
+    fields: dict[str, Any], field: str, says: str
+) -> None:
+    """Issue: «required at submit ... A request without one is refused»; so is a senseless one."""
+    usual = {"goal": "g", "agent": "a", "budget": {"tokens": 9}, "timeout": 9}
+    with pytest.raises(Refused, match=says) as refused:
+        intake.read({**usual, "until": {"kind": "plan_done"}, **fields})
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("who", [{"planner": "p"}, {"manager": "m"}, {"plan": [], "planner": "p"}])
+def test_whoever_is_to_begin_is_said_in_one_way(who: dict[str, Any]) -> None:
+    """A planner or a manager needs no plan; an empty plan is none."""
+    usual = {"goal": "g", "budget": {"tokens": 9}, "timeout": 9, "until": {"kind": "plan_done"}}
+    if "plan" in who:
+        with pytest.raises(Refused, match="plan"):
+            intake.read({**usual, **who})
+    else:
+        assert intake.read({**usual, **who}).plans == ((),)
