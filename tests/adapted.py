@@ -85,7 +85,9 @@ class Came:
 LOOP = Loop()
 
 
-def opened(name: str, books: Books, allowance: Limits = PLENTY, **payload: Any) -> Run:
+def opened(
+    name: str, books: Books, allowance: Limits = PLENTY, *, seconds: float = 60, **payload: Any
+) -> Run:
     """Open a subtask for a registered agent."""
     headers = Headers(
         task="t1",
@@ -106,7 +108,7 @@ def opened(name: str, books: Books, allowance: Limits = PLENTY, **payload: Any) 
         body_sha256="0" * 64,
     )
     text = json.dumps({"goal": "What is x?", "input": None, "inputs": {}} | payload)
-    grant = Grant(headers, "token", time.monotonic() + 60)
+    grant = Grant(headers, "token", time.monotonic() + seconds)
     return Run.of(registry[name], grant, text, books, LOOP)
 
 
@@ -177,7 +179,7 @@ class OpenAIChat(BaseChatModel):
     url: str
     model: str = "gpt-5-mini"
     max_tokens: int | None = 300
-    max_retries: int = 2
+    max_retries: int | None = None
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -197,7 +199,8 @@ class OpenAIChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - as above
         **more: Any,
     ) -> ChatResult:
-        client = OpenAI(base_url=self.url, api_key="none", max_retries=self.max_retries)
+        retries = 2 if self.max_retries is None else self.max_retries
+        client = OpenAI(base_url=self.url, api_key="none", max_retries=retries)
         given = convert_to_openai_messages(messages)
         said = client.chat.completions.create(
             model=self.model, messages=given, max_tokens=self.max_tokens or 300, **more

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Self
 
 Usage = tuple[int, int] | None
@@ -68,7 +68,12 @@ class Fails:
     status: int = 500
 
 
-Answer = Says | Calls | Fails
+@dataclass(frozen=True)
+class Hangs:
+    """No answer, until the server is left."""
+
+
+Answer = Says | Calls | Fails | Hangs
 
 
 class OpenAIServer:
@@ -80,6 +85,7 @@ class OpenAIServer:
         self._script = list(script)
         self._on_request = on_request
         self._lock = Lock()
+        self.left = Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._http.daemon_threads = True
 
@@ -100,6 +106,7 @@ class OpenAIServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.left.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -110,6 +117,9 @@ def _handler_of(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers["Content-Length"])
             request = json.loads(self.rfile.read(length))
             answer = server.answer(self.path, request)
+            if isinstance(answer, Hangs):
+                server.left.wait()
+                answer = Fails()
             if isinstance(answer, Fails):
                 self._send(answer.status, b'{"error": {"message": "scripted"}}')
             elif request.get("stream"):
@@ -158,6 +168,8 @@ def _chunks(answer: Says | Calls, request: dict[str, Any]) -> Iterator[dict[str,
         deltas += [{"tool_calls": [call | {"index": 0} for call in message["tool_calls"]]}]
     else:
         deltas += [{"content": letter} for letter in answer.text]
+    if answer.usage and (request.get("stream_options") or {}).get("continuous_usage_stats"):
+        head |= {"usage": _chat_usage((answer.usage[0], 1))}
     for delta in deltas:
         yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     reason = "tool_calls" if isinstance(answer, Calls) else "stop"

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from envelopes import Fault, Limits, Status
+from envelopes import Envelope, Fault, Limits, Status
+from envelopes.envelope import Handoff
+from envelopes.limits import LLM_PREAMBLE_TOKENS, LLM_TOOL_PREAMBLE_TOKENS
 from tests.adapted import STANDS, Books, came_of, look_up, named, opened
-from tests.openai_server import Calls, Fails, OpenAIServer, Says
+from tests.openai_server import Calls, Fails, Hangs, OpenAIServer, Says
 from workers import Price
+from workers.adapters.bounds import prompt_bytes
 from workers.adapters.function import from_callable
 from workers.adapters.terms import as_text
 from workers.agent import registry
@@ -112,6 +115,16 @@ def test_a_failed_call_is_not_repeated_behind_the_meters_back(stand) -> None:
     assert [came.usage.tokens] == came.worst, "nobody knows what it cost"
 
 
+def test_a_run_ends_when_its_time_is_over_and_its_call_stays_booked(stand) -> None:
+    """DESIGN: "every step also has its own timeout"; "calls in flight: exact worst case"."""
+    with OpenAIServer(Hangs()) as server:
+        books = Books()
+        envelope = outcome(opened(stand(server), books, seconds=0.5))
+    assert envelope.fault is Fault.TIMEOUT
+    assert envelope.usage.tokens == sum(each.tokens for each in books.charges)
+    assert len(server.requests) == 1
+
+
 # --- prices and bounds ---------------------------------------------------------------------------
 
 
@@ -122,6 +135,12 @@ def test_a_model_without_a_price_does_not_run_under_a_usd_ceiling(stand) -> None
     assert came.envelope.fault is Fault.PRICE
     assert "nobody-knows-this" in came.envelope.reason
     assert server.requests == []
+
+
+def test_a_prompt_is_bounded_by_its_bytes_and_what_a_server_adds_of_its_own() -> None:
+    """bounds.py: "with a little for what a server's chat template adds of its own"."""
+    assert prompt_bytes("ä", tools=False) == 4 + LLM_PREAMBLE_TOKENS
+    assert prompt_bytes("ä", None, tools=True) == 4 + 4 + LLM_TOOL_PREAMBLE_TOKENS
 
 
 def test_a_declared_price_is_used_for_every_model(stand) -> None:
@@ -175,6 +194,15 @@ def test_the_prompt_and_the_result_can_be_shaped(stand) -> None:
     with OpenAIServer(Says("x is 42")) as server:
         came = came_of(stand(server, result=lambda _: {"answer": 42}))
     assert came.envelope.result == {"answer": 42}
+
+
+def test_a_result_may_be_an_envelope_and_ask_for_a_handoff(stand) -> None:
+    """terms.py: "It may be an Envelope: then that is the answer"."""
+    ask = Envelope.partial("x", 0.5, "not mine", ask=Handoff(to="other"))
+    with OpenAIServer(Says("x")) as server:
+        came = came_of(stand(server, result=lambda _: ask, handoffs=["other"]))
+    assert came.envelope.ask == Handoff(to="other")
+    assert came.usage.tokens == 47
 
 
 def test_a_result_that_is_no_json_is_a_failed_envelope(stand) -> None:

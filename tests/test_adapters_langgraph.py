@@ -12,6 +12,7 @@ from langgraph.types import interrupt
 from envelopes import Fault, Limits, Status
 from tests.adapted import PLENTY, TERMS, OpenAIChat, StreamingChat, came_of, graph_of, named
 from tests.openai_server import Calls, Fails, OpenAIServer, Says
+from workers import BudgetExhausted
 from workers.adapters.langgraph import from_langgraph
 from workers.agent import registry
 
@@ -136,6 +137,21 @@ def test_an_answer_that_is_longer_than_what_is_left_is_not_asked_for() -> None:
     assert server.requests == []
 
 
+def test_a_refusal_is_the_reason_even_where_a_node_says_something_else() -> None:
+    """tap.py: "the owner must hear that the budget was the reason"."""
+    with OpenAIServer(Says("never")) as server:
+        model = chat(server)
+
+        async def think(_: MessagesState) -> dict[str, Any]:
+            try:
+                return {"messages": [await model.ainvoke("hi")]}
+            except BudgetExhausted:
+                raise RuntimeError("sorry") from None
+
+        done = came(one_node(think), Limits(tokens=50))
+    assert done.envelope.fault is Fault.BUDGET
+
+
 def test_a_structured_response_is_the_answer_where_there_is_one() -> None:
     async def think(_: Any) -> dict[str, Any]:
         return {"structured_response": {"x": 42}}
@@ -179,11 +195,23 @@ def test_a_model_without_max_tokens_is_refused_under_a_ceiling() -> None:
         assert "set max_tokens" in refused(server, graph_of(chat(server, max_tokens=None)))
 
 
-@pytest.mark.parametrize("retries", [{"max_retries": 3}, {"max_retries": 2}])
+@pytest.mark.parametrize("retries", [{"max_retries": 3}, {"max_retries": None}])
 def test_a_model_whose_client_retries_by_itself_is_refused_under_a_ceiling(retries) -> None:
     """langgraph.py: "each hidden retry is a paid call that nobody charged"; by default too."""
     with OpenAIServer(Says("x")) as server:
         assert "max_retries=0" in refused(server, graph_of(chat(server, **retries)))
+
+
+@pytest.mark.parametrize(("retries", "fault"), [(0, None), (1, Fault.PRICE)])
+def test_a_model_that_cannot_be_written_down_shows_its_retries_all_the_same(retries, fault) -> None:
+    class Opaque(OpenAIChat):
+        @classmethod
+        def is_lc_serializable(cls) -> bool:
+            return False
+
+    with OpenAIServer(Says("x")) as server:
+        done = came(graph_of(Opaque(url=server.url, max_retries=retries)))
+    assert done.envelope.fault is fault
 
 
 def test_a_tool_that_the_provider_runs_is_refused_under_a_ceiling() -> None:

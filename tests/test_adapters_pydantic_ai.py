@@ -112,6 +112,17 @@ def test_a_stream_that_breaks_or_says_nothing_stays_booked_at_its_worst(said) ->
     assert [done.usage.tokens] == done.worst
 
 
+def test_what_a_broken_stream_has_said_so_far_is_not_what_it_cost() -> None:
+    """pydantic_ai.py: "where a stream breaks, the worst case stays booked"."""
+    settings = {"openai_continuous_usage_stats": True}
+    with OpenAIServer(Says("x is 42", cut=True)) as server:
+        agent = pydantic_agent(
+            server, capabilities=[ProcessEventStream(read)], model_settings=settings
+        )
+        done = came(agent)
+    assert [done.usage.tokens] == done.worst
+
+
 def test_each_model_of_a_fallback_is_charged_by_itself() -> None:
     """Issue: "EVERY model call of the run passes": a FallbackModel makes two of one."""
     with OpenAIServer(Fails(500), Says("x")) as server:
@@ -268,7 +279,8 @@ def test_what_was_kept_goes_with_the_verdict() -> None:
             return "more"
 
         agent = Agent(model_of(server), deps_type=Context, tools=[look_up])
-        done = came(agent, Limits(calls=1), deps=lambda ctx: ctx)
+        limit = UsageLimits(request_limit=1)
+        done = came(agent, deps=lambda ctx: ctx, usage_limits=limit)
     assert done.envelope.status is Status.PARTIAL
-    assert done.envelope.fault is Fault.BUDGET
     assert done.envelope.result == "half of x"
+    assert "UsageLimitExceeded" in done.envelope.reason

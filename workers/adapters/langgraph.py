@@ -8,7 +8,9 @@ A graph's nodes call LangChain models where and how they like. Every one of thos
 async, single, in a batch or as a stream, goes through LangChain's callbacks; so a handler of ours
 is hooked into whatever callbacks are configured within the run. It charges when a model is about to
 be called, and raises where the call must not be made; it settles to what the provider reported.
-Where it reported none, and where a call fails, the worst case stays booked.
+Where it reported none, and where a call fails, the worst case stays booked. (A stream that is
+closed early and without an error looks whole to LangChain: if it had named a usage by then, that
+counts.)
 
 A callback sees a call and can stop it, but cannot change it. So the answer cannot be clamped: a
 model must name its own `max_tokens`, and a call is refused where that much is not left.
@@ -237,8 +239,9 @@ def _retries(name: str, model: Mapping[str, Any], settings: Mapping[str, Any]) -
         return bool(shown["max_retries"] != 0)
     fields = [each.model_fields for each in _subclasses(BaseLanguageModel) if each.__name__ == name]
     defaults = [known["max_retries"].default for known in fields if "max_retries" in known]
-    # A model that can be written down shows all that is not as by default; of others, who knows.
-    return any(each != 0 or model.get("type") != "constructor" for each in defaults)
+    if model.get("type") == "constructor":  # what it does not show is as by default
+        return any(each != 0 for each in defaults)
+    return bool(defaults) and "max_retries=0" not in model.get("repr", "")
 
 
 def _subclasses(of: type[Any]) -> Iterator[type[Any]]:

@@ -9,7 +9,8 @@ Every model of the run is put under the meter: those that are looked up by name,
 that meters inside our runs and is as if it were not there outside of them. So every request is
 charged before it is sent: tool loops, streams, handoffs inside the SDK, agents as tools.
 `max_tokens` is clamped to what is left. Usage is settled to what the provider reported; where it
-reported none, and where a stream breaks, the worst case stays booked.
+reported none, and where a stream breaks, the worst case stays booked. (A chat stream that is closed
+early and without an error looks whole to the SDK: if it had named a usage by then, that counts.)
 
 The run's hidden retries are off, the client's and the runner's: each would be a paid call that
 nobody charged. So is the SDK's tracing, which sends prompts to another server.

@@ -151,8 +151,11 @@ class _Metered(WrapperModel):
                 messages, clamped, model_request_parameters, run_context
             ) as stream:
                 yield stream
-            if stream.get().state == "complete":
-                _settle(call, stream.usage)
+            said = stream.get()
+            # A connection that is closed in the middle looks complete, and is given a reason to
+            # end by the framework; only what the provider itself said of it stands in the details.
+            if said.state == "complete" and "finish_reason" in (said.provider_details or {}):
+                _settle(call, said.usage)
 
     async def compact_messages(self, *_: Any, **__: Any) -> Never:
         """Refuse: what goes in and what comes out is the provider's own affair."""

@@ -6,7 +6,8 @@
     handoffs     the agents it may ask to hand over to
     max_tokens   the longest answer of a call that names no bound of its own
     prompt       what the framework is given, made of goal, input and inputs
-    result       what of the output is handed to the owner; left out, all of it, as JSON
+    result       what of the output is handed to the owner; left out, all of it, as JSON. It may
+                 be an Envelope: then that is the answer, and can ask for a handoff
     deps         what its tools are given, made of the Context anew for each subtask, so that a tool
                  that costs something can say `await ctx.meter.acharge(...)` first
 
@@ -93,13 +94,14 @@ class Adapted:
             # Frameworks wrap what passes through them, or say something else in its place.
             tap.raise_refusal(error)
             raise
-        return Envelope.success(self._result(output), self._confidence(output))
+        return self._envelope(output)
 
-    def _result(self, output: Any) -> Any:
-        return as_json(output if self.result is None else self.result(output))
-
-    def _confidence(self, output: Any) -> float:
-        return self.confidence(output) if callable(self.confidence) else self.confidence
+    def _envelope(self, output: Any) -> Envelope:
+        result = output if self.result is None else self.result(output)
+        if isinstance(result, Envelope):
+            return result
+        sure = self.confidence(output) if callable(self.confidence) else self.confidence
+        return Envelope.success(as_json(result), sure)
 
 
 def register(adapted: Adapted, declared_in: str) -> Callable[..., Awaitable[Envelope]]:
