@@ -29,6 +29,7 @@ where its state has one, else the text of the last message, else the state.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Unpack
 from uuid import UUID
@@ -44,7 +45,6 @@ try:
     from langchain_core.language_models import BaseLanguageModel
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
-    from langchain_core.runnables import RunnableConfig
     from langchain_core.tracers.context import register_configure_hook
     from langgraph.errors import GraphRecursionError
     from langgraph.pregel import Pregel
@@ -81,24 +81,34 @@ def from_langgraph(
             "compiled in this process"
         )
 
+    more = {} if recursion_limit is None else {"recursion_limit": recursion_limit}
+
     async def run(ctx: Context, tap: Tap, prompt: Any, deps: Any) -> Any:
         # A graph with a checkpointer needs to know whose memory it is.
-        config = RunnableConfig(configurable={"thread_id": ctx.subtask})
-        if recursion_limit is not None:
-            config["recursion_limit"] = recursion_limit
-        token = _handler.set(_Metering(tap))
-        try:
-            state = await existing.ainvoke(prompt, config, context=deps)
-        except GraphRecursionError as error:
-            raise Unfinished(str(error)) from error
-        finally:
-            _handler.reset(token)
-        if isinstance(state, dict) and "__interrupt__" in state:
-            raise Unfinished("it was interrupted to ask a person, and nobody is there")
-        return state
+        config: Any = {"configurable": {"thread_id": ctx.subtask}, **more}
+        with _hooked(tap):
+            return _finished(await existing.ainvoke(prompt, config, context=deps))
 
     shaped: Terms = {"prompt": _as_messages, "result": _answer, **terms}
     return register(Adapted(name=name, run=run, **shaped), caller())
+
+
+@contextmanager
+def _hooked(tap: Tap) -> Iterator[None]:
+    """Let every model that is called within see its meter."""
+    token = _handler.set(_Metering(tap))
+    try:
+        yield
+    except GraphRecursionError as error:
+        raise Unfinished(str(error)) from error
+    finally:
+        _handler.reset(token)
+
+
+def _finished(state: Any) -> Any:
+    if isinstance(state, dict) and "__interrupt__" in state:
+        raise Unfinished("it was interrupted to ask a person, and nobody is there")
+    return state
 
 
 class _Metering(BaseCallbackHandler):

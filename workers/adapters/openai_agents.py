@@ -54,6 +54,7 @@ try:
         RunContextWrapper,
         RunHooks,
         Runner,
+        RunResult,
     )
     from agents.exceptions import (
         ModelRefusalError,
@@ -106,23 +107,19 @@ def from_openai_agents(
     models = _Provider(provider or MultiProvider())
 
     async def run(_: Context, tap: Tap, prompt: Any, deps: Any) -> Any:
+        ours: Any = {"run_config": _config(models), "hooks": _Guard(tap.meter)}
         with _tapped(existing, tap):
-            try:
-                done = await Runner.run(
-                    existing,
-                    prompt,
-                    context=deps,
-                    run_config=_config(models),
-                    hooks=_Guard(tap.meter),
-                    max_turns=max_turns,
-                )
-            except _ENDED as error:
-                raise Unfinished(f"{type(error).__name__}: {error}") from error
-        if done.interruptions:
-            raise Unfinished("it waits for a tool call to be approved, and nobody is there")
-        return done.final_output
+            return _finished(
+                await Runner.run(existing, prompt, context=deps, max_turns=max_turns, **ours)
+            )
 
     return register(Adapted(name=name, run=run, **terms), caller())
+
+
+def _finished(done: RunResult) -> Any:
+    if done.interruptions:
+        raise Unfinished("it waits for a tool call to be approved, and nobody is there")
+    return done.final_output
 
 
 def _config(models: ModelProvider) -> RunConfig:
@@ -143,6 +140,8 @@ def _tapped(existing: Agent[Any], tap: Tap) -> Iterator[None]:
     token = _tap.set(tap)
     try:
         yield
+    except _ENDED as error:
+        raise Unfinished(f"{type(error).__name__}: {error}") from error
     finally:
         _tap.reset(token)
 

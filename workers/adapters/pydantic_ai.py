@@ -74,18 +74,19 @@ def from_pydantic_ai(
     """Register a pydantic-ai agent as the agent of this name, on these terms (terms.py)."""
 
     async def run(_: Context, tap: Tap, prompt: Any, deps: Any) -> Any:
-        ours = [_Metering(tap)]
+        ours: Any = {"capabilities": [_Metering(tap)], "usage_limits": usage_limits}
         try:
-            done = await existing.run(
-                prompt, deps=deps, capabilities=ours, usage_limits=usage_limits
-            )
+            return _finished((await existing.run(prompt, deps=deps, **ours)).output)
         except (UsageLimitExceeded, ContentFilterError) as error:
             raise Unfinished(f"{type(error).__name__}: {error}") from error
-        if isinstance(done.output, DeferredToolRequests):
-            raise Unfinished("it waits for tools to be approved or run elsewhere; nobody is there")
-        return done.output
 
     return register(Adapted(name=name, run=run, **terms), caller())
+
+
+def _finished(output: Any) -> Any:
+    if isinstance(output, DeferredToolRequests):
+        raise Unfinished("it waits for tools to be approved or run elsewhere; nobody is there")
+    return output
 
 
 def metering(ctx: Context, max_tokens: int = LLM_TOKENS_DEFAULT) -> AbstractCapability[Any]:
