@@ -1,8 +1,8 @@
 """Read recorded traces, and what an independent oracle expects of them.
 
 A trace is one recorded run of somebody else's team of agents: a list of turns, texts replaced by
-hashes. Each set is a file of its own, `NAME.*.jsonl[.gz]`, one trace a line; beside it lies
-`oracle.NAME.*.jsonl[.gz]` with the expected sums and stops, made without any of our code.
+hashes. Each set is a file of its own, `NAME.SPLIT.jsonl[.gz]`, one trace a line; beside it lies
+`oracle.NAME.SPLIT.jsonl[.gz]` with the expected sums and stops, made without any of our code.
 
 Called by replay.py and its parts. Not here: how a turn becomes a message (replay_script.py).
 """
@@ -86,12 +86,9 @@ class Recorded:
 def read(folder: Path) -> list[Recorded]:
     """Read every set in a folder."""
     paths = sorted(path for path in folder.iterdir() if ".jsonl" in path.suffixes)
-    oracles = {path.name.split(".")[1]: path for path in paths if path.name.startswith("oracle.")}
-    return [
-        _read_set(path, oracles.get(path.name.split(".")[0]))
-        for path in paths
-        if path not in oracles.values()
-    ]
+    oracles = {_plain(path): path for path in paths if path.name.startswith("oracle.")}
+    sets = (path for path in paths if path not in oracles.values())
+    return [_read_set(path, oracles.get(f"oracle.{_plain(path)}")) for path in sets]
 
 
 def read_traces(path: Path) -> tuple[Trace, ...]:
@@ -99,11 +96,15 @@ def read_traces(path: Path) -> tuple[Trace, ...]:
     return tuple(msgspec.json.decode(line, type=Trace) for line in _lines(path))
 
 
+def _plain(path: Path) -> str:
+    return path.name.removesuffix(".gz")
+
+
 def _read_set(path: Path, oracle: Path | None) -> Recorded:
     lines = () if oracle is None else _lines(oracle)
     expected = (msgspec.json.decode(line, type=Expected) for line in lines)
     return Recorded(
-        name=path.name.split(".")[0],
+        name=_plain(path).removesuffix(".jsonl"),
         traces=read_traces(path),
         expected={each.id: each for each in expected},
     )
