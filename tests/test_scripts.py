@@ -290,6 +290,12 @@ def full(world: RealWorld) -> Iterator[RealWorld]:
     """Give a world with one subtask running and one waiting, on a server without memory left."""
     publish(world, 1, 2)
     fetch_one(world)
+    world.store.submit(submission("t2"))
+    faulty = commit(1, "published", "t2", publish=(outgoing(world, 3, "b"),))
+    assert world.store.commit([faulty]) == [True]
+    world.store.look("t2", [], [3])
+    ended = settled(3, agent="b", verdict="fault")
+    assert world.store.commit([commit(2, "fault", "t2", settled=ended)]) == [True]
     world.client.config_set("maxmemory", 1)
     yield world
     world.client.config_set("maxmemory", 0)
@@ -319,6 +325,9 @@ def test_a_full_server_refuses_every_script_as_a_whole(full: RealWorld) -> None:
             [commit(2, "op2", dropped=("s:a",), settled=settled(9), publish=(outgoing(full, 3),))]
         ),
         lambda: full.store.commit([commit(2, "op2", outcome="aborted")]),
+        lambda: full.store.set_cap("agent", "a", 1),
+        lambda: full.store.set_cap("tenant", "default", None),
+        lambda: full.store.reset_breaker("b"),
         lambda: worker.hand_back("t1/1", token, queue, b"raw"),
         lambda: worker.charge("t1/1", token, "c1", Amounts(1, 1, 1), []),
         lambda: worker.report("t1/1", token, ended, b"{}"),

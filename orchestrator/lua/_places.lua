@@ -14,16 +14,11 @@ local function count_at_work(tenant, by)
   end
 end
 
-local function write_place(task, place)
-  if place == '' then
-    redis.call('HDEL', KEY.task .. task, 'place')
-  else
-    redis.call('HSET', KEY.task .. task, 'place', place)
-  end
-end
-
 -- Returns how many were admitted: at most a bounded number at a time.
 local function admit(tenant, now)
+  if redis.call('EXISTS', KEY.waiting .. tenant) == 0 then
+    return 0
+  end
   local free = math.min(places_of(tenant) - at_work(tenant), LIMIT.ADMIT_MAX)
   if free <= 0 then
     return 0
@@ -31,7 +26,7 @@ local function admit(tenant, now)
   local tasks = redis.call('ZRANGE', KEY.waiting .. tenant, 0, free - 1)
   for _, task in ipairs(tasks) do
     redis.call('ZREM', KEY.waiting .. tenant, task)
-    write_place(task, 'work')
+    redis.call('HSET', KEY.task .. task, 'place', 'work')
     rouse(task, now)
   end
   if #tasks > 0 then

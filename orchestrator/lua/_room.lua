@@ -23,14 +23,11 @@ local function write_names(task, field, names)
   end
 end
 
-local function cap_of(agent)
+-- How many more messages an agent may be sent.
+local function room_left(agent)
   local cap = redis.call('HGET', KEY.caps, 'agent:' .. agent)
     or redis.call('HGET', KEY.declared_caps, agent)
-  return cap and tonumber(cap) or math.huge
-end
-
-local function in_flight(agent)
-  return tonumber(redis.call('HGET', KEY.inflight, agent) or 0)
+  return cap and cap - (redis.call('HGET', KEY.inflight, agent) or 0) or math.huge
 end
 
 local function take_turn(agent, task, turn)
@@ -108,8 +105,7 @@ local function serve_room(agent, now)
   end
   local breaker = read_breaker(agent, now)
   if not is_open(breaker) then
-    local places = math.min(cap_of(agent) - in_flight(agent), LIMIT.ROOM_WAKE_MAX)
-    call_next(agent, places, now)
+    call_next(agent, math.min(room_left(agent), LIMIT.ROOM_WAKE_MAX), now)
   elseif breaker.probe == '-' then
     set_prober(agent, breaker.opens_ms, now)
   end

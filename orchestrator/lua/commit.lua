@@ -80,7 +80,7 @@ local function counted(agents, agent)
 end
 
 -- A claim that is not there any more is settled already: nothing is counted for it again.
-local freed, sent, agent_of = {}, {}, {}
+local freed, sent, agent_of, half_open = {}, {}, {}, {}
 local function claims_are_over()
   for i = settled.first, settled.last, SETTLED_ARGS do
     local number = ARGV[i]
@@ -111,11 +111,13 @@ local function held_by()
     counted(sent, ARGV[i])
   end
   for _, agent in ipairs(sent) do
-    if in_flight(agent) - (freed[agent] or 0) + sent[agent] > cap_of(agent) then
+    local more, breaker = sent[agent] - (freed[agent] or 0), read_breaker(agent, now)
+    if more > room_left(agent) then
       return 'bulkhead_conflicts'
-    elseif sent[agent] > lets_out(read_breaker(agent, now), now) then
+    elseif sent[agent] > lets_out(breaker, now) then
       return 'breaker_conflicts'
     end
+    half_open[agent] = is_open(breaker)
   end
 end
 
@@ -157,7 +159,7 @@ local function write_state()
   redis.call('HSET', task, 'op', op, 'version', digits(version + (raises and 1 or 0)))
   in_chunks('HSET', task, fields.first, fields.last)
   in_chunks('HDEL', task, dropped.first, dropped.last)
-  redis.call('HDEL', task, 'held_until', 'recall')
+  redis.call('HDEL', task, 'held_until', 'recall', 'called')
   in_chunks('RPUSH', journal, lines.first, lines.last)
   if lines.some then
     redis.call('LTRIM', journal, -LIMIT.JOURNAL_MAX, -1)
@@ -199,14 +201,12 @@ local function issue_claim(i)
     'published_ms', now)
 end
 
--- An open breaker has let this one out: it is the probe.
+-- A breaker that is open has let out this one alone: it is the probe.
 local function note_probe(agent, number)
   local breaker = read_breaker(agent, now)
-  if is_open(breaker) and lets_out(breaker, now) == 1 then
-    breaker.probe = id .. '/' .. number
-    write_breaker(agent, breaker)
-    redis.call('HINCRBY', KEY.stats, 'breaker_probes', 1)
-  end
+  breaker.probe = id .. '/' .. number
+  write_breaker(agent, breaker)
+  redis.call('HINCRBY', KEY.stats, 'breaker_probes', 1)
 end
 
 local function push(base, queue, messages)
@@ -223,7 +223,7 @@ local function publish_messages()
   for i = publish.first, publish.last, PUBLISH_ARGS do
     local agent, queue, message = ARGV[i], ARGV[i + 1], ARGV[i + PUBLISH_ARGS - 1]
     issue_claim(i)
-    if sent[agent] == 1 then
+    if half_open[agent] then
       note_probe(agent, ARGV[i + 2])
     end
     by_queue[queue] = by_queue[queue] or {}
@@ -278,6 +278,7 @@ end
 
 local function conclude()
   redis.call('HSET', task, 'outcome', outcome)
+  redis.call('HDEL', task, 'place')
   redis.call('HINCRBY', KEY.stats, 'concluded_' .. outcome, 1)
   redis.call('DEL', mail)
   redis.call('ZREM', KEY.due, id)
@@ -301,7 +302,6 @@ local function answer_calls(touched)
   for i = leave.first, leave.last do
     left[ARGV[i]] = true
   end
-  redis.call('HDEL', task, 'called')
   each_name(called, function(agent)
     redis.call('ZREM', KEY.called .. agent, id)
     counted(touched, agent)
@@ -354,7 +354,9 @@ local function move_place()
   if after == place then
     return
   end
-  write_place(id, after)
+  if after ~= '' then
+    redis.call('HSET', task, 'place', after)
+  end
   if after == 'work' then
     count_at_work(tenant, 1)
   elseif place == 'waiting' then

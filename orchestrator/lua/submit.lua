@@ -33,13 +33,13 @@ end
 
 local function take_place()
   count_at_work(tenant, 1)
-  write_place(id, 'work')
+  redis.call('HSET', KEYS[1], 'place', 'work')
   redis.call('ZADD', KEY.due, now, id)
   ring(KEY.bell, 1)
 end
 
 local function wait_for_place()
-  write_place(id, 'waiting')
+  redis.call('HSET', KEYS[1], 'place', 'waiting')
   redis.call('ZADD', KEY.waiting .. tenant, redis.call('INCR', KEY.arrivals), id)
   redis.call('ZADD', KEY.due, digits(now + timeout_ms), id)
 end
