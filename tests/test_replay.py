@@ -264,7 +264,7 @@ def test_the_bench_prints_one_json_object():
     report = json.loads(done.stdout)
     assert (report["traces"], report["mismatches"], report["lost"]) == (130, 0, 0)
     assert report["token_mismatches"] == 0
-    assert {"false_stops", "saved"} <= report["sets"]["whowhen"]["guards"][HOPS.name].keys()
+    assert {"false_stops", "saved"} <= report["sets"]["whowhen.dev"]["guards"][HOPS.name].keys()
     assert done.returncode == 0
 
 
