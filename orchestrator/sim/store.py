@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush, nsmallest
 from itertools import count as numbers_from
+from itertools import islice
 from typing import Any, Self, TypeVar
 
 from envelopes import limits
@@ -700,26 +701,26 @@ class SimClaims:
 
     def _take(self, queues: Sequence[str], count: int) -> list[tuple[str, bytes]]:
         """Pop a fair share from each queue, then fill up; stop at the bytes one fetch may carry."""
-        store, taken, size = self._store, list[tuple[str, bytes]](), 0
+        store, taken = self._store, list[tuple[str, bytes]]()
         store.lanes.strike(store.queues)
-        rounds = [(queue, store.lanes.round(queue, store.queues), list[str]()) for queue in queues]
+        rounds = [store.lanes.round(queue, store.queues) for queue in queues]
         for most in (-(-count // max(len(queues), 1)), count):
-            for _, lanes, served in rounds:
-                for _ in range(most):
-                    if len(taken) >= count or size >= limits.FETCH_BYTES_MAX:
-                        break
-                    if (lane := next(lanes, None)) is None:
+            for lanes in rounds:
+                for lane in islice(lanes, most):
+                    if len(taken) >= count or _size(taken) >= limits.FETCH_BYTES_MAX:
                         break
                     taken.append((lane, store.queues[lane].pop()))
-                    served.append(lane)
-                    size += len(taken[-1][1])
-        for queue, _, served in rounds:
-            store.lanes.served(queue, served, store.queues)
-            if taken and not any(store.queues[lane] for lane in store.lanes.in_turn(queue)):
-                store.bells[store.keys.queue_bell(queue)] = 0
+        for queue in queues if taken else ():
+            self._note_served(queue, [lane for lane, _ in taken if base_of(lane) == queue])
         store.counters["fetched"] += len(taken)
-        store.counters["fetched_bytes"] += size
+        store.counters["fetched_bytes"] += _size(taken)
         return taken
+
+    def _note_served(self, queue: str, served: list[str]) -> None:
+        store = self._store
+        store.lanes.served(queue, served, store.queues)
+        if not any(store.queues[lane] for lane in store.lanes.in_turn(queue)):
+            store.bells[store.keys.queue_bell(queue)] = 0
 
     def _arrived(self, queue: str, raw: bytes, token: str) -> Fetched | None:
         if len(raw) > limits.MESSAGE_BYTES_MAX:
@@ -969,6 +970,10 @@ def _settlements(settled: Ended) -> None:
 def _named(op: str) -> None:
     if not _OP.fullmatch(op):
         raise Refused("op", "not a short name of letters, digits and _.-")
+
+
+def _size(taken: Sequence[tuple[str, bytes]]) -> int:
+    return sum(len(raw) for _, raw in taken)
 
 
 def _bounded(mail: Sequence[bytes]) -> tuple[bytes, ...]:
