@@ -95,19 +95,24 @@ def publish(turn: Turn, outgoing: list[Outgoing]) -> int:
 class _Shares:
     """Divides what is free at this moment among all steps that still wait, by weight.
 
-    Whoever serves the ending shares what is held back for it too, and leaves a part to the next.
+    Whoever serves the ending shares what is held back for it too, and leaves a part to the next;
+    with the work that is left it shares nothing, for none of that will be done before the ending.
     """
 
     def __init__(self, turn: Turn) -> None:
         waiting = (*turn.places(StepPhase.WAITING), *turn.places(StepPhase.BROKEN))
-        self._weights = sum(turn.steps[place].plan.weight for place in waiting)
+        plans = [turn.steps[place].plan for place in waiting]
+        self._weights = sum(plan.weight for plan in plans)
+        self._weights_of_ending = sum(p.weight for p in plans if p.role.serves_the_ending)
         self._free = turn.task.ledger.free()
         self._for_ending = turn.task.ledger.free(for_ending=True)
 
     def of(self, step: StepState) -> Limits:
-        ending = step.plan.role.serves_the_ending
-        free = self._for_ending if ending else self._free
-        share = free.share(step.plan.weight, self._weights + ending)
+        if step.plan.role.serves_the_ending:
+            free, weights = self._for_ending, self._weights_of_ending + 1
+        else:
+            free, weights = self._free, self._weights
+        share = free.share(step.plan.weight, weights)
         if share.calls == 0 and free.calls:
             share = Limits(share.tokens, share.usd_micros, 1)  # less than one call is none
         return share.holding(step.plan.allowance)

@@ -114,11 +114,15 @@ def _verdict(step: StepState) -> Verdict:
     if isinstance(said, str):
         return Verdict(by, role, about, False, 0.0, said, given=False)
     match said:
-        case {"ok": bool(ok), "confidence": int() | float() as sure} if 0 <= sure <= 1:
+        case {"ok": bool(ok), "confidence": int() | float() as sure} if _is_share(sure):
             reason = str(said.get("reason") or "")[: limits.REASON_CHARS_MAX]
             return Verdict(by, role, about, ok, float(sure), reason)
     wanted = 'a verdict is {"ok": true or false, "confidence": 0 to 1, "reason": text}'
     return Verdict(by, role, about, False, 0.0, wanted, given=False)
+
+
+def _is_share(number: float) -> bool:
+    return not isinstance(number, bool) and 0 <= number <= 1  # to Python True is 1
 
 
 def answer_of(step: StepState) -> Mapping[str, Any] | str:
