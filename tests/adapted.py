@@ -4,16 +4,11 @@ A `Stand` is one framework: an agent with one tool, `look_up`, that talks to the
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-# pytest puts this folder first, where our own agents.py would hide the SDK's package of that name.
-sys.path.sort(key=str(Path(__file__).parent).__eq__)
 
 import agents as sdk
 import pydantic_ai

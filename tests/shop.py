@@ -201,7 +201,7 @@ class Worker:
     url: str
     keys: Keys
     directory: Path
-    modules: str = "tests.agents"
+    modules: str = "tests.staff"
     arguments: tuple[str, ...] = ("--pool", "threads", "-c", "4")
     environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen | None = None

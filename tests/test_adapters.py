@@ -205,6 +205,14 @@ def test_a_result_may_be_an_envelope_and_ask_for_a_handoff(stand) -> None:
     assert came.usage.tokens == 47
 
 
+def test_an_adapted_agent_says_what_any_other_says_of_itself(stand) -> None:
+    """`handoffs, skills, in_flight_max`: as for any other agent."""
+    with OpenAIServer(Says("x")) as server:
+        came_of(stand(server, handoffs=["other"], skills=["sums"], in_flight_max=4))
+    facts = next(reversed(registry.values())).facts()
+    assert (facts["handoffs"], facts["skills"], facts["in_flight_max"]) == (["other"], ["sums"], 4)
+
+
 def test_a_result_that_is_no_json_is_a_failed_envelope(stand) -> None:
     """DESIGN: "A worker answers by envelope or not at all"."""
     with OpenAIServer(Says("x")) as server:

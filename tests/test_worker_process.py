@@ -106,7 +106,8 @@ def test_the_orchestrator_learns_which_agents_there_are(office, worker) -> None:
     with worker() as running:
         running.wait_ready()
         until(lambda: "noop" in office.store.agents())
-        assert office.store.agents()["noop"].facts == {"handoffs": [], "price": None}
+        facts = office.store.agents()["noop"].facts
+        assert facts == {"handoffs": [], "skills": [], "in_flight_max": None, "price": None}
         until(lambda: office.client.zcard(office.keys.workers) == 1)
         (name,) = office.client.zrange(office.keys.workers, 0, -1)
         about = json.loads(office.client.get(office.keys.worker(name.decode())))

@@ -3,7 +3,7 @@
     confidence   how sure its answers are: a number, or a function of the output. It has no default:
                  what nobody said must not be made up.
     price        what its models cost; left out, each call costs what genai-prices says of its model
-    handoffs     the agents it may ask to hand over to
+    handoffs, skills, in_flight_max   as for any other agent
     max_tokens   the longest answer of a call that names no bound of its own
     prompt       what the framework is given, made of goal, input and inputs
     result       what of the output is handed to the owner; left out, all of it, as JSON. It may
@@ -49,6 +49,8 @@ class Terms(TypedDict, total=False):
     confidence: Required[float | Callable[[Any], float]]
     price: Price | str | None
     handoffs: Sequence[str]
+    skills: Sequence[str]
+    in_flight_max: int | None
     max_tokens: int
     prompt: Prompt
     result: Callable[[Any], Any]
@@ -71,6 +73,8 @@ class Adapted:
     confidence: float | Callable[[Any], float]
     price: Price | str | None = None
     handoffs: Sequence[str] = ()
+    skills: Sequence[str] = ()
+    in_flight_max: int | None = None
     max_tokens: int = LLM_TOKENS_DEFAULT
     prompt: Prompt = as_text
     result: Callable[[Any], Any] | None = None
@@ -117,7 +121,14 @@ def register(adapted: Adapted, declared_in: str) -> Callable[..., Awaitable[Enve
 
     # The registry takes two functions from the same place for one that was imported again.
     adapter.__qualname__ = f"{adapted.name} at {declared_in}"
-    return agent(adapted.name, handoffs=adapted.handoffs, price=adapted.price)(adapter)
+    declare = agent(
+        adapted.name,
+        handoffs=adapted.handoffs,
+        skills=adapted.skills,
+        in_flight_max=adapted.in_flight_max,
+        price=adapted.price,
+    )
+    return declare(adapter)
 
 
 def caller() -> str:
