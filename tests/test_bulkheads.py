@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 from threading import Barrier, Thread
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -64,9 +64,29 @@ def test_a_commit_whose_reply_is_lost_is_counted_once(scene: Scene) -> None:
     ended = commit(2, "op2", settled=(Settled(1, "a", "fault"),) * 2)
     assert once(scene.world, lambda: store.commit([ended])) == [True]
     assert scene.in_flight() == 1
-    again = commit(3, "op3", settled=(Settled(1, "a", "fault"),))
-    assert store.commit([again]) == [True]
+
+
+def test_a_claim_that_was_lost_keeps_no_place(scene: Scene) -> None:
+    """Somebody deleted the record: settled is settled; and nothing counts below zero."""
+    scene.submit("t1")
+    assert scene.commit("t1", ["a", "a"])
+    lose_claim(scene.world, "t1/1")
+    assert scene.commit("t1", settle={1: ""})
     assert scene.in_flight() == 1
+    unknown = tuple(Settled(number, "a", "") for number in (2, 8, 9))
+    scene.world.store.look("t1", [], [2])
+    assert scene.world.store.commit([commit(scene.versions["t1"], "o", settled=unknown)]) == [True]
+    assert "a" not in scene.world.store.agents()
+    scene.submit("t2")
+    scene.publish("t2")
+    assert scene.in_flight() == 1
+
+
+def lose_claim(world: Any, subtask: str) -> None:
+    if hasattr(world, "sim"):
+        del world.sim.claims[subtask]
+    else:
+        world.client.delete(world.keys.claim(subtask))
 
 
 def test_a_claim_is_settled_for_its_own_agent_only(scene: Scene) -> None:

@@ -79,27 +79,19 @@ local function counted(agents, agent)
   agents[agent] = agents[agent] + 1
 end
 
--- A claim that is not there any more is settled already: nothing is counted for it again.
-local freed, sent, agent_of, half_open = {}, {}, {}, {}
+-- What is settled counts even where the claim is gone: whoever lost it must not keep the place.
+local freed, sent, agent_of, half_open, strangers = {}, {}, {}, {}, false
 local function claims_are_over()
   for i = settled.first, settled.last, SETTLED_ARGS do
-    local number = ARGV[i]
+    local number, agent = ARGV[i], ARGV[i + 1]
     local claim = redis.call('HMGET', claim_key(number), 'state', 'agent')
     if claim[1] == 'issued' or claim[1] == 'claimed' then
       return false
     end
-    if claim[2] and not agent_of[number] then
-      agent_of[number] = claim[2]
-      counted(freed, claim[2])
-    end
-  end
-  return true
-end
-
-local function agents_are_right()
-  for i = settled.first, settled.last, SETTLED_ARGS do
-    if agent_of[ARGV[i]] and agent_of[ARGV[i]] ~= ARGV[i + 1] then
-      return false
+    strangers = strangers or (claim[2] and claim[2] ~= agent)
+    if not agent_of[number] then
+      agent_of[number] = agent
+      counted(freed, agent)
     end
   end
   return true
@@ -147,7 +139,7 @@ end
 if tonumber(stored[1]) ~= version or stored[3] or redis.call('LLEN', mail) < mail_read
   or not claims_are_over() then
   return conflict()
-elseif not agents_are_right() then
+elseif strangers then
   return refused('settled', 'a claim is of another agent')
 end
 local against = held_by()
@@ -170,7 +162,7 @@ local function write_state()
 end
 
 local function count_in_flight(agent, by)
-  if redis.call('HINCRBY', KEY.inflight, agent, by) == 0 then
+  if redis.call('HINCRBY', KEY.inflight, agent, by) <= 0 then
     redis.call('HDEL', KEY.inflight, agent)
   end
 end

@@ -93,7 +93,7 @@ class SimBulkheads:
     def count(self, agent: str, by: int) -> None:
         """Count messages in flight."""
         self.in_flight[agent] += by
-        if not self.in_flight[agent]:
+        if self.in_flight[agent] <= 0:
             del self.in_flight[agent]
 
     def note_probe(self, agent: str, subtask: str) -> None:

@@ -382,20 +382,18 @@ class SimStore:
         )
 
     def _freed(self, c: Commit) -> Counter[str]:
-        """Count what a commit settles of each agent; a claim that is gone counts nothing."""
-        freed: Counter[str] = Counter()
-        for number, agent in {each.subtask: each.agent for each in c.settled}.items():
-            if claim := self.claims.get(f"{c.task_id}/{number}"):
-                if claim.agent != agent:
-                    raise Refused("settled", "a claim is of another agent")
-                freed[agent] += 1
-        return freed
+        """Count what a commit settles of each agent, even where a claim was lost."""
+        for each in c.settled:
+            claim = self.claims.get(f"{c.task_id}/{each.subtask}")
+            if claim is not None and claim.agent != each.agent:
+                raise Refused("settled", "a claim is of another agent")
+        return Counter({each.subtask: each.agent for each in c.settled}.values())
 
     def _write(self, c: Commit, record: dict[str, bytes]) -> None:
         recalled, freed = c.task_id in self.recalled, self._freed(c)
         self.recalled.discard(c.task_id)
         self._write_state(c, record)
-        self._judge_agents(c)
+        self._judge_agents(c, freed)
         self._publish_all(c)
         self._move_letters(c)
         if c.outcome is None:
@@ -412,18 +410,21 @@ class SimStore:
             record.pop(name, None)
         self.journals[c.task_id] = [*self.journals[c.task_id], *c.journal][-limits.JOURNAL_MAX :]
 
-    def _judge_agents(self, c: Commit) -> None:
+    def _judge_agents(self, c: Commit, freed: Counter[str]) -> None:
         """Forget claims, and let each say what it says of its agent."""
-        heads = self.bulkheads
+        heads, seen = self.bulkheads, set[int]()
         for each in c.settled:
-            subtask = f"{c.task_id}/{each.subtask}"
-            if self.claims.pop(subtask, None) is None:
+            if each.subtask in seen:
                 continue
-            heads.count(each.agent, -1)
+            seen.add(each.subtask)
+            subtask = f"{c.task_id}/{each.subtask}"
+            self.claims.pop(subtask, None)
             breaker = heads.breaker(each.agent)
             breaker.judge(subtask, each.verdict, self.clock(), self.counters)
             if each.verdict == "fault":
                 heads.breakers[each.agent] = breaker
+        for agent, ended in freed.items():
+            heads.count(agent, -ended)
 
     def _publish_all(self, c: Commit) -> None:
         for agent, sent in Counter(o.agent for o in c.publish).items():
