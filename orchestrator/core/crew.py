@@ -27,6 +27,8 @@ def staffed(turn: Turn, place: int) -> StepState | None:
         return None
     if _about(turn, step.agent).shut:
         step = _rerouted(turn, place, step)
+    elif step.plan.skill and not step.attempt and not turn.has_room(step.agent):
+        step = _elsewhere(turn, place, step)
     return step if turn.take_room(step.agent) else None
 
 
@@ -55,6 +57,15 @@ def _rerouted(turn: Turn, place: int, step: StepState) -> StepState:
     return turn.set_step(place, agent=other, tried=(*step.tried, other))
 
 
+def _elsewhere(turn: Turn, place: int, step: StepState) -> StepState:
+    """Give a step that anybody with its skill may do, and nobody was sent yet, to who has room."""
+    other = next_agent(turn, step)
+    if other is None or not turn.has_room(other):
+        return step
+    tried = tuple(other if agent == step.agent else agent for agent in step.tried)
+    return turn.set_step(place, agent=other, tried=tried)
+
+
 def _skilled(turn: Turn, step: StepState) -> list[str]:
     """Return agents that can stand in, the least busy first."""
     agents = turn.sight.agents
@@ -63,7 +74,12 @@ def _skilled(turn: Turn, step: StepState) -> list[str]:
         return []
     able = [name for name, each in agents.items() if wanted.issubset(each.skills)]
     free = [name for name in able if name not in step.tried]
-    return sorted(free, key=lambda name: (agents[name].shut, agents[name].in_flight, name))
+    return sorted(free, key=lambda name: _burden(turn, name))
+
+
+def _burden(turn: Turn, name: str) -> tuple[bool, bool, int, str]:
+    known = turn.sight.agents[name]
+    return known.shut, not turn.has_room(name), known.in_flight + turn.taken[name], name
 
 
 def _about(turn: Turn, agent: str) -> Agent:

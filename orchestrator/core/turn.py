@@ -85,14 +85,17 @@ class Turn:
 
     def take_room(self, agent: str) -> bool:
         """Take one of the places that this agent has left; say whether there was one."""
-        known = self.sight.agents.get(agent)
-        if known is None or known.room is None:
-            return True
-        if self.taken[agent] >= known.room:
+        if not self.has_room(agent):
             self.full.add(agent)
             return False
-        self.taken[agent] += 1
+        if agent in self.sight.agents:  # nobody counts what strangers have in flight
+            self.taken[agent] += 1
         return True
+
+    def has_room(self, agent: str) -> bool:
+        """Say whether one more message could be sent to this agent."""
+        known = self.sight.agents.get(agent)
+        return known is None or known.room is None or self.taken[agent] < known.room
 
     def recount_rooms(self) -> None:
         """Count the places that are really taken in this turn: by what is published."""
