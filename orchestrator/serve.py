@@ -62,6 +62,8 @@ BATCH: Final = 32
 CACHED_TASKS: Final = 2_000
 LOOKS_MAX: Final = 5
 """See, take away, see again: a decision that needs more is left to the next wake."""
+CONFLICTS_MAX: Final = 3
+"""Decide, lose to somebody else, decide again: a task that loses more often waits for its lease."""
 AGENTS_FRESH_MS: Final = 1_000
 """How old the list of registered agents may be."""
 IDLE_MS_MAX: Final = 5_000
@@ -145,9 +147,11 @@ class Orchestrator:
             return 0
         self._see_agents(due.now_ms)
         again = self._decide_all(due.task_ids)
-        if again:  # somebody else has decided, or taken the last place at an agent
+        for _ in range(CONFLICTS_MAX):
+            if not again:
+                break  # else somebody else has decided, or taken the last place at an agent
             self._see_agents(due.now_ms, afresh=True)
-            self._decide_all(again)
+            again = self._decide_all(again)
         return len(due.task_ids)
 
     def _decide_all(self, task_ids: Sequence[str]) -> list[str]:

@@ -374,6 +374,15 @@ def test_a_known_model_is_found_by_name_with_and_without_its_maker() -> None:
     assert price_of("gpt-5-mini").exact(1_000_000, 0) == 250_000
 
 
+def test_what_is_written_to_a_cache_is_billed_at_the_dearest_rate() -> None:
+    """Promise 2: what a provider charges more for is not booked at the lower price."""
+    price = price_of("anthropic:claude-sonnet-4-5")
+    plain, written = price.exact(1000, 10), price.exact(1000, 10, 1000)
+    assert plain < price.exact(1000, 10, 400) < written
+    assert written <= price.worst(1000, 10)
+    assert price.exact(1000, 10, 5000) == written
+
+
 def test_money_is_rounded_up_and_exact_beyond_floats() -> None:
     price = Price.per_million("0.1", "0.3")
     assert price.exact(1, 0) == 1

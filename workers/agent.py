@@ -5,8 +5,8 @@
 
 The function takes a Context and whichever of these it names: `goal` (text), `input` (JSON),
 `inputs` (the results of the steps it needs, by their ids), and `answers` (what people have said to
-its questions). Plain functions and `async def` both work. What it is called by and what it takes is checked here, when its module is imported, not when
-the first subtask arrives.
+its questions). Plain functions and `async def` both work. What it is called by and what it takes is
+checked here, when its module is imported, not when the first subtask arrives.
 """
 
 import inspect

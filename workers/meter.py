@@ -233,14 +233,25 @@ class Call:
         self._real: Amounts | None = None
 
     def used(
-        self, input_tokens: int, output_tokens: int, *, usd: Decimal | str | None = None
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        *,
+        written_tokens: int = 0,
+        usd: Decimal | str | None = None,
     ) -> None:
-        """Say what the call really used, and what it was billed where the provider says so."""
-        _check_amounts(input_tokens=input_tokens, output_tokens=output_tokens)
+        """Say what the call really used, and what it was billed where the provider says so.
+
+        `written_tokens` of the input were written to a cache, which some providers charge more for.
+        """
+        _check_amounts(
+            input_tokens=input_tokens, output_tokens=output_tokens, written_tokens=written_tokens
+        )
         if usd is not None:
             micros = int(Decimal(usd) * MICROS_PER_USD)
         else:
-            micros = self._price.exact(input_tokens, output_tokens) if self._price else 0
+            sizes = input_tokens, output_tokens, written_tokens
+            micros = self._price.exact(*sizes) if self._price else 0
         self._real = Amounts(input_tokens + output_tokens, micros, 1)
 
     def __enter__(self) -> Self:

@@ -56,10 +56,14 @@ class Price:
         into, out = (Rate(_dollars(usd)) for usd in (input, output))
         return cls(into, out, into)
 
-    def exact(self, input_tokens: int, output_tokens: int) -> int:
-        """Return what a call of this size costs, in micro-dollars."""
+    def exact(self, input_tokens: int, output_tokens: int, dear_tokens: int = 0) -> int:
+        """Return what a call of this size costs, in micro-dollars.
+
+        `dear_tokens` of the input were of the dearest kind, such as written to a cache.
+        """
         into, out = self.input.at(input_tokens), self.output.at(input_tokens)
-        return _micros(into * input_tokens + out * output_tokens)
+        extra = (self.input_worst.at(input_tokens) - into) * min(dear_tokens, input_tokens)
+        return _micros(into * input_tokens + extra + out * output_tokens)
 
     def worst(self, input_tokens: int, output_tokens: int) -> int:
         """Return what a call of at most this size can cost, in micro-dollars."""

@@ -148,7 +148,8 @@ class _Metering(BaseCallbackHandler):
             return
         usage = _usage(response)
         if usage is not None:
-            call.used(*usage)
+            into, out, written = usage
+            call.used(into, out, written_tokens=written)
         call.__exit__(None, None, None)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002 - theirs
@@ -190,15 +191,16 @@ def _answer(state: Any) -> Any:
     return state
 
 
-def _usage(response: LLMResult) -> tuple[int, int] | None:
+def _usage(response: LLMResult) -> tuple[int, int, int] | None:
     """Return input and output tokens, as the message says or the provider's raw answer."""
     for generation in (each for batch in response.generations for each in batch):
         said = getattr(getattr(generation, "message", None), "usage_metadata", None)
         if said and said.get("input_tokens"):
-            return said["input_tokens"], said["output_tokens"]
+            written = (said.get("input_token_details") or {}).get("cache_creation") or 0
+            return said["input_tokens"], said["output_tokens"], written
     raw = (response.llm_output or {}).get("token_usage") or {}
     if raw.get("prompt_tokens"):
-        return raw["prompt_tokens"], raw.get("completion_tokens") or 0
+        return raw["prompt_tokens"], raw.get("completion_tokens") or 0, 0
     return None
 
 

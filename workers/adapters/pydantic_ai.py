@@ -196,7 +196,8 @@ def _clamped(settings: ModelSettings, call: Call) -> ModelSettings:
 def _settle(call: Call, usage: RequestUsage) -> None:
     """Put real figures in the place of the worst case, where the provider gave them."""
     if not usage.unmeasured_requests and usage.input_tokens:
-        call.used(usage.input_tokens, usage.output_tokens)
+        written = usage.cache_write_tokens
+        call.used(usage.input_tokens, usage.output_tokens, written_tokens=written)
 
 
 def _refuse_unbounded(
