@@ -29,8 +29,9 @@ format: setup        ## let ruff put the code in order
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
 
-bench: setup        ## the core, recovery, and fan-out against stock Celery side by side
+bench: setup        ## the core, recovery, recorded runs, and fan-out against stock Celery side by side
 	$(BIN)/python bench/decide.py
+	$(BIN)/python bench/replay.py --data tests/data --real 6
 	$(BIN)/python bench/recovery.py --runs 3
 	$(BIN)/python bench/fanout.py --width 1000 --runs 5
 
