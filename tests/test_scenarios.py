@@ -6,6 +6,9 @@ is reviewed as prose.
 
     > task                     followed by the request, indented: submitted, and woken at once
     > agents a:b,c b:a         registered agents, and to whom each may hand over
+    > skills a:dig,cut b:dig   registered agents, and what each can do
+    > sees a shut              the breaker of a is open; `sees a room 1`: one more message may go
+                               there; `sees a free`: any number
     > fetch 1 2                workers take these messages from their queues
     > beat 1 · charge 1 50     a worker lives · its meter charges 50 tokens
     > gone 1 · forget 1        its message is not on the queue any more · Redis lost its claim
@@ -32,10 +35,12 @@ from orchestrator.core.commands import (
     Conclude,
     Decision,
     Escalate,
+    Leave,
     Look,
     Note,
     Publish,
     Settle,
+    Wait,
 )
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -67,6 +72,23 @@ class Story:
         for word in words.split():
             name, _, others = word.partition(":")
             play.knows(**{name: tuple(filter(None, others.split(",")))})
+
+    def _skills(self, play: Play, words: str) -> None:
+        for word in words.split():
+            name, _, can = word.partition(":")
+            play.skilled(**{name: tuple(filter(None, can.split(",")))})
+
+    def _sees(self, play: Play, words: str) -> None:
+        name, how, *room = words.split()
+        match how:
+            case "shut":
+                play.sees(name, shut=True, room=0)
+            case "room":
+                play.sees(name, room=int(room[0]))
+            case "free":
+                play.sees(name, shut=False, room=None)
+            case _:
+                raise AssertionError(f"an agent is shut, free, or has room: not {how}")
 
     def _fetch(self, play: Play, words: str) -> None:
         play.fetch(*map(int, words.split()))
@@ -169,6 +191,10 @@ def command_line(command: Command) -> str | None:
             return f"→ close letter {command.letter}: {command.verb} by {command.by}{why}"
         case Conclude():
             return f"→ conclude {command.outcome}"
+        case Wait():
+            return f"→ wait for room at {command.agent}"
+        case Leave():
+            return f"→ wait at {command.agent} no more"
         case Settle():
             return None
 
