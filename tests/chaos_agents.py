@@ -4,7 +4,7 @@ import time
 from uuid import uuid4
 
 from tests import account
-from workers import Context, Envelope, agent
+from workers import Context, Envelope, Step, agent
 
 INPUT, MOST, REAL = 50, 100, 40
 
@@ -25,9 +25,14 @@ def _think(ctx: Context, run: str, number: int, seconds: float) -> None:
         account.note("answered", real=_cost(output), **line)
 
 
-def _behave(ctx: Context, script: dict) -> Envelope:
+def _began(ctx: Context) -> str:
     run = uuid4().hex
     account.note("began", subtask=ctx.subtask, run=run, at_ms=account.now_ms())
+    return run
+
+
+def _behave(ctx: Context, script: dict) -> Envelope:
+    run = _began(ctx)
     does, calls = script.get("does", "work"), script.get("calls", 1)
     for number in range(10_000 if does == "overspend" else calls):
         _think(ctx, run, number, script.get("seconds", 0.01))
@@ -66,3 +71,56 @@ def two(ctx: Context, input: dict) -> Envelope:  # noqa: A002 - the payload's wo
 def spare(ctx: Context, input: dict) -> Envelope:  # noqa: A002 - the payload's word
     """Do the work, whatever the input says: somebody to fall back on."""
     return _behave(ctx, input | {"does": "work"})
+
+
+# --- whom the owner asks -------------------------------------------------------------------------
+
+
+def _ask(ctx: Context) -> None:
+    """Cost something, as everybody does."""
+    _think(ctx, _began(ctx), 0, 0.01)
+
+
+@agent("planner")
+def planner(ctx: Context, input: dict) -> Envelope:  # noqa: A002 - the payload's word
+    """Plan two steps; the first plan may break, and is once proposed again."""
+    _ask(ctx)
+    work = {"does": "work", "seconds": 0.01}
+    first = work if input["failed"] else input["input"]
+    plan = [
+        {"id": "first", "agent": "two" if input.get("advice") else "one", "input": first},
+        {"id": "second", "agent": "two", "input": work, "needs": ["first"]},
+    ]
+    return Envelope.success(plan, 0.9)
+
+
+@agent("lead")
+def lead(ctx: Context, input: dict) -> Envelope:  # noqa: A002 - the payload's word
+    """Delegate to both for some rounds, then be satisfied."""
+    _ask(ctx)
+    if input["round"] > input["input"]["rounds"]:
+        return Envelope.success({"by": "lead", "rounds": input["round"]}, 0.9)
+    script = {"does": "work", "seconds": 0.01, "round": input["round"]}
+    steps = [Step(id=name, agent=name, input=script) for name in ("one", "two")]
+    return ctx.delegate(*steps, reason="not enough yet")
+
+
+@agent("judge")
+def judge(ctx: Context, input: dict) -> Envelope:  # noqa: A002 - the payload's word
+    """Agree with most, object to some."""
+    _ask(ctx)
+    ok = not _one_in(ctx, 4)
+    return Envelope.success({"ok": ok, "confidence": 0.85, "reason": "it was looked at"}, 1.0)
+
+
+@agent("boss")
+def boss(ctx: Context) -> Envelope:
+    """Have the last word, now and then a senseless one."""
+    _ask(ctx)
+    word = "never mind" if _one_in(ctx, 4) else "escalate" if _one_in(ctx, 3) else "complete"
+    return Envelope.success({"decision": word, "why": "somebody has to"}, 1.0)
+
+
+def _one_in(ctx: Context, many: int) -> bool:
+    """Draw by the task, so that whoever is asked again says the same."""
+    return int(ctx.headers.task, 16) % many == 0

@@ -28,6 +28,8 @@ ORCHESTRATORS = ("orchestrator-1", "orchestrator-2")
 SILENT_S = 14
 """Longer than a lease and the look that finds it."""
 DRAIN_S = 180
+AGENTS = 7
+"""In chaos_agents.py."""
 UNSEEN_HERE = {
     # The chaos run does nothing that these would need; they are checked where it is done.
     "12 a repeated call answers the same and changes nothing",
@@ -63,7 +65,12 @@ def request(rng: random.Random) -> dict:
         "desk_timeout": 1,
         "at_cap": rng.choice(["deliver", "escalate", "abort"]),
     }
-    match rng.choices(["pair", "wide", "deep", "hang"], [2, 6, 4, 1])[0]:
+    if rng.random() < 0.3:
+        bounds["validators"] = ["judge"]
+    if rng.random() < 0.3:
+        bounds["owner"] = "boss"
+    kinds = ["pair", "wide", "deep", "hang", "planned", "managed"]
+    match rng.choices(kinds, [2, 6, 4, 1, 2, 2])[0]:
         case "pair":
             pass_on = {"does": "pass on", "calls": 1, "seconds": 0.005}
             return bounds | {"agent": "one", "input": pass_on}
@@ -71,6 +78,11 @@ def request(rng: random.Random) -> dict:
             hangs = {"does": "hang", "hangs_s": 3, "calls": 1}
             lone = step(rng, "hang", input=hangs, timeout=1, fallbacks=["spare"])
             return bounds | {"plan": [lone]}
+        case "planned":
+            script = {"does": rng.choice(["work", "fail"]), "seconds": 0.01}
+            return bounds | {"planner": "planner", "input": script}
+        case "managed":
+            return bounds | {"manager": "lead", "input": {"rounds": rng.randint(1, 3)}}
         case "deep":
             names = [f"d{n}" for n in range(rng.randint(2, 5))]
             chain = [step(rng, b, needs=[a]) for a, b in pairwise(names)]
@@ -110,7 +122,7 @@ def test_every_task_has_exactly_one_outcome_whatever_dies(tmp_path):
                 fleet.orchestrator(name)
             for name in WORKERS:
                 fleet.worker(name, pool=name.partition("-")[0])
-            until("agents are registered", lambda: len(store.agents()) == 3, 60)
+            until("agents are registered", lambda: len(store.agents()) == AGENTS, 60)
             acknowledged = submit_all(store, rng)
             torment(fleet, server, store, rng)
             until("every task ends", lambda: ended(store) == TASKS, DRAIN_S)
