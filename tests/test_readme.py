@@ -15,6 +15,8 @@ import pytest
 
 from orchestrator.cli import COMMANDS
 from orchestrator.running import Running
+from tests.llm_server import KEY, ModelServer, completion, wants
+from tests.openai_server import Calls, OpenAIServer, Says
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,6 +67,60 @@ def team(tmp_path, monkeypatch):
         yield folder
 
 
+VERDICT = {"ok": True, "confidence": 0.75, "reason": "it says how many"}
+
+
+@pytest.fixture
+def llm_agents(tmp_path, monkeypatch):
+    """Follow the page on LLM agents, beside a model server."""
+    monkeypatch.delenv("BUCKSTOP_URL", raising=False)
+    with ModelServer([]) as server:
+        server.script += [
+            wants(("sightings", {"year": 2026})),
+            completion("2026 was a year of 42 otters"),
+            completion(json.dumps(VERDICT)),
+        ]
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        with started("llm_agents", tmp_path) as folder:
+            yield folder, server
+
+
+MY_TEAM = """
+import os
+
+from tests import adapted
+
+url = os.environ["OPENAI_BASE_URL"]
+researcher = adapted.pydantic_agent(url)
+helper = adapted.sdk_agent()
+graph = adapted.graph_of(adapted.OpenAIChat(url=url, max_retries=0))
+
+
+def translate(prompt):
+    return prompt.upper()
+"""
+TAKEN_IN = ("research", "help", "review", "translate")
+
+
+@pytest.fixture
+def taken_in(tmp_path, monkeypatch):
+    """Follow the page on adapters, with an agent of each framework at hand."""
+    monkeypatch.delenv("BUCKSTOP_URL", raising=False)
+    (tmp_path / "my_team.py").write_text(MY_TEAM)
+    script = [
+        answer
+        for name in TAKEN_IN[:-1]
+        for answer in (Calls("look_up", {"what": name}), Says(f"{name} says 42"))
+    ]
+    with OpenAIServer(*script) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        with started("taken_in", tmp_path) as folder:
+            yield folder
+
+
 def run(command: list[object], folder: Path) -> str:
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=90, check=False
@@ -100,6 +156,34 @@ def test_the_three_patterns_run_as_pasted(team):
     while json.loads(shown)["state"] != "completed":
         shown = run([BUCKSTOP, "show", task_id, "--json"], team)
     assert json.loads(shown)["result"] == {"invoices of": "2026"}
+
+
+def test_the_llm_agents_run_as_pasted(llm_agents):
+    """README: LLM agents."""
+    folder, server = llm_agents
+    [line] = [each for each in README.splitlines() if "--agent draft --validator judge" in each]
+    out = run([BUCKSTOP, *shlex.split(line)[2:]], folder)
+    assert "2026 was a year of 42 otters" in out
+    assert "confidence 0.75" in out, "the judge's verdict bounds it"
+    assert "2026: 42 otters" in str(server.seen[1].body), "the tool was called"
+    assert server.script == []
+
+
+def test_agents_of_other_frameworks_are_taken_in_as_pasted(taken_in):
+    """README: Agents you already have."""
+    plan = [
+        {"id": name, "agent": name, "needs": [need] if need else []}
+        for name, need in zip(TAKEN_IN, (None, *TAKEN_IN), strict=False)
+    ]
+    (taken_in / "plan.json").write_text(json.dumps(plan))
+    bounds = "--tokens 200000 --usd 1 --timeout 1m --until plan_done --goal otters"
+    out = run(
+        [BUCKSTOP, "submit", "--plan", "plan.json", *bounds.split(), "--wait", "--json"], taken_in
+    )
+    ended = json.loads(out)
+    assert ended["outcome"] == "completed"
+    assert "REVIEW SAYS 42" in str(ended["result"])
+    assert ended["ledger"]["spent"]["calls"] == 7, "two for each framework, one for the function"
 
 
 def asked(folder: Path) -> str:
