@@ -75,6 +75,14 @@ class Keys:
         """Name the hash of one dead letter."""
         return f"{self.prefix}letter:{letter}"
 
+    def letters_by(self, facet: str) -> str:
+        """Name the index of open letters by one facet of theirs, given as kind:poison."""
+        return f"{self.prefix}letters:{facet}"
+
+    def letter_values(self, facet: str) -> str:
+        """Name the set of values that open letters have for a facet."""
+        return f"{self.prefix}letter_values:{facet}"
+
     def worker(self, worker: str) -> str:
         """Name the short-lived record of a worker process."""
         return f"{self.prefix}worker:{worker}"
@@ -110,6 +118,21 @@ class Keys:
     def letters(self) -> str:
         """Name the index of open dead letters by the time they were filed."""
         return f"{self.prefix}letters"
+
+    @property
+    def letter_facets(self) -> str:
+        """Name the hash of what open letters are about, for whoever walks an index."""
+        return f"{self.prefix}letter_facets"
+
+    @property
+    def dead_letters(self) -> str:
+        """Name the Celery queue that tells of each letter filed."""
+        return f"{self.prefix}dead-letters"
+
+    @property
+    def tenant_default(self) -> str:
+        """Name the tenant whose messages go onto an agent's own queue."""
+        return TENANT_DEFAULT
 
     @property
     def agents(self) -> str:

@@ -40,6 +40,10 @@ JUDGE_MS: Final = 60_000
 """What a judge or an owner agent may take for its word; longer than any single model call."""
 LAST_WORDS_MS: Final = 120_000
 """After a cap: what the owner agent and then the judges get together, before a person is asked."""
+RECEIVED_MAX: Final = 20
+"""Envelopes a letter tells of: how a task came to the desk is seen in its last ones."""
+RECEIVED_CHARS_MAX: Final = 200
+"""What of an envelope's reason is told there: a sentence or two; the journal has all of it."""
 VERDICTS_MAX: Final = 64
 """Verdicts kept with a task: the judges of its last results."""
 RETENTION_S: Final = 7 * 24 * 3600
@@ -102,6 +106,12 @@ LETTERS_MAX: Final = 200_000
 """Dead letters kept. Intake refuses new work long before."""
 LETTER_BYTES_MAX: Final = 64 * 1024
 """Original bytes kept of one undeliverable message; the rest is counted, not stored."""
+
+DEAD_LETTERS_MAX: Final = 10_000
+"""Messages kept on the queue that tells of letters, where nobody drains it. It is a copy: the desk
+has all of them."""
+DEAD_LETTER_WHY_BYTES: Final = 500
+"""What of a letter's text goes with such a message: a sentence or two."""
 
 MEMORY_SHARE_MAX: Final = 0.9
 """Of the server's maxmemory; above it new work is refused, so that accepted work can end."""

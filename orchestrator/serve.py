@@ -335,6 +335,10 @@ def _filed(escalate: Escalate) -> LetterFiled:
         why=escalate.why,
         due_ms=escalate.due_ms,
         story=escalate.story.encode(),
+        reason=escalate.reason,
+        agent=escalate.agent,
+        step=escalate.step,
+        hop=escalate.hop,
     )
 
 

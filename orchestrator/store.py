@@ -38,10 +38,17 @@ milliseconds of the server's clock.
     calibration         list    JSON lines: a result's claimed confidence, and what a person thought
                                 of it; the last CALIBRATION_MAX
     letters             zset    open dead letter by the time it was filed
-    letter:{id}         hash    one dead letter: kind, reason, why, task, subtask, queue, worker,
-                                filed_ms, due_ms, story (JSON), bytes (the first
-                                LETTER_BYTES_MAX), size, sha256, state open | decided, and then
-                                verb, by, decided_why, decided_ms. What does not apply is absent
+    letters:{facet}:{v} zset    the same, of those whose kind, reason, agent or tenant is v
+    letter_values:{f}   set     each value that an open letter has for the facet
+    letter_facets       hash    open letter -> its facets, one on each line
+    letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
+                                agent, tenant, task, filed_ms, state open | decided, and then
+                                verb, by, decided_why, decided_ms. A task's has step, hop, due_ms
+                                and story (JSON). A message's has subtask, queue, worker, bytes
+                                (the first LETTER_BYTES_MAX), size, sha256. What does not apply
+                                is absent
+    dead-letters        list    one small Celery message for each letter filed, for whoever wants
+                                to be told; the last DEAD_LETTERS_MAX
     agents              hash    agent -> JSON of what its workers last said of it
     workers             zset    worker by its last beat
     worker:{id}         string  JSON of what the worker last said of itself; expires
@@ -199,6 +206,12 @@ class LetterFiled:
     why: str
     due_ms: int
     story: bytes
+    reason: str = ""
+    """The rule that led to it."""
+    agent: str = ""
+    """Whom it is about, at which step and hop."""
+    step: str = ""
+    hop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +516,7 @@ def _outgoing(o: Outgoing) -> tuple[Arg, ...]:
 
 
 def _filed(f: LetterFiled) -> tuple[Arg, ...]:
-    return f.letter, f.kind, f.why, f.due_ms, f.story
+    return f.letter, f.kind, f.why, f.due_ms, f.story, f.reason, f.agent, f.step, f.hop
 
 
 def _closed(c: LetterClosed) -> tuple[Arg, ...]:

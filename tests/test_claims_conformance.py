@@ -630,6 +630,8 @@ def test_a_quarantined_message_is_a_letter_and_gives_its_claim_back(world: World
         "worker": b"w",
         "task": b"t1",
         "subtask": b"t1/1",
+        "agent": b"a",
+        "tenant": b"default",
     }
     stats = world.store.stats()
     assert (stats["quarantined"], stats["quarantined_bytes"]) == (1, len(f.raw))
@@ -649,7 +651,8 @@ def test_what_cannot_run_is_kept_before_its_worker_has_looked_at_it(
     f = fetch_one(world)
     assert f.state == state
     kept = world.store.letter(f.letter) or {}
-    assert (kept["kind"], kept["bytes"], kept["state"]) == (b"unread", raw, b"open")
+    assert (kept["kind"], kept["reason"]) == (b"undeliverable", b"unread")
+    assert (kept["bytes"], kept["state"]) == (raw, b"open")
     for _ in range(2):  # the gate's word comes later, and once
         again = world.worker("w").quarantine("why", "kind", f.queue, raw, "w", None, f.letter)
         assert again == f.letter

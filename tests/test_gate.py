@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
+from envelopes.letter import LetterKind
 from envelopes.limits import MESSAGE_BYTES_MAX
 from envelopes.seal import Signer, Verifier
 from orchestrator.keyfile import public_of
@@ -318,6 +319,19 @@ def test_a_refused_copy_gives_its_claim_back_and_the_real_message_runs(office, i
     assert office.claim(message.id)["state"] == "claimed"
 
 
+def about(letter: dict[str, bytes]) -> tuple[bytes, bytes]:
+    return letter["kind"], letter["reason"]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_is_refused_is_filed_as_one_of_the_kinds_a_person_knows(kind: Kind) -> None:
+    """The issue: "kind (... undeliverable, expired, forged, oversize ...)"."""
+    filed_as = Refusal(kind, "why").filed_as
+    assert filed_as.of_a_message
+    if kind.value in set(LetterKind):
+        assert filed_as == kind.value
+
+
 def test_a_replayed_message_becomes_a_letter_and_runs_once(office, intake) -> None:
     """Replay storm: each subtask id runs at most once."""
     message = office.message("noop")
@@ -325,7 +339,7 @@ def test_a_replayed_message_becomes_a_letter_and_runs_once(office, intake) -> No
     for _ in range(3):
         office.push(dumps(message.sealed(office.signer)), office.keys.queue("noop"))
     assert taken(intake, office) == [message.id]
-    assert [letter["kind"] for letter in office.letters()] == [b"replayed"] * 3
+    assert [about(letter) for letter in office.letters()] == [(b"forged", b"replayed")] * 3
 
 
 def test_a_message_whose_claim_was_issued_with_another_nonce_is_filed(office, intake) -> None:
@@ -341,7 +355,7 @@ def test_a_message_whose_claim_was_issued_with_another_nonce_is_filed(office, in
     )
     office.push(dumps(second.sealed(office.signer)), office.keys.queue("noop"))
     assert taken(intake, office) == []
-    assert [letter["kind"] for letter in office.letters()] == [b"not-issued"]
+    assert [about(letter) for letter in office.letters()] == [(b"forged", b"not-issued")]
 
 
 def test_what_the_owner_has_taken_away_is_dropped_and_counted(office, intake) -> None:
@@ -357,7 +371,7 @@ def test_a_forgery_that_names_an_unknown_claim_is_filed_all_the_same(office, int
     """Forged: each becomes a dead letter."""
     office.push(foreign_key(office, office.message("noop")), office.keys.queue("noop"))
     assert taken(intake, office) == []
-    assert [letter["kind"] for letter in office.letters()] == [b"forged"]
+    assert [about(letter) for letter in office.letters()] == [(b"forged", b"forged")]
 
 
 def test_a_letter_holds_the_original_bytes_and_where_they_came_from(office, intake) -> None:
@@ -368,8 +382,9 @@ def test_a_letter_holds_the_original_bytes_and_where_they_came_from(office, inta
     assert letter["bytes"] == raw
     assert letter["sha256"].decode() == sha256(raw).hexdigest()
     assert letter["queue"].decode() == office.keys.queue("noop")
-    assert letter["reason"].decode() == REASONS[Kind.UNDECODABLE]
-    assert b"JSON" in letter["why"]
+    assert about(letter) == (b"undeliverable", b"undecodable")
+    assert letter["why"].decode().startswith(f"{REASONS[Kind.UNDECODABLE]}: ")
+    assert (letter["agent"], letter["tenant"]) == (b"noop", b"default")
 
 
 def test_a_fetch_whose_reply_was_lost_is_repeated_and_loses_no_message(
@@ -436,7 +451,7 @@ def test_a_worker_survives_them_all_runs_none_and_goes_on(pool, fresh, office, t
         assert time.monotonic() - begun < 1
         until(lambda: len(office.letters()) >= sum(expected.values()), 20, "all letters")
         letters = office.letters()
-        assert Counter(letter["kind"].decode() for letter in letters) == expected
+        assert Counter(letter["reason"].decode() for letter in letters) == expected
         assert Counter(letter["bytes"] for letter in letters) == raws
         assert worker.process.poll() is None
         assert len(worker.ran()) == 2, "only the good ones ran"

@@ -70,7 +70,7 @@ def test_no_script_leaks_a_global(name: str, fresh: Fresh) -> None:
     """A misspelt name is a global; the server would say so only on the path that uses it."""
     text = assemble(named(SCRIPTS)[name], fresh.keys)
     bare = re.sub(r"--[^\n]*|\"[^\"]*\"|'[^']*'", "", text)
-    fields = re.findall(r"[{,]\s*([a-z_]+) =", bare)
+    fields = re.findall(r"[{,]\s*([a-z_\d]+) =", bare)
     declared = re.findall(
         r"\blocal function (\w+)|\blocal ([\w, ]+)|\bfor ([\w, ]+?)(?: =| in)|\(([\w, ]*)\)\n", bare
     )

@@ -209,7 +209,9 @@ def full_commit(world: World, version: int, op: str) -> Commit:
         alarm_ms=4_000_000_000_000,
         journal=(b"one", b"two"),
         publish=(outgoing(world, 1), outgoing(world, 2, agent="b")),
-        letter=LetterFiled("l1", "escalation", "hop cap", 4_000_000_000_000, b"{}"),
+        letter=LetterFiled(
+            "l1", "escalation", "hop cap", 4_000_000_000_000, b"{}", "hop_cap", "a", "only", 12
+        ),
         event=b"said",
     )
 
@@ -460,7 +462,12 @@ def test_a_letter_stands_on_the_desk_until_it_is_closed(world: World) -> None:
     assert letter == {
         "state": b"open",
         "kind": b"escalation",
+        "reason": b"hop_cap",
         "why": b"hop cap",
+        "agent": b"a",
+        "step": b"only",
+        "hop": b"12",
+        "tenant": b"default",
         "task": b"t1",
         "due_ms": b"4000000000000",
         "story": b"{}",
@@ -490,6 +497,7 @@ def test_a_commit_with_an_unsound_figure_is_refused_before_any_write(
         {"publish": (good, replace(good, deadline_ms=figure))},
         {"publish": (good, replace(good, timeout_ms=figure))},
         {"letter": LetterFiled("l", "k", "w", figure, b"{}")},
+        {"letter": LetterFiled("l", "k", "w", 1, b"{}", hop=figure)},
     ]
     if figure != "":  # empty is how an unbounded dimension and no alarm are written
         wrong += [{"alarm_ms": figure}]

@@ -353,7 +353,8 @@ def test_what_is_kept_of_a_refused_message_names_its_lane(scene: Scene) -> None:
         scene.world.push(lane, raw)
     fetched(scene, 3)
     letters = [scene.world.store.letter(i) or {} for i in scene.world.store.letters(0, 9)]
-    assert {letter["kind"] for letter in letters} == {b"unread", b"oversize"}
+    assert {letter["reason"] for letter in letters} == {b"unread", b"oversize"}
+    assert {(letter["agent"], letter["tenant"]) for letter in letters} == {(b"a", b"ann")}
     assert {letter["queue"] for letter in letters} == {lane.encode()}
 
 
@@ -408,4 +409,4 @@ def test_a_message_moved_to_another_lane_does_not_run(office: Office, intake: In
     office.send("noop", queue=office.keys.queue("noop", "ann"), tenant="ann")
     office.client.rename(office.keys.queue("noop", "ann"), office.keys.queue("noop"))
     assert list(intake.take([office.keys.queue("noop")])) == []
-    assert [letter["kind"] for letter in office.letters()] == [b"wrong-queue"]
+    assert [letter["reason"] for letter in office.letters()] == [b"wrong-queue"]

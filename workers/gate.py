@@ -23,6 +23,7 @@ import msgspec
 from pydantic import ValidationError
 
 from envelopes.headers import SCHEMA_VERSION, Headers
+from envelopes.letter import LetterKind
 from envelopes.limits import JSON_DEPTH_MAX, MESSAGE_BYTES_MAX
 from envelopes.seal import Forged
 from envelopes.strict import Refused, check_json, deeper_than, refusal
@@ -94,6 +95,22 @@ REASONS: Final[dict[Kind, str]] = {
 }
 
 
+_FILED_AS: Final[dict[Kind, LetterKind]] = {
+    Kind.OVERSIZE: LetterKind.OVERSIZE,
+    Kind.EXPIRED: LetterKind.EXPIRED,
+    Kind.UNSIGNED: LetterKind.FORGED,
+    Kind.FORGED: LetterKind.FORGED,
+    Kind.WRONG_QUEUE: LetterKind.FORGED,
+    Kind.EDITED_TASK: LetterKind.FORGED,
+    Kind.EDITED_ID: LetterKind.FORGED,
+    Kind.EDITED_CLAIM: LetterKind.FORGED,
+    Kind.EDITED_BODY: LetterKind.FORGED,
+    Kind.REPLAYED: LetterKind.FORGED,
+    Kind.NOT_ISSUED: LetterKind.FORGED,
+}
+"""What a person is shown first; all others are undeliverable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A message that may not pass."""
@@ -105,6 +122,11 @@ class Refusal:
     def reason(self) -> str:
         """Say in words what the kind means."""
         return REASONS[self.kind]
+
+    @property
+    def filed_as(self) -> LetterKind:
+        """Return the kind of the letter that it becomes; our own kind is the letter's reason."""
+        return _FILED_AS.get(self.kind, LetterKind.UNDELIVERABLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,10 @@ class Intake:
             extra={"queue": each.queue, "kind": refusal.kind, "why": refusal.why},
         )
         claim = (each.subtask, each.token) if each.state == "claimed" else None
-        kind, reason = refusal.kind.value, refusal.reason
+        kind, reason = refusal.filed_as.value, refusal.kind.value
+        why = f"{refusal.reason}: {refusal.why}"
         if each.state in {"claimed", "revoked"} or each.letter:  # else it is counted already
-            self._claims.quarantine(
-                reason, kind, each.queue, each.raw, refusal.why, claim, each.letter
-            )
+            self._claims.quarantine(reason, kind, each.queue, each.raw, why, claim, each.letter)
 
 
 def _by_claim(each: Fetched, message: Message) -> Message | Refusal | None:

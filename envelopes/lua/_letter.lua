@@ -1,5 +1,119 @@
--- Put a dead letter on the desk. `fields` is a flat list of names and values.
+-- needs: _amounts
+-- Dead letters: put on the desk, found there by what they are about, told of, and taken off it.
+--
+-- Each open letter stands in one index over all, and in one for each of its facets, by the time it
+-- was filed; so whoever filters walks the smallest index that fits, and never all letters.
+local FACETS = {'kind', 'reason', 'agent', 'tenant'}
+
+local function index_letter(letter, filed_ms, fields)
+  local lines = {''}
+  for _, facet in ipairs(FACETS) do
+    local value = fields[facet]
+    redis.call('ZADD', KEY.letters_by .. facet .. ':' .. value, filed_ms, letter)
+    redis.call('SADD', KEY.letter_values .. facet, value)
+    table.insert(lines, facet .. '=' .. value)
+  end
+  table.insert(lines, '')
+  redis.call('HSET', KEY.letter_facets, letter, table.concat(lines, '\n'))
+  redis.call('ZADD', KEY.letters, filed_ms, letter)
+end
+
+local function unindex_letter(letter)
+  local lines = redis.call('HGET', KEY.letter_facets, letter) or ''
+  for facet, value in string.gmatch(lines, '(%l+)=([^\n]*)') do
+    local index = KEY.letters_by .. facet .. ':' .. value
+    redis.call('ZREM', index, letter)
+    if redis.call('EXISTS', index) == 0 then
+      redis.call('SREM', KEY.letter_values .. facet, value)
+    end
+  end
+  redis.call('HDEL', KEY.letter_facets, letter)
+  redis.call('ZREM', KEY.letters, letter)
+end
+
+-- A queue's name ends in its agent and, in a tenant's lane, the tenant. What lies on a queue that
+-- is none of ours is nobody's.
+local function addressee(queue)
+  local agent, tenant = '', ''
+  if string.sub(queue, 1, #KEY.queue) == KEY.queue then
+    agent, tenant = string.match(string.sub(queue, #KEY.queue + 1), '^([^@\n]*)@?([^\n]*)')
+  end
+  return agent, tenant ~= '' and tenant or KEY.tenant_default
+end
+
+-- A facet is one line; a stranger's text may be anything.
+local function complete(fields)
+  if fields.queue then
+    fields.agent, fields.tenant = addressee(fields.queue)
+  end
+  for _, facet in ipairs(FACETS) do
+    fields[facet] = string.gsub(fields[facet] or '', '\n', ' ')
+  end
+  return fields
+end
+
+local function write_letter(letter, fields)
+  local flat = {}
+  for name, value in pairs(fields) do
+    table.insert(flat, name)
+    table.insert(flat, value)
+  end
+  redis.call('HSET', KEY.letter .. letter, unpack(flat))
+end
+
+-- Cut a text between two characters, not inside one.
+local function shortened(text)
+  if #text <= LIMIT.DEAD_LETTER_WHY_BYTES then
+    return text
+  end
+  local cut = string.gsub(string.sub(text, 1, LIMIT.DEAD_LETTER_WHY_BYTES),
+    '[\192-\255][\128-\191]*$', '')
+  return cut
+end
+
+local function json_text(text)
+  return '"' .. string.gsub(text, '[%c"\\\127]', function(char)
+    return string.format('\\u%04x', string.byte(char))
+  end) .. '"'
+end
+
+-- Tell whoever consumes the queue, by an ordinary Celery message. Its body is plain text, which
+-- Celery takes as it is where no encoding is named.
+local MESSAGE = '{"body":%s,"content-type":"application/json","content-encoding":"utf-8",' ..
+  '"headers":{"lang":"py","task":"buckstop.dead_letter","id":%s,"root_id":%s,"retries":0,' ..
+  '"ignore_result":true,"argsrepr":"()","kwargsrepr":%s},"properties":{"correlation_id":%s,' ..
+  '"delivery_mode":2,"delivery_tag":%s,"priority":0,"delivery_info":{"exchange":"",' ..
+  '"routing_key":%s}}}'
+local BODY = '[[],%s,{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+local SAID = '{"letter":%s,"kind":%s,"reason":%s,"why":%s}'
+local function announce(letter, fields)
+  local id, queue = json_text(letter), json_text(KEY.dead_letters)
+  local said = string.format(SAID, id, json_text(fields.kind), json_text(fields.reason),
+    json_text(shortened(fields.why)))
+  local body = json_text(string.format(BODY, said))
+  redis.call('LPUSH', KEY.dead_letters,
+    string.format(MESSAGE, body, id, id, json_text(said), id, id, queue))
+  redis.call('LTRIM', KEY.dead_letters, 0, LIMIT.DEAD_LETTERS_MAX - 1)
+end
+
 local function file_letter(letter, now, fields)
-  redis.call('HSET', KEY.letter .. letter, 'state', 'open', 'filed_ms', now, unpack(fields))
-  redis.call('ZADD', KEY.letters, now, letter)
+  fields = complete(fields)
+  fields.state, fields.filed_ms = 'open', now
+  write_letter(letter, fields)
+  index_letter(letter, now, fields)
+  announce(letter, fields)
+end
+
+-- Say of a letter that is filed already what is known by now.
+local function refile_letter(letter, fields)
+  write_letter(letter, complete(fields))
+  unindex_letter(letter)
+  index_letter(letter, redis.call('HGET', KEY.letter .. letter, 'filed_ms'), fields)
+end
+
+local function close_letter(letter, now, verb, by, why, kept_ms)
+  redis.call('HSET', KEY.letter .. letter, 'state', 'decided', 'verb', verb, 'by', by,
+    'decided_why', why, 'decided_ms', now)
+  redis.call('PEXPIRE', KEY.letter .. letter, digits(kept_ms))
+  unindex_letter(letter)
 end

@@ -21,7 +21,7 @@ from envelopes import (
 )
 from envelopes.decision import Verb
 from envelopes.strict import compact
-from orchestrator.core import crew, gate, loops, owner
+from orchestrator.core import crew, gate, loops, owner, story
 from orchestrator.core.commands import Look, Served
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
 from orchestrator.core.task import (
@@ -70,6 +70,7 @@ def _absorb_report(turn: Turn, place: int, report: Report) -> None:
     }
     fields |= _standing(turn, step, envelope)
     turn.settle(place, report.charged, _served(envelope), **fields)
+    story.remember(turn, step, envelope)
     turn.note(
         "envelope",
         envelope.reason or "",

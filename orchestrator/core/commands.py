@@ -72,6 +72,12 @@ class Escalate(Record, frozen=True):
     due_ms: int
     story: str
     """JSON text: what was asked, spent and kept, and what may be decided."""
+    reason: str
+    """The rule that led here: letters with the same one have the same cause."""
+    agent: str
+    """Whom it is about, at which step and hop; empty where it is about nobody."""
+    step: str
+    hop: int
 
 
 class Judged(Record, frozen=True):

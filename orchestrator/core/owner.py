@@ -6,14 +6,12 @@ ending the claims of open subtasks are taken away, so that the books are exact a
 on a task that has ended.
 """
 
-from typing import Any
-
-import msgspec
 from msgspec.structs import replace
 
 from envelopes import AtCap, limits
 from envelopes.decision import Verb
-from orchestrator.core import gate, replan, services
+from envelopes.letter import LetterKind
+from orchestrator.core import gate, replan, services, story
 from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Judged, Look
 from orchestrator.core.result import last_steps, plan_is_done
 from orchestrator.core.task import (
@@ -105,7 +103,7 @@ def _ask_owner(turn: Turn, ending: Ending) -> bool:
     agent = turn.task.terms.owner
     assert agent is not None
     if not services.is_asked(turn, Role.OWNER):
-        services.ask(turn, Role.OWNER, agent, _story(turn, ending.why, ending.text))
+        services.ask(turn, Role.OWNER, agent, story.page(turn, ending.why, ending.text))
     services.send_judges(turn)
     return services.answered(turn) is not None  # it could not be paid
 
@@ -154,17 +152,18 @@ def escalate(turn: Turn, ending: Ending, more: str | None = None) -> bool:
     services.dismiss(turn)
     text = f"{ending.text}; {more}" if more else ending.text
     poisoned = any(step.lost >= limits.LOST_MAX for step in turn.steps)
-    _file(turn, "poison" if poisoned else "escalation", ending.why, text)
+    kind = LetterKind.POISON if poisoned else LetterKind.ESCALATION
+    _file(turn, kind, ending.why, text)
     return True
 
 
 def ask_person(turn: Turn, step: StepState, asked: Asked) -> None:
     """Put an agent's question on the desk."""
     text = f"{step.agent} asks: {asked.text}"
-    _file(turn, "question", "question", text, question=asked)
+    _file(turn, LetterKind.QUESTION, "question", text, question=asked)
 
 
-def _file(turn: Turn, kind: str, why: str, text: str, **more: Any) -> None:
+def _file(turn: Turn, kind: LetterKind, why: str, text: str, question: Asked | None = None) -> None:
     task = turn.task
     number = task.letters + 1
     letter = Letter(
@@ -174,43 +173,25 @@ def _file(turn: Turn, kind: str, why: str, text: str, **more: Any) -> None:
         due_ms=turn.now_ms + task.terms.desk_timeout_ms,
     )
     turn.change(phase=Phase.ON_DESK, letter=letter, letters=number, ending=None)
-    story = _story(turn, why, text, **more)
-    turn.commands.append(Escalate(letter.id, text, kind, letter.due_ms, story))
+    turn.commands.append(_escalate(turn, letter, kind, text, question))
     turn.note("escalate", text)
 
 
-def _story(turn: Turn, why: str, text: str, question: Asked | None = None) -> str:
-    """Write what a person, or an owner agent, needs to decide, in one page."""
-    task = turn.task
-    result = turn.result()
-    story: dict[str, Any] = {
-        "why": why,
-        "text": text,
-        "goals": list(dict.fromkeys([task.terms.goal, *(s.goal for s in turn.steps)]))[:5],
-        "spent": task.ledger.spent,
-        "ceiling": task.ledger.ceiling,
-        "hop": task.hop,
-        "hops_max": task.hops_max,
-        "kept": None if result is None else msgspec.Raw(result.result.encode()),
-        "confidence": None if result is None else result.confidence,
-        "steps": [
-            {"step": s.plan.id, "agent": s.agent, "phase": s.phase, "reason": s.reason}
-            for s in turn.steps[:100]
-        ],
-        "verdicts": task.verdicts[-10:],
-        "question": question,
-        "allowed": _allowed(question, result),
-        "if_nobody_decides": task.terms.desk_default,
-    }
-    return msgspec.json.encode(story).decode()
-
-
-def _allowed(question: Asked | None, result: Composed | None) -> list[Verb]:
-    """Return what can be decided: nothing to approve where nothing is kept, and so on."""
-    senseless = {Verb.RETRY} if question else {Verb.ANSWER}
-    if result is None:
-        senseless.add(Verb.APPROVE)
-    return [verb for verb in Verb if verb not in senseless]
+def _escalate(
+    turn: Turn, letter: Letter, kind: LetterKind, text: str, asked: Asked | None
+) -> Escalate:
+    step = story.about(turn)
+    return Escalate(
+        letter=letter.id,
+        why=text,
+        kind=kind,
+        due_ms=letter.due_ms,
+        story=story.page(turn, letter.why, text, asked),
+        reason=letter.why,
+        agent=step.agent if step else "",
+        step=step.plan.id if step else "",
+        hop=step.hop if step else turn.task.hop,
+    )
 
 
 def decided(turn: Turn) -> Look | None:
@@ -239,10 +220,7 @@ def decided(turn: Turn) -> Look | None:
 
 def nobody_decided(turn: Turn) -> Look | None:
     """Apply the declared default: the due time has passed."""
-    task = turn.task
-    default = Verb(task.terms.desk_default)
-    if turn.result() is None:
-        default = Verb.ABORT
+    default = story.if_nobody_decides(turn)
     _close(turn, default, NOBODY, "the due time has passed")
     if default is Verb.APPROVE:
         return _approve(turn, "nobody_decided")

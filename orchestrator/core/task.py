@@ -260,6 +260,17 @@ class Decided(Record, frozen=True):
     answer: str | None = None
 
 
+class Received(Record, frozen=True):
+    """An envelope, in short: what a person or an owner agent is told of how it came to this."""
+
+    step: str
+    agent: str
+    hop: int
+    status: str
+    confidence: float | None
+    reason: str
+
+
 class Verdict(Record, frozen=True):
     """What an agent said of a result that it was shown."""
 
@@ -339,6 +350,8 @@ class Task(Record, frozen=True):
     asked: int = 0
     """How many questions the owner itself has put to agents."""
     verdicts: tuple[Verdict, ...] = ()
+    received: tuple[Received, ...] = ()
+    """The last envelopes, oldest first; all of them are in the journal."""
     ending: Ending | None = None
     rooms: tuple[str, ...] = ()
     """Agents that have no room for a step of this task now; it is woken when they do."""

@@ -10,7 +10,7 @@
 --        settled   claim number, agent, verdict, ...     (ok, fault, or empty: says nothing)
 --        publish   agent, queue, claim number, nonce, tokens, usd micros, calls, deadline ms,
 --                  timeout ms, message, ...              (an amount is empty where unbounded)
---        filed     letter, kind, why, due ms, story      (or nothing)
+--        filed     letter, kind, why, due ms, story, reason, agent, step, hop      (or nothing)
 --        closed    letter, verb, by, why                 (or nothing)
 --        enter     agent, ...                            rooms in which the task waits from now on,
 --        leave     agent, ...                            and until it says so here, or ends
@@ -63,7 +63,7 @@ local function figures_are_sound()
     end
   end
   return version and mail_read and retention_ms and (ARGV[6] == '' or amount(ARGV[6]))
-    and (not filed.some or amount(ARGV[filed.first + 3]))
+    and (not filed.some or amount(ARGV[filed.first + 3]) and amount(ARGV[filed.first + 8]))
 end
 
 local function claim_key(number)
@@ -238,17 +238,14 @@ end
 local function move_letters()
   if filed.some then
     local f = filed.first
-    file_letter(ARGV[f], now, {'kind', ARGV[f + 1], 'why', ARGV[f + 2], 'due_ms', ARGV[f + 3],
-      'story', ARGV[f + 4], 'task', id})
+    file_letter(ARGV[f], now, {kind = ARGV[f + 1], why = ARGV[f + 2], due_ms = ARGV[f + 3],
+      story = ARGV[f + 4], task = id, reason = ARGV[f + 5], agent = ARGV[f + 6], tenant = tenant,
+      step = ARGV[f + 7], hop = ARGV[f + 8]})
     redis.call('HINCRBY', KEY.stats, 'escalated', 1)
   end
   if closed.some then
     local c = closed.first
-    local letter = KEY.letter .. ARGV[c]
-    redis.call('HSET', letter, 'state', 'decided', 'verb', ARGV[c + 1], 'by', ARGV[c + 2],
-      'decided_why', ARGV[c + 3], 'decided_ms', now)
-    redis.call('PEXPIRE', letter, digits(retention_ms))
-    redis.call('ZREM', KEY.letters, ARGV[c])
+    close_letter(ARGV[c], now, ARGV[c + 1], ARGV[c + 2], ARGV[c + 3], retention_ms)
   end
   in_chunks('RPUSH', KEY.calibration, judged.first, judged.last)
   if judged.some then

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 
 from envelopes import limits
 from envelopes.claims import Arrival, Charged, Fetched, Reported
-from envelopes.keys import Keys, base_of
+from envelopes.keys import TENANT_DEFAULT, Keys, base_of
 from envelopes.ledger import Amounts, Limits
 from envelopes.strict import Refused
 from orchestrator.caps import CLOSED, AgentSeen, CapKind
@@ -125,6 +125,8 @@ class SimStore:
         self.claims: dict[str, SimClaim] = {}
         self.queues: dict[str, deque[bytes]] = defaultdict(deque)
         self.desk: dict[str, dict[str, bytes]] = {}
+        self.told: list[str] = []
+        """Letters that the queue `dead-letters` tells of, oldest first."""
         self.said: dict[str, list[bytes]] = defaultdict(list)
         self.registered: dict[str, str] = {}
         self.beats: dict[str, tuple[int, str]] = {}
@@ -181,11 +183,25 @@ class SimStore:
         return "outcome" not in self.records.get(task_id, {"outcome": b""})
 
     def file(self, letter_id: str, fields: Mapping[str, str | bytes | int]) -> None:
-        """Put a dead letter on the desk."""
+        """Put a dead letter on the desk, and tell of it, unless it is there already."""
+        if letter_id not in self.desk:
+            self.told = [*self.told, letter_id][-limits.DEAD_LETTERS_MAX :]
+        whose = self._addressee(str(fields["queue"])) if "queue" in fields else {}
         self.desk[letter_id] = {
             name: value if isinstance(value, bytes) else str(value).encode()
-            for name, value in {"state": "open", "filed_ms": self.clock(), **fields}.items()
+            for name, value in {
+                "state": "open",
+                "filed_ms": self.clock(),
+                **fields,
+                **whose,
+            }.items()
         }
+
+    def _addressee(self, queue: str) -> dict[str, str]:
+        """Say whose a message is by the queue it was found on."""
+        ours, stem = queue.startswith(self.keys.queue("")), len(self.keys.queue(""))
+        agent, _, tenant = queue[stem:].partition("@") if ours else ("", "", "")
+        return {"agent": agent, "tenant": tenant or TENANT_DEFAULT}
 
     def last(self, caller: str, op: str) -> Any:
         """Return what was handed out to a caller under this op, or None."""
@@ -490,8 +506,9 @@ class SimStore:
         self.judged = [*self.judged, *c.judged][-limits.CALIBRATION_MAX :]
 
     def _file_request(self, f: LetterFiled, task_id: str) -> None:
-        about = {"kind": f.kind, "why": f.why, "due_ms": str(f.due_ms), "task": task_id}
-        self.file(f.letter, {**about, "story": f.story})
+        about = {"kind": f.kind, "reason": f.reason, "why": f.why, "agent": f.agent, "step": f.step}
+        about |= {"task": task_id, "tenant": self.records[task_id]["tenant"].decode()}
+        self.file(f.letter, {**about, "hop": f.hop, "due_ms": f.due_ms, "story": f.story})
         self.counters["escalated"] += 1
 
     def _close(self, c: LetterClosed, expires_ms: int) -> None:
@@ -726,7 +743,7 @@ class SimClaims:
     def _arrived(self, queue: str, raw: bytes, token: str) -> Fetched | None:
         if len(raw) > limits.MESSAGE_BYTES_MAX:
             why = f"{len(raw)} bytes; at most {limits.MESSAGE_BYTES_MAX} are fetched"
-            self._file(token, "oversize", why, queue, raw)
+            self._file(token, ("oversize", "oversize", why), queue, raw)
             return None
         header = _CLAIM_HEADER.match(raw, raw.find(b'"buckstop_claim"'))
         if header is None:
@@ -745,7 +762,7 @@ class SimClaims:
     ) -> Fetched:
         """Keep at once what cannot run: the worker may die before it has looked at it."""
         why = "its worker has not said yet what is wrong with it"
-        letter = self._file(letter_id, "unread", why, queue, raw)
+        letter = self._file(letter_id, ("undeliverable", "unread", why), queue, raw)
         return Fetched(queue, raw, state, subtask, "", letter)
 
     def _arrival(self, subtask: str, nonce: str) -> Arrival:
@@ -767,8 +784,8 @@ class SimClaims:
         claim.since_ms = claim.beat_ms = now_ms
         claim.until_ms = min(claim.deadline_ms, now_ms + claim.timeout_ms)
 
-    def _file(self, letter_id: str, kind: str, why: str, queue: str, raw: bytes) -> str:
-        about = {"kind": kind, "reason": kind, "queue": queue, "why": why}
+    def _file(self, letter_id: str, what: tuple[str, str, str], queue: str, raw: bytes) -> str:
+        about = dict(zip(("kind", "reason", "why"), what, strict=True)) | {"queue": queue}
         kept = raw[: limits.LETTER_BYTES_MAX]
         return self._set_aside(letter_id, {**about, "size": len(raw), "bytes": kept})
 
@@ -911,7 +928,7 @@ class SimClaims:
         known, claim = self._store.desk.get(letter_id), self._store.claims.get(subtask)
         if known is None:
             letter_id = self._set_aside(letter_id, fields)
-        elif known["kind"] == b"unread":
+        elif (known["reason"], known["state"]) == (b"unread", b"open"):
             self._store.file(letter_id, {**fields, "filed_ms": known["filed_ms"]})
         if claim is not None:
             claim.give_back(token)
@@ -921,7 +938,7 @@ class SimClaims:
 def _check_figures(c: Commit) -> None:
     figures: list[object] = [c.version, c.mail_read, c.retention_ms]
     figures += [] if c.alarm_ms is None else [c.alarm_ms]
-    figures += [] if c.letter is None else [c.letter.due_ms]
+    figures += [] if c.letter is None else [c.letter.due_ms, c.letter.hop]
     for o in c.publish:
         a = o.allowance
         figures += [f for f in (a.tokens, a.usd_micros, a.calls) if f is not None]

@@ -105,16 +105,16 @@ local function take_claim(subtask, nonce)
   return 'claimed', subtask, token
 end
 
-local function file(kind, why, queue, raw)
-  return set_aside(op .. '.' .. taken, now, #raw, {'kind', kind, 'reason', kind, 'why', why,
-    'queue', queue, 'size', #raw, 'bytes', string.sub(raw, 1, LIMIT.LETTER_BYTES_MAX)})
+local function file(kind, reason, why, queue, raw)
+  return set_aside(op .. '.' .. taken, now, #raw, {kind = kind, reason = reason, why = why,
+    queue = queue, size = #raw, bytes = string.sub(raw, 1, LIMIT.LETTER_BYTES_MAX)})
 end
 
 local function take_one(lane)
   local raw = redis.call('RPOP', lane)
   taken, bytes = taken + 1, bytes + #raw
   if #raw > LIMIT.MESSAGE_BYTES_MAX then
-    file('oversize', #raw .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are fetched', lane, raw)
+    file('oversize', 'oversize', #raw .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are fetched', lane, raw)
     return
   end
   local subtask, nonce = claim_header(raw)
@@ -124,7 +124,8 @@ local function take_one(lane)
   end
   local letter = ''
   if state == 'foreign' or state == 'replayed' then
-    letter = file('unread', 'its worker has not said yet what is wrong with it', lane, raw)
+    letter = file('undeliverable', 'unread', 'its worker has not said yet what is wrong with it',
+      lane, raw)
   end
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = lane, raw, state

@@ -13,13 +13,13 @@ local letter, size = ARGV[1], amount(ARGV[6])
 if not size then
   return refused('size', 'not a whole number')
 end
-local fields = {'kind', ARGV[2], 'reason', ARGV[3], 'why', ARGV[4], 'queue', ARGV[5],
-  'size', digits(size), 'sha256', ARGV[7], 'bytes', ARGV[8], 'worker', ARGV[9],
-  'task', ARGV[10], 'subtask', ARGV[11]}
-local kind = redis.call('HGET', KEY.letter .. letter, 'kind')
-if kind == 'unread' then
-  redis.call('HSET', KEY.letter .. letter, unpack(fields))
-elseif not kind then
+local fields = {kind = ARGV[2], reason = ARGV[3], why = ARGV[4], queue = ARGV[5],
+  size = digits(size), sha256 = ARGV[7], bytes = ARGV[8], worker = ARGV[9], task = ARGV[10],
+  subtask = ARGV[11]}
+local known = redis.call('HMGET', KEY.letter .. letter, 'reason', 'state')
+if known[1] == 'unread' and known[2] == 'open' then
+  refile_letter(letter, fields)
+elseif not known[1] then
   letter = set_aside(letter, now_ms(), size, fields)
 end
 if KEYS[1] then

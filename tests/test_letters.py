@@ -1,0 +1,214 @@
+"""Dead letters: what each tells, that the queue tells of each, and that none stays where it is not.
+
+Both stores; what Celery makes of the queue is shown on the real one.
+"""
+
+import json
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from play import Play, bad, beg, commands, good, part, step
+from worlds import World, commit, submission
+
+from envelopes import limits
+from envelopes.keys import Keys
+from envelopes.letter import LetterKind
+from orchestrator.core.commands import Escalate
+from orchestrator.store import LetterClosed, LetterFiled
+from tests.conftest import Fresh
+from tests.worlds import RealWorld
+
+# --- what a letter tells -------------------------------------------------------------------------
+
+
+def letter_of(play: Play) -> Escalate:
+    [letter] = commands(play.last, Escalate)
+    return letter
+
+
+def test_a_letter_says_whom_it_is_about_and_which_rule_led_to_it() -> None:
+    """The issue: "kind, reason, task, agent, hop"."""
+    play = Play(plan=[step("a"), step("b", "a", agent="writer")], at_cap="escalate")
+    play.wake()
+    play.answer(1, good())
+    play.answer(2, bad("no ink"))
+    letter = letter_of(play)
+    assert (letter.kind, letter.reason) == (LetterKind.ESCALATION, "no_plan_left")
+    assert (letter.agent, letter.step, letter.hop) == ("writer", "b", 2)
+
+
+def test_a_question_is_about_the_agent_that_asks() -> None:
+    """Two agents were at work; one has failed by then, the other waits for an answer."""
+    play = Play(plan=[step("a"), step("b")])
+    play.wake()
+    play.answer(2, beg("question", text="which?"))
+    play.answer(1, good())
+    letter = letter_of(play)
+    assert (letter.kind, letter.reason, letter.agent) == (LetterKind.QUESTION, "question", "b")
+
+
+def test_a_result_below_the_bar_is_about_whoever_was_heard_last() -> None:
+    play = Play(plan=[step("a"), step("b", "a")])
+    play.wake()
+    play.answer(1, good())
+    play.answer(2, good("meh", 0.4))
+    assert (letter_of(play).agent, letter_of(play).step) == ("b", "b")
+
+
+def test_a_letter_about_nobody_is_possible() -> None:
+    """A deadline can pass before anybody has said a word."""
+    play = Play(timeout=60, at_cap="escalate")
+    play.admitted = False
+    play.wake(after_ms=60_000)
+    assert (letter_of(play).agent, letter_of(play).step, letter_of(play).hop) == ("", "", 0)
+
+
+def test_a_letter_tells_the_trail_of_envelopes_with_confidence() -> None:
+    """The issue: "what was kept, the trail of envelopes with confidence, allowed decisions"."""
+    play = Play(plan=[step("a", fallbacks=["c"])], desk_default="approve")
+    play.wake()
+    play.answer(1, part("half", 0.5, reason="x" * 300))
+    play.answer(2, bad("no luck"))
+    told = json.loads(letter_of(play).story)
+    first, second = told["trail"]
+    assert (first["agent"], first["status"], first["confidence"]) == ("a", "partial", 0.5)
+    assert first["reason"] == "x" * limits.RECEIVED_CHARS_MAX + "…"
+    assert second == {
+        "step": "a", "agent": "c", "hop": 2, "status": "failed", "confidence": None,
+        "reason": "no luck",
+    }  # fmt: skip
+    assert (told["kept"], told["if_nobody_decides"]) == ("half", "approve")
+
+
+def test_only_the_last_envelopes_are_told() -> None:
+    """Everything on the page is bounded; the journal has all of it."""
+    names = [f"s{number}" for number in range(limits.RECEIVED_MAX + 5)]
+    play = Play(plan=[*(step(name) for name in names), step("last", *names)], at_cap="escalate")
+    play.wake()
+    for number, name in enumerate(names, 1):
+        play.answer(number, good(name))
+    play.answer(len(names) + 1, bad())
+    told = json.loads(letter_of(play).story)
+    assert [each["step"] for each in told["trail"]] == [*names[6:], "last"]
+
+
+def test_a_letter_never_says_that_nobody_approves_nothing() -> None:
+    """At the due time the default applies, as far as there is something to apply it to."""
+    play = Play(desk_default="approve")
+    play.wake()
+    play.answer(1, bad())
+    assert json.loads(letter_of(play).story)["if_nobody_decides"] == "abort"
+
+
+# --- the queue that tells of them ----------------------------------------------------------------
+
+
+def filed(letter: str, why: str = "hop cap", **about: Any) -> LetterFiled:
+    facts = {"reason": "hop_cap", "agent": "a", "step": "only", "hop": 3}
+    return LetterFiled(letter, "escalation", why, 4_000_000_000_000, b"{}", **(facts | about))
+
+
+def escalate(world: World, letter: str = "t1.1", **about: Any) -> None:
+    world.store.submit(submission(task := letter.partition(".")[0]))
+    assert world.store.commit([commit(1, f"op-{letter}", task, letter=filed(letter, **about))])
+
+
+@pytest.fixture
+def real(fresh: Fresh) -> RealWorld:
+    return RealWorld(fresh)
+
+
+def drained(world: RealWorld, count: int) -> list[tuple[str, dict[str, str]]]:
+    """Take messages off the queue with a stock Celery worker that knows nothing of us."""
+    app = Celery(broker=world.url, set_as_current=False)
+    app.conf.update(task_default_queue=world.keys.dead_letters, worker_hijack_root_logger=False)
+    heard: SimpleQueue[tuple[str, dict[str, str]]] = SimpleQueue()
+
+    @app.task(name="buckstop.dead_letter", bind=True)
+    def dead_letter(self: Any, **said: str) -> None:
+        heard.put((self.request.id, said))
+
+    with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR"):
+        return [heard.get(timeout=20) for _ in range(count)]
+
+
+def test_a_stock_consumer_drains_the_queue_and_the_desk_stays_as_it_was(real: RealWorld) -> None:
+    """The issue: "a real queue that a consumer can drain and Flower can count"."""
+    hostile = 'a "quoted" \\ line\nand another \x00 \x7f é 漢 😀'
+    escalate(real, why=hostile)
+    real.push(real.keys.queue("a"), b"\xff garbage")
+    real.worker("w").fetch([real.keys.queue("a")], 1)
+    assert real.client.llen(real.keys.dead_letters) == 2
+    (first, said), (second, unread) = drained(real, 2)
+    assert said == {
+        "letter": "t1.1", "kind": "escalation", "reason": "hop_cap", "why": hostile
+    }  # fmt: skip
+    assert (first, unread["kind"], unread["reason"]) == ("t1.1", "undeliverable", "unread")
+    assert real.client.llen(real.keys.dead_letters) == 0
+    assert real.store.letters(0, 10) == [second, first]
+
+
+@pytest.mark.parametrize("letters", ["x", "é", "漢", "😀"])
+def test_a_long_why_is_cut_between_two_letters(real: RealWorld, letters: str) -> None:
+    """Text only: what a consumer reads is always text."""
+    escalate(real, why=letters * limits.DEAD_LETTER_WHY_BYTES)
+    [raw] = real.client.lrange(real.keys.dead_letters, 0, -1)
+    _, said, _ = json.loads(json.loads(raw)["body"])
+    assert set(said["why"]) == set(letters)
+    assert len(said["why"].encode()) > limits.DEAD_LETTER_WHY_BYTES - 8
+    assert len(said["why"].encode()) <= limits.DEAD_LETTER_WHY_BYTES
+
+
+def test_a_queue_that_nobody_drains_is_bounded(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits on everything; the newest stay."""
+    monkeypatch.setattr(limits, "DEAD_LETTERS_MAX", 2)
+    real = RealWorld(Fresh(fresh.url, fresh.client, Keys(f"{fresh.keys.prefix}bounded:")))
+    for number in range(4):
+        escalate(real, f"t{number}.1")
+    ids = [json.loads(raw)["headers"]["id"] for raw in real.client.lrange(
+        real.keys.dead_letters, 0, -1)]  # fmt: skip
+    assert ids == ["t3.1", "t2.1"]
+    assert len(real.store.letters(0, 10)) == 4
+
+
+# --- what is closed is nowhere -------------------------------------------------------------------
+
+
+def about_letters(real: RealWorld) -> set[bytes]:
+    prefix = real.keys.prefix
+    return {
+        key for key in real.client.scan_iter(f"{prefix}letter*")
+        if not key.startswith(f"{prefix}letter:".encode())
+    }  # fmt: skip
+
+
+def test_no_index_knows_a_letter_that_is_decided(real: RealWorld) -> None:
+    """An index that forgets nothing fills the server; one that forgets too much hides letters."""
+    escalate(real)
+    assert len(about_letters(real)) == 10  # one over all, the facets, an index and the values each
+    closed = LetterClosed("t1.1", "abort", "ann", "")
+    assert real.store.commit([commit(2, "close", letter_closed=closed)])
+    assert about_letters(real) == set()
+
+
+def test_a_message_moves_to_its_own_kind_once_the_gate_has_said_it(real: RealWorld) -> None:
+    """FETCH files it before anybody has looked, QUARANTINE says what it is: still one letter."""
+    queue = real.keys.queue("a")
+    real.push(queue, b"garbage")
+    _, [fetched] = real.worker("w").fetch([queue], 1)
+    unread = real.keys.letters_by("reason:unread")
+    assert real.client.zcard(unread) == 1
+    said: Callable[[], str] = lambda: real.worker("w").quarantine(  # noqa: E731 -- said twice
+        "undecodable", "undeliverable", queue, b"garbage", "not JSON", None, fetched.letter
+    )
+    assert {said(), said()} == {fetched.letter}
+    assert real.client.exists(unread) == 0
+    assert real.client.smembers(real.keys.letter_values("reason")) == {b"undecodable"}
+    assert real.client.zcard(real.keys.letters_by("kind:undeliverable")) == 1
+    assert real.client.llen(real.keys.dead_letters) == 1
