@@ -376,10 +376,11 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     for cap in (_hop_cap, _subtask_cap, _repetition):
         if stuck := cap(turn, outgoing):
             return stuck
+    broken = len(turn.places(StepPhase.BROKEN))
     published = publish.publish(turn, outgoing)
     if published == len(outgoing):
         return Verdict.REST
-    if published or turn.places(StepPhase.BROKEN):
+    if published or len(turn.places(StepPhase.BROKEN)) > broken:
         return Verdict.AGAIN  # with fewer to share among, one more may fit
     free = turn.task.ledger.free()
     text = f"{len(outgoing)} steps are ready, and what is free holds none of them: {free}"

@@ -71,7 +71,7 @@ def last_words(turn: Turn, ending: Ending) -> Look | bool:
     """Decide what becomes of a task that cannot go on; say whether that is decided now."""
     if turn.now_ms >= ending.due_ms:
         return revoke_all(turn) or escalate(turn, ending, "nobody had the last word in time")
-    if turn.task.terms.owner is None:
+    if turn.task.terms.owner is None or not turn.sight.admitted:  # it never began
         return _by_policy(turn, ending, turn.task.terms.at_cap)
     match ending.word:
         case None:

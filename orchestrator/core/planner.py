@@ -184,8 +184,15 @@ def _unsound_round(turn: Turn, step: StepState) -> str | None:
     known = [each.plan.id for each in turn.steps if each.plan.role.makes_the_result]
     if unsound := _unsound(turn, _named(ask.steps, turn.task.rounds), step.hop, known):
         return unsound
-    if ask.instead and _fingerprint(ask.steps) in turn.task.plan_fingerprints:
+    return _no_replan(turn, ask) if ask.instead else None
+
+
+def _no_replan(turn: Turn, ask: Planned) -> str | None:
+    """Say why a manager's new plan is none, or is one too many."""
+    if _fingerprint(ask.steps) in turn.task.plan_fingerprints:
         return "same plan: it was in force before"
+    if turn.task.replans >= turn.task.terms.replans_max:
+        return f"{turn.task.replans} re-plans are used up"
     return None
 
 
