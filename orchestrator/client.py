@@ -28,6 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import Ledger
 from envelopes.decision import Cancellation, Decision
+from envelopes.letter import Facet
 from envelopes.scripts import connect, new_op
 from envelopes.strict import Refused
 from orchestrator import checks, intake
@@ -35,6 +36,7 @@ from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings
 from orchestrator.store import Events, Store
 from orchestrator.view import AgentView, KeptView, State, TaskView, agent_view, view
+from orchestrator.wanted import ALL, Wanted
 
 REREAD_S = 1.0
 """A watcher looks at the task itself this often, in case an announcement was lost."""
@@ -47,7 +49,10 @@ AWAY_S = 30.0
 PREFIX_AMONG = 10_000
 """How many of the newest tasks a shortened id is looked for in."""
 _PAGE = 500
-_LETTER_TEXTS = ("kind", "why", "reason", "task", "state", "verb", "by", "decided_why")
+_LETTER_TEXTS = (
+    *("kind", "reason", "why", "agent", "tenant", "task", "step"),
+    *("state", "verb", "by", "decided_why"),
+)
 
 
 class NotFound(LookupError):
@@ -134,10 +139,20 @@ class Buckstop:
         stored = ((each, self.store.task(each)) for each in self.store.tasks(offset, count))
         return [view(each, fields) for each, fields in stored if fields is not None]
 
-    def letters(self, count: int = 20, offset: int = 0) -> list[dict[str, Any]]:
-        """Return open letters, newest first."""
-        found = [(each, self.store.letter(each)) for each in self.store.letters(offset, count)]
-        return [_letter(each, stored) for each, stored in found if stored is not None]
+    def letters(
+        self, count: int = 20, offset: int = 0, wanted: Wanted = ALL
+    ) -> list[dict[str, Any]]:
+        """Return open letters that are wanted, newest first."""
+        found = self.store.letters(offset, count, wanted)
+        stored = zip(found, self.store.read_letters(found), strict=True)
+        return [_letter(each, fields) for each, fields in stored if fields]
+
+    def letter_counts(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count open letters that are wanted by kind, reason, agent or tenant, the most in front.
+
+        What many letters have in common is one cause.
+        """
+        return self.store.group_letters(facet, wanted)
 
     def letter(self, letter_id: str) -> dict[str, Any]:
         """Return one letter, open or decided, or raise NotFound."""
@@ -320,7 +335,7 @@ def _letter(letter_id: str, stored: Mapping[str, bytes]) -> dict[str, Any]:
     for name, value in stored.items():
         if name == "story":
             letter[name] = json.loads(value)
-        elif name.endswith("_ms") or name == "size":
+        elif name.endswith("_ms") or name in {"size", "hop"}:
             letter[name] = int(value)
         else:
             letter[name] = value.decode("utf-8", "backslashreplace")

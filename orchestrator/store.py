@@ -103,9 +103,11 @@ from redis import Redis
 from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.ledger import Amounts, Limits
+from envelopes.letter import Facet
 from envelopes.scripts import Arg, Call, Scripts, new_op, raised
 from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.core.facts import Claim, ClaimState
+from orchestrator.wanted import ALL, Wanted, most_first
 
 _LUA = Path(__file__).parent / "lua"
 OWN_FIELDS = frozenset(
@@ -417,13 +419,37 @@ class Store:
         """List ids of tasks, newest first; the record of an old one may have expired."""
         return self._newest(self._keys.tasks, offset, count)
 
-    def letters(self, offset: int, count: int) -> list[str]:
-        """List ids of open dead letters, newest first."""
-        return self._newest(self._keys.letters, offset, count)
+    def letters(self, offset: int, count: int, wanted: Wanted = ALL) -> list[str]:
+        """List ids of open dead letters that are wanted, newest first."""
+        if count <= 0:
+            return []
+        return [each.decode() for each in self._find("list", wanted, offset, count)]
+
+    def count_letters(self, wanted: Wanted = ALL) -> int:
+        """Count the open letters that are wanted."""
+        return int(self._find("count", wanted))
+
+    def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count the open letters that are wanted by one facet of theirs, the most in front."""
+        flat = self._find(facet, wanted)
+        return most_first(dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True)))
+
+    def _find(self, what: str, wanted: Wanted, offset: int = 0, count: int = 0) -> Any:
+        args: list[Arg] = [what, offset, count, _or_empty(wanted.least_age_ms)]
+        args += [part for pair in wanted.facets() for part in pair]
+        return self._scripts.run("find_letters", [], args)
 
     def letter(self, letter_id: str) -> dict[str, bytes] | None:
         """Return a dead letter, open or decided."""
         return self._hash(self._keys.letter(letter_id))
+
+    def read_letters(self, letter_ids: Sequence[str]) -> list[dict[str, bytes]]:
+        """Return dead letters in one round trip; what has expired meanwhile is empty."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for letter_id in letter_ids:
+                pipe.hgetall(self._keys.letter(letter_id))
+            found = pipe.execute()
+        return [{name.decode(): value for name, value in each.items()} for each in found]
 
     def stats(self) -> dict[str, int]:
         """Return all counters that have counted anything."""

@@ -4,23 +4,26 @@ Both stores; what Celery makes of the queue is shown on the real one.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from queue import SimpleQueue
+from random import Random
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from play import Play, bad, beg, commands, good, part, step
-from worlds import World, commit, submission
 
 from envelopes import limits
 from envelopes.keys import Keys
-from envelopes.letter import LetterKind
+from envelopes.letter import Facet, LetterKind
 from orchestrator.core.commands import Escalate
 from orchestrator.store import LetterClosed, LetterFiled
+from orchestrator.wanted import Wanted
 from tests.conftest import Fresh
-from tests.worlds import RealWorld
+from tests.worlds import KINDS, RealWorld, World, commit, make, submission
 
 # --- what a letter tells -------------------------------------------------------------------------
 
@@ -212,3 +215,105 @@ def test_a_message_moves_to_its_own_kind_once_the_gate_has_said_it(real: RealWor
     assert real.client.smembers(real.keys.letter_values("reason")) == {b"undecodable"}
     assert real.client.zcard(real.keys.letters_by("kind:undeliverable")) == 1
     assert real.client.llen(real.keys.dead_letters) == 1
+
+
+# --- found by what they are about ----------------------------------------------------------------
+
+
+@pytest.fixture(params=KINDS)
+def world(request: pytest.FixtureRequest) -> World:
+    return make(request)
+
+
+def desk(world: World) -> dict[str, tuple[str, str, str]]:
+    """File thirty letters, a second apart; return what each is about, the newest first."""
+    random, about = Random(7), dict[str, tuple[str, str, str]]()
+    for number in range(30):
+        letter, tenant = f"t{number}.1", random.choice(["default", "acme"])
+        reason, agent = random.choice(["hop_cap", "budget", "gate"]), random.choice(["a", "b"])
+        world.store.submit(submission(letter.partition(".")[0], tenant=tenant))
+        letter_filed = filed(letter, reason=reason, agent=agent)
+        world.store.commit([commit(1, f"op{number}", f"t{number}", letter=letter_filed)])
+        about[letter] = (reason, agent, tenant)
+        world.pass_time(1_000)
+    return dict(reversed(about.items()))
+
+
+@pytest.mark.parametrize("reason", [None, "hop_cap", "nothing"])
+@pytest.mark.parametrize("agent", [None, "b"])
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_letters_are_found_by_any_facets(
+    world: World, reason: str | None, agent: str | None, tenant: str | None
+) -> None:
+    """The issue: "filter by kind, agent, tenant, age, reason; grouped by reason"."""
+    about = desk(world)
+    wanted = Wanted(reason=reason, agent=agent, tenant=tenant)
+    said = (reason, agent, tenant)
+    fit = [
+        letter
+        for letter, is_about in about.items()
+        if all(one in (None, it) for one, it in zip(said, is_about, strict=True))
+    ]
+    assert world.store.letters(0, 100, wanted) == fit
+    assert world.store.letters(2, 3, wanted) == fit[2:5]
+    assert world.store.letters(0, 0, wanted) == []
+    assert world.store.count_letters(wanted) == len(fit)
+    for place, facet in enumerate((Facet.REASON, Facet.AGENT, Facet.TENANT)):
+        counted = Counter(about[letter][place] for letter in fit)
+        grouped = world.store.group_letters(facet, wanted)
+        assert grouped == counted
+        assert list(grouped.values()) == sorted(counted.values(), reverse=True)
+
+
+@pytest.mark.parametrize("agent", [None, "a"])
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_letters_are_found_by_how_long_they_have_waited(
+    world: World, agent: str | None, tenant: str | None
+) -> None:
+    """Age: the oldest are what nobody has looked at."""
+    about = desk(world)
+    every = Wanted(agent=agent, tenant=tenant)
+    old = replace(every, least_age_ms=20_500)  # the last ten seconds' do not count
+    older = set(list(about)[20:])
+    fit = [letter for letter in world.store.letters(0, 100, every) if letter in older]
+    assert world.store.letters(0, 100, old) == fit
+    assert world.store.letters(1, 2, old) == fit[1:3]
+    assert world.store.count_letters(old) == len(fit)
+    assert world.store.group_letters(Facet.KIND, old) == {"escalation": len(fit)}
+    never = replace(every, least_age_ms=10**14)
+    assert world.store.letters(0, 100, never) == []
+    assert world.store.group_letters(Facet.KIND, never) == {}
+
+
+def test_a_decided_letter_is_found_no_more(world: World) -> None:
+    escalate(world, "t1.1")
+    escalate(world, "t2.1")
+    closed = LetterClosed("t1.1", "abort", "ann", "")
+    assert world.store.commit([commit(2, "close", letter_closed=closed)])
+    wanted = Wanted(kind="escalation", agent="a")
+    assert world.store.letters(0, 10, wanted) == ["t2.1"]
+    assert world.store.group_letters(Facet.KIND) == {"escalation": 1}
+
+
+def test_a_walk_of_many_letters_goes_on_where_one_look_ends(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Indexes are read a bounded piece at a time; none is skipped between two pieces."""
+    monkeypatch.setattr(limits, "LUA_ARGS_MAX", 4)
+    real = RealWorld(Fresh(fresh.url, fresh.client, Keys(f"{fresh.keys.prefix}pieces:")))
+    about = desk(real)
+    wanted = Wanted(kind="escalation", reason="hop_cap", agent="a")
+    fit = [letter for letter, (*said, _) in about.items() if said == ["hop_cap", "a"]]
+    assert real.store.letters(0, 100, wanted) == fit
+    assert real.store.count_letters(wanted) == len(fit)
+
+
+def test_a_stranger_s_text_cannot_pass_for_another_facet(world: World) -> None:
+    """A facet is one line of what the walk compares; a text with a line break in it is one too."""
+    queue = world.keys.queue("a")
+    worker = world.worker("w")
+    worker.quarantine("x\nagent=b", "undeliverable", queue, b"raw", "why", None)
+    worker.quarantine("y", "undeliverable", queue, b"raw", "why", None)
+    assert world.store.count_letters(Wanted(kind="undeliverable", agent="b")) == 0
+    assert world.store.count_letters(Wanted(kind="undeliverable", agent="a")) == 2
+    assert world.store.group_letters(Facet.REASON) == {"x agent=b": 1, "y": 1}

@@ -25,6 +25,7 @@ from envelopes import limits
 from envelopes.claims import Arrival, Charged, Fetched, Reported
 from envelopes.keys import TENANT_DEFAULT, Keys, base_of
 from envelopes.ledger import Amounts, Limits
+from envelopes.letter import Facet
 from envelopes.strict import Refused
 from orchestrator.caps import CLOSED, AgentSeen, CapKind
 from orchestrator.core.facts import Claim, ClaimState
@@ -41,6 +42,7 @@ from orchestrator.store import (
     Submission,
     Submitted,
 )
+from orchestrator.wanted import ALL, Wanted, most_first
 
 Reply = TypeVar("Reply")
 Ended = Sequence[tuple[str, Amounts]]
@@ -187,13 +189,14 @@ class SimStore:
         if letter_id not in self.desk:
             self.told = [*self.told, letter_id][-limits.DEAD_LETTERS_MAX :]
         whose = self._addressee(str(fields["queue"])) if "queue" in fields else {}
+        about = {**fields, **whose}
+        about |= {facet: str(about.get(facet, "")).replace("\n", " ") for facet in Facet}
         self.desk[letter_id] = {
             name: value if isinstance(value, bytes) else str(value).encode()
             for name, value in {
                 "state": "open",
                 "filed_ms": self.clock(),
-                **fields,
-                **whose,
+                **about,
             }.items()
         }
 
@@ -636,10 +639,24 @@ class SimStore:
         self._expire()
         return _newest({i: int(r["accepted_ms"]) for i, r in self.records.items()}, offset, count)
 
-    def letters(self, offset: int, count: int) -> list[str]:
-        """List ids of open dead letters, newest first."""
-        filed = {i: int(r["filed_ms"]) for i, r in self.desk.items() if r["state"] == b"open"}
+    def letters(self, offset: int, count: int, wanted: Wanted = ALL) -> list[str]:
+        """List ids of open dead letters that are wanted, newest first."""
+        filed = {name: int(fields["filed_ms"]) for name, fields in self._open(wanted)}
         return _newest(filed, offset, count)
+
+    def count_letters(self, wanted: Wanted = ALL) -> int:
+        """Count the open letters that are wanted."""
+        return sum(1 for _ in self._open(wanted))
+
+    def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count the open letters that are wanted by one facet of theirs, the most in front."""
+        return most_first(Counter(fields[facet].decode() for _, fields in self._open(wanted)))
+
+    def _open(self, wanted: Wanted) -> Iterator[tuple[str, dict[str, bytes]]]:
+        now_ms = self.clock()
+        for name, fields in self.desk.items():
+            if fields["state"] == b"open" and wanted.fits(fields, now_ms):
+                yield name, fields
 
     def letter(self, letter_id: str) -> dict[str, bytes] | None:
         """Return a dead letter, open or decided."""
