@@ -80,6 +80,10 @@ class TaskView:
     ledger: Ledger
     steps: tuple[StepView, ...]
     kept: Mapping[str, KeptView]
+    at_work: bool
+    """Whether it has a place among its tenant's tasks; what has none waits for one."""
+    rooms: tuple[str, ...]
+    """Agents that have no room for a step of it now, or whose breaker is open."""
     letter: str | None
     """The open request for a person."""
     stop_reason: str | None
@@ -162,6 +166,8 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
         ledger=task.ledger,
         steps=tuple(map(_step, task.steps)),
         kept=_kept(task),
+        at_work=stored.get("place") != b"waiting",
+        rooms=task.rooms,
         letter=task.letter.id if task.letter else None,
         stop_reason=task.stop_reason,
         result=_result(task),

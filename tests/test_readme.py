@@ -143,14 +143,15 @@ def test_the_first_agents_run_as_pasted(newcomer):
 
 def test_the_three_patterns_run_as_pasted(team):
     """README: Three patterns."""
-    lines = block("$ buckstop submit --goal").splitlines()
+    lines = block('$ buckstop submit --goal "otters" --planner').splitlines()
     planned, managed, handed, _letters, decided = (
-        [BUCKSTOP, *shlex.split(line)[2:]] for line in lines
+        [BUCKSTOP, *shlex.split(line, comments=True)[2:]] for line in lines
     )
     assert "otters are back" in run(planned, team)
     assert "otters are back and they eat fish" in run(managed, team)
     task_id = run(handed, team).split()[0]
-    letter = asked(team)
+    letter = asked(team)[: len(task_id) // 2]
+    assert "waits     for a person" in run([BUCKSTOP, "show", task_id], team)
     run([letter if word == "LETTER" else word for word in decided], team)
     shown = run([BUCKSTOP, "show", task_id, "--json"], team)
     while json.loads(shown)["state"] != "completed":

@@ -1,11 +1,10 @@
 """Commands about agents and tenants: who is there, how much they may have, how sure they are."""
 
 import click
-from rich.console import Console
 
 from orchestrator.calibration import calibrated
 from orchestrator.cli.options import connected, json_option, url_option, write_json
-from orchestrator.cli.screen import agent_table, calibration_table, tenant_table
+from orchestrator.cli.screen import agent_table, calibration_table, console, tenant_table
 from orchestrator.client import NotFound
 
 
@@ -23,7 +22,7 @@ def agents(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json([one.as_json() for one in found])
     elif found:
-        Console().print(agent_table(found))
+        console().print(agent_table(found))
     else:
         print("no worker has said yet which agents it runs")
 
@@ -62,7 +61,7 @@ def tenants(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json(found)
     elif found:
-        Console().print(tenant_table(found))
+        console().print(tenant_table(found))
     else:
         print("no tenant has a task")
 
@@ -98,7 +97,7 @@ def calibration(precision: float, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json([one.as_json() for one in found])
     elif found:
-        Console().print(calibration_table(found, precision))
+        console().print(calibration_table(found, precision))
     else:
         print("no person has judged a result yet")
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 import click
-from rich.console import Console
 
 from envelopes import limits
 from envelopes.decision import Decision, Verb
 from envelopes.strict import check_json, compact, parse
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import connected, json_option, person, url_option, write_json
-from orchestrator.cli.screen import letter_page, letter_table
+from orchestrator.cli.screen import console, letter_page, letter_table
+from orchestrator.client import PREFIX_AMONG, Buckstop, NotFound
 
 _AS_GIVEN = ("hops", "time", "why", "answer")
 
@@ -27,13 +27,15 @@ def letters(words: tuple[str, ...], count: int, url: str | None, *, as_json: boo
     if words and (words[0] != "show" or len(words) != 2):  # noqa: PLR2004 -- two words
         raise click.UsageError("say: buckstop letters, or: buckstop letters show LETTER")
     with connected(url) as buckstop:
-        found: Any = buckstop.letter(words[1]) if words else buckstop.letters(count)
+        found: Any = (
+            buckstop.letter(_whole_id(buckstop, words[1])) if words else buckstop.letters(count)
+        )
     if as_json:
         write_json(found)
     elif words:
-        Console().print(letter_page(found))
+        console().print(letter_page(found))
     elif found:
-        Console().print(letter_table(found))
+        console().print(letter_table(found))
     else:
         print("nothing waits for a person")
 
@@ -60,7 +62,8 @@ def decide(letter: str, verb: str, url: str | None, *, as_json: bool, **given: A
     """
     decision = _decision(letter, verb, given)
     with connected(url) as buckstop:
-        decided = buckstop.decide(decision)
+        letter = _whole_id(buckstop, letter)
+        decided = buckstop.decide(decision.model_copy(update={"letter": letter}))
     if as_json:
         write_json(decided)
     elif decided.first:
@@ -68,6 +71,20 @@ def decide(letter: str, verb: str, url: str | None, *, as_json: bool, **given: A
     else:
         print(f"{letter} was decided before: {decided.verb} by {decided.by} {decided.why}".rstrip())
     return Exit.OK if decided.first else Exit.ENDED_BADLY
+
+
+def _whole_id(buckstop: Buckstop, beginning: str) -> str:
+    """Return the one open letter that begins so; else what was given, for the client to refuse."""
+    if buckstop.store.letter(beginning):
+        return beginning
+    newest = buckstop.store.letters(0, PREFIX_AMONG)
+    found = [each for each in newest if each.startswith(beginning)]
+    if len(found) > 1:
+        raise NotFound(
+            f"{beginning!r} is the beginning of {len(found)} letters; write more of it: "
+            + ", ".join(found[:5])
+        )
+    return found[0] if found else beginning
 
 
 def _decision(letter: str, verb: str, given: dict[str, Any]) -> Decision:

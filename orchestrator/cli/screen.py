@@ -1,12 +1,13 @@
 """How tasks look in a terminal. Pure: from what the client returned to something rich can draw."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from envelopes import Ledger
@@ -32,6 +33,16 @@ SHORT_ID = 8
 _STEPS_SHOWN = 20
 _GOAL_CHARS = 60
 _BAR_CHARS = 20
+_PIPED_COLUMNS = 160
+"""Where no terminal bounds a line: tables that somebody greps should not be folded at 80."""
+
+
+def console() -> Console:
+    """Return what stdout is drawn on: as wide as the terminal, or wide where there is none."""
+    drawn = Console()
+    if drawn.is_terminal or "COLUMNS" in os.environ:
+        return drawn
+    return Console(width=_PIPED_COLUMNS)
 
 
 def styled(word: str) -> Text:
@@ -61,26 +72,27 @@ def ending(result: Result) -> RenderableType:
     lines += [Text(f"  {text}") for text in _spend(result.ledger)]
     if result.confidence is not None:
         lines.append(Text(f"  confidence {result.confidence:.2f}"))
+    if result.outcome is not State.COMPLETED:
+        lines.append(Text(f"  why: buckstop show {result.task[:SHORT_ID]}"))
     if result.result is not None:
         lines.append(Text(_pretty(result.result)))
     return Group(*lines)
 
 
-def story(told: Story) -> RenderableType:
-    """Draw a task with its history."""
+def story(told: Story, waits: Sequence[str] = ()) -> RenderableType:
+    """Draw a task with its history, and what it waits for."""
     task = told.task
     lines: list[RenderableType] = [
         Text.assemble(task.id, "  ", styled(task.state), f"  {task.stop_reason or ''}"),
         Text(f"  goal      {_short(task.goal, 400)}"),
-        Text(f"  accepted  {_moment(task.accepted_ms)}, deadline {_moment(task.deadline_ms)}"),
+        Text(f"  accepted  {moment(task.accepted_ms)}, deadline {moment(task.deadline_ms)}"),
         Text(
             f"  hops      {task.hop} of {task.hops_max}; subtasks {task.subtasks} of "
             f"{task.subtasks_max}; re-plans {task.replans}"
         ),
     ]
     lines += [Text(f"  {text}") for text in _ledger(task.ledger)]
-    if task.letter:
-        lines.append(Text(f"  waits for a person: buckstop letters show {task.letter}"))
+    lines += [Text(f"  waits     {each}") for each in waits]
     lines += [Text(), _steps(task, every=True), Text(), timeline(told.journal, task.accepted_ms)]
     if task.result is not None:
         lines += [Text(f"\nresult, confidence {task.confidence}:"), Text(_pretty(task.result))]
@@ -89,24 +101,23 @@ def story(told: Story) -> RenderableType:
 
 def timeline(journal: Iterable[Mapping[str, Any]], start_ms: int) -> Table:
     """Draw every decision: when, at which hop, who, with what envelope, and why."""
-    table = Table("at", "hop", "why", "subtask", "agent", "envelope", "charged", "what", box=None)
+    table = Table("at", "hop", "why", "agent/subtask", _folded("what"), box=None)
     for note in journal:
         table.add_row(
             f"+{(note.get('at_ms', start_ms) - start_ms) / 1000:.3f}s",
             _some(note.get("hop")),
             str(note.get("why", "")),
-            _some(note.get("subtask")),
-            _some(note.get("agent")),
-            _envelope(note),
-            _amounts(note.get("charged")),
-            Text(_short(str(note.get("text", "")), 400)),
+            "/".join(str(note[name]) for name in ("agent", "subtask") if note.get(name)),
+            Text(_short(_said(note), 400)),
         )
     return table
 
 
 def task_table(tasks: Sequence[TaskView]) -> Table:
     """List tasks."""
-    table = Table("task", "state", "hop", "steps", "spent", "accepted", "goal", box=None)
+    table = Table(
+        _whole("task"), "state", "hop", "steps", "spent", _whole("accepted"), "goal", box=None
+    )
     for task in tasks:
         table.add_row(
             task.id[:SHORT_ID],
@@ -114,7 +125,7 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
             f"{task.hop}/{task.hops_max}",
             f"{task.count(StepPhase.DONE)}/{len(task.steps)}",
             "; ".join(_spend(task.ledger)),
-            _moment(task.accepted_ms),
+            _short_moment(task.accepted_ms),
             Text(_short(task.goal, _GOAL_CHARS)),
         )
     return table
@@ -122,14 +133,13 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
 
 def letter_table(letters: Sequence[Mapping[str, Any]]) -> Table:
     """List letters."""
-    table = Table("letter", "kind", "filed", "due", "why", box=None)
+    table = Table(_whole("letter"), "kind", _whole("due"), _folded("why"), box=None)
     for letter in letters:
         due_ms = letter.get("due_ms")
         table.add_row(
             letter["id"],
             letter["kind"],
-            _moment(letter["filed_ms"]),
-            _moment(due_ms) if due_ms else "",
+            _short_moment(due_ms) if due_ms else "",
             Text(_short(letter["why"] or letter["reason"], 200)),
         )
     return table
@@ -140,7 +150,7 @@ def letter_page(letter: Mapping[str, Any]) -> RenderableType:
     lines = [Text.assemble(letter["id"], "  ", (letter["state"], "bold"), f"  {letter['kind']}")]
     for name, value in letter.items():
         if name not in {"id", "state", "kind", "story"} and value not in {"", None}:
-            shown = _moment(value) if name.endswith("_ms") else str(value)
+            shown = moment(value) if name.endswith("_ms") else str(value)
             lines.append(Text(f"  {name:12} {_short(shown, 2000)}"))
     if letter["story"] is not None:
         lines.append(Text(_pretty(letter["story"])))
@@ -153,7 +163,8 @@ def letter_page(letter: Mapping[str, Any]) -> RenderableType:
 def agent_table(agents: Sequence[AgentView]) -> Table:
     """List agents."""
     table = Table(
-        *("agent", "skills", "may hand over to", "waiting", "in flight", "breaker"), box=None
+        *(_whole("agent"), "skills", "may hand over to", "waiting", "in flight", "breaker"),
+        box=None,
     )
     for one in agents:
         most = "" if one.cap is None else f" of {one.cap}"
@@ -173,7 +184,7 @@ def _breaker(one: AgentView) -> Text:
         return Text("closed", style="green")
     if one.probing:
         return Text("half open: one message probes", style="yellow")
-    return Text(f"open until {_moment(one.opens_ms)}", style="red")
+    return Text(f"open; one message may probe from {moment(one.opens_ms)}", style="red")
 
 
 def tenant_table(tenants: Mapping[str, Mapping[str, int]]) -> Table:
@@ -200,6 +211,7 @@ def _headline(task: TaskView) -> Text:
         f"  hop {task.hop}/{task.hops_max}",
         f"  steps {done}/{len(task.steps)}, {task.count(StepPhase.OPEN)} at work",
         f"  {task.stop_reason}" if task.stop_reason else "",
+        f"  waits for a person: buckstop letters show {task.letter}" if task.letter else "",
     )
 
 
@@ -262,7 +274,9 @@ def _figure(name: str, amount: int) -> str:
 
 
 def _unit(name: str, amount: int) -> str:
-    return _figure(name, amount) + ("" if name == "usd_micros" else f" {name}")
+    if name == "usd_micros":
+        return _figure(name, amount)
+    return f"{_figure(name, amount)} {name.removesuffix('s') if amount == 1 else name}"
 
 
 def _amounts(charged: Mapping[str, int] | None) -> str:
@@ -271,15 +285,35 @@ def _amounts(charged: Mapping[str, int] | None) -> str:
     return ", ".join(_unit(name, amount) for name, amount in charged.items() if amount)
 
 
-def _envelope(note: Mapping[str, Any]) -> str:
+def _said(note: Mapping[str, Any]) -> str:
+    """Put an envelope, what it cost and the words of a note on one line."""
+    sure, text = note.get("confidence"), str(note.get("text", ""))
+    shown = "" if sure is None else f"{sure:.2f}"
     if not note.get("status"):
-        return ""
-    confidence = note.get("confidence")
-    return str(note["status"]) + ("" if confidence is None else f" {confidence:.2f}")
+        return f"{text} (confidence {shown})" if shown else text
+    envelope = f"{note['status']} {shown}".rstrip()
+    cost = _amounts(note.get("charged"))
+    return ": ".join(part for part in (f"{envelope}, {cost}" if cost else envelope, text) if part)
 
 
-def _moment(at_ms: int) -> str:
+def _whole(title: str) -> Column:
+    """Head a column that is copied from, so it is never cut."""
+    return Column(title, no_wrap=True)
+
+
+def _folded(title: str) -> Column:
+    """Head a column of sentences; a word that is too long is broken, not cut."""
+    return Column(title, overflow="fold")
+
+
+def moment(at_ms: int) -> str:
+    """Write a moment in the reader's own time."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _short_moment(at_ms: int) -> str:
+    """Leave the year out, where columns are dear."""
+    return moment(at_ms).partition("-")[2]
 
 
 def _some(value: object) -> str:

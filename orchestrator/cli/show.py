@@ -1,10 +1,10 @@
 """Commands that look: show, tasks."""
 
 import click
-from rich.console import Console
 
 from orchestrator.cli.options import connected, json_option, url_option, write_json
-from orchestrator.cli.screen import story, task_table
+from orchestrator.cli.screen import console, story, task_table
+from orchestrator.cli.waits import waits
 
 
 @click.command()
@@ -18,10 +18,11 @@ def show(task: str, url: str | None, *, as_json: bool) -> None:
     """
     with connected(url) as buckstop:
         told = buckstop.task(task).show()
+        why = [] if told.task.final else waits(told.task, buckstop.agents())
     if as_json:
-        write_json(told.as_json())
+        write_json({**told.as_json(), "waits": why})
     else:
-        Console().print(story(told))
+        console().print(story(told, why))
 
 
 @click.command()
@@ -40,6 +41,6 @@ def tasks(count: int, offset: int, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json([one.as_json() for one in found])
     elif found:
-        Console().print(task_table(found))
+        console().print(task_table(found))
     else:
         print("no tasks; submit one with: buckstop submit")

@@ -14,7 +14,7 @@ from envelopes import limits
 from envelopes.strict import Refused, check_json
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
-from orchestrator.cli.screen import SHORT_ID, ending, one_line, progress
+from orchestrator.cli.screen import SHORT_ID, console, ending, one_line, progress
 from orchestrator.client import TaskHandle, TimedOut
 from orchestrator.view import State, TaskView
 
@@ -85,28 +85,32 @@ def _follow(task: TaskHandle, timeout: float | None, *, as_json: bool) -> Exit:
         complain(f"no longer following; the task goes on: buckstop show {task.id[:SHORT_ID]}")
         return Exit.INTERRUPTED
     if not last.final:
-        raise TimedOut(
-            f"{task.id} is still {last.state}; it goes on: buckstop show {task.id[:SHORT_ID]}"
-        )
+        raise TimedOut(f"{task.id} is still {last.state}; {_goes_on(last)}")
     result = task.result(0)
     if as_json:
         write_json(result.as_json())
     else:
-        Console().print(ending(result))
+        console().print(ending(result))
     return Exit.ENDED_BADLY if result.outcome is State.ABORTED else Exit.OK
+
+
+def _goes_on(task: TaskView) -> str:
+    if task.letter:
+        return f"it waits for a person: buckstop letters show {task.letter}"
+    return f"it goes on: buckstop show {task.id[:SHORT_ID]}"
 
 
 def _watch(task: TaskHandle, timeout: float | None, *, quiet: bool) -> TaskView:
     """Draw the task on stderr, so that stdout carries the answer alone; return it as last seen."""
-    console = Console(stderr=True, quiet=quiet)
+    paper = Console(stderr=True, quiet=quiet, soft_wrap=not sys.stderr.isatty())
     last = task.status()
-    with Live(progress(last), console=console, transient=True, auto_refresh=False) as live:
+    with Live(progress(last), console=paper, transient=True, auto_refresh=False) as live:
         for now in task.watch(timeout):
             last = now
-            if console.is_terminal:
+            if paper.is_terminal:
                 live.update(progress(now), refresh=True)
             else:
-                console.print(one_line(now))
+                paper.print(one_line(now))
     return last
 
 

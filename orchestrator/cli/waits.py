@@ -1,0 +1,44 @@
+"""Why a task does not move, in sentences that say what to do about it.
+
+Pure: from what the client returned. Called by show.py, for a person who wonders.
+
+Not here: who has to wait, and when that ends (core/crew.py, and the commit that frees a place).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from orchestrator.cli.screen import moment
+from orchestrator.core.task import StepPhase
+from orchestrator.view import AgentView, State, TaskView
+
+
+def waits(task: TaskView, agents: Iterable[AgentView]) -> list[str]:
+    """Say what a task waits for that it cannot bring about itself."""
+    if task.final:
+        return []
+    if task.state is State.ON_DESK:
+        return [f"for a person: buckstop letters show {task.letter}"]
+    if not task.at_work:
+        return [f"for a place: tenant {task.tenant!r} has all its tasks at work: buckstop tenants"]
+    known = {one.name: one for one in agents}
+    return [*_for_workers(task, known), *(_for_room(known[name]) for name in task.rooms)]
+
+
+def _for_workers(task: TaskView, known: Mapping[str, AgentView]) -> Iterator[str]:
+    """Name agents whose messages nobody fetches, for no worker has ever said that it runs them."""
+    for name in sorted({step.agent for step in task.steps if step.phase is StepPhase.OPEN}):
+        if name in known and not known[name].known:
+            yield f"for a worker that runs {name!r}; none has said so: buckstop worker MODULE"
+
+
+def _for_room(agent: AgentView) -> str:
+    reset = f"buckstop agents reset {agent.name}"
+    if agent.probing:
+        return f"for the one message that probes {agent.name!r}, whose breaker is open; or: {reset}"
+    if agent.breaker_open:
+        probe = f"one message probes it at {moment(agent.opens_ms)}"
+        return f"for {agent.name!r}, whose breaker is open after its faults; {probe}; or: {reset}"
+    return (
+        f"for room at {agent.name!r}, with {agent.in_flight} of {agent.cap} in flight; "
+        f"or: buckstop agents cap {agent.name} N"
+    )
