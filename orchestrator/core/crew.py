@@ -67,13 +67,18 @@ def _elsewhere(turn: Turn, place: int, step: StepState) -> StepState:
 
 
 def _skilled(turn: Turn, step: StepState) -> list[str]:
-    """Return agents that can stand in, the least busy first."""
-    agents = turn.sight.agents
+    """Return agents that can stand in, the least busy first.
+
+    Nobody stands in for a judge, whose word is its own; and no judge for those it will judge.
+    """
+    if step.plan.role.judges:
+        return []
+    agents, judges = turn.sight.agents, turn.task.terms.validators
     wanted = {step.plan.skill} if step.plan.skill else set(_about(turn, step.plan.agent).skills)
     if not wanted:
         return []
     able = [name for name, each in agents.items() if wanted.issubset(each.skills)]
-    free = [name for name in able if name not in step.tried]
+    free = [name for name in able if name not in step.tried and name not in judges]
     return sorted(free, key=lambda name: _burden(turn, name))
 
 

@@ -370,17 +370,19 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     places = turn.places(StepPhase.WAITING)
     if planning:  # of the plan that gives way nothing more goes out
         places = [p for p in places if not turn.steps[p].plan.role.makes_the_result]
+    broken = len(turn.places(StepPhase.BROKEN))
     outgoing = publish.ready(turn, places)
+    if len(turn.places(StepPhase.BROKEN)) > broken:
+        return Verdict.AGAIN  # before anything goes out of a plan that may have to give way
     if not outgoing:
         return Verdict.REST if turn.full or turn.alarms else Verdict.PASS
     for cap in (_hop_cap, _subtask_cap, _repetition):
         if stuck := cap(turn, outgoing):
             return stuck
-    broken = len(turn.places(StepPhase.BROKEN))
     published = publish.publish(turn, outgoing)
     if published == len(outgoing):
         return Verdict.REST
-    if published or len(turn.places(StepPhase.BROKEN)) > broken:
+    if published:
         return Verdict.AGAIN  # with fewer to share among, one more may fit
     free = turn.task.ledger.free()
     text = f"{len(outgoing)} steps are ready, and what is free holds none of them: {free}"

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from envelopes import Amounts, Refused, Step
+from envelopes import Amounts, Refused, Step, limits
 from envelopes.request import check_steps, read_plan
 from envelopes.strict import compact
 from orchestrator.core import replan, services
@@ -71,9 +71,11 @@ def do_otherwise(turn: Turn, why: str) -> bool:
         turn.change(satisfied=False, advice=why, replans=turn.task.replans + 1)
     elif terms.planner is not None:
         ends = {step.plan.id for step in last_steps(turn.steps)}
-        for place in list(turn.places(StepPhase.DONE)):
-            if turn.steps[place].plan.id in ends:
-                turn.set_step(place, phase=StepPhase.BROKEN, reason=why)
+        done = [p for p in turn.places(StepPhase.DONE) if turn.steps[p].plan.id in ends]
+        for place in done:
+            turn.set_step(place, phase=StepPhase.BROKEN, reason=why)
+        if not done:
+            return False  # all that it ended in was dropped
     else:
         return False
     turn.note("refused", why)
@@ -181,8 +183,11 @@ def _unsound_round(turn: Turn, step: StepState) -> str | None:
     ask = step.ask
     if not isinstance(ask, Planned):
         return step.reason or "a manager delegates, plans anew or is done; it said nothing of these"
+    named = _named(ask.steps, turn.task.rounds)
+    if long := next((each.id for each in named if len(each.id) > limits.NAME_CHARS_MAX), None):
+        return f"{long!r} is too long a name for a step: at most {limits.NAME_CHARS_MAX} characters"
     known = [each.plan.id for each in turn.steps if each.plan.role.makes_the_result]
-    if unsound := _unsound(turn, _named(ask.steps, turn.task.rounds), step.hop, known):
+    if unsound := _unsound(turn, named, step.hop, known):
         return unsound
     return _no_replan(turn, ask) if ask.instead else None
 
@@ -239,7 +244,8 @@ def _unsound(turn: Turn, plan: Plan, hop: int, known: Sequence[str]) -> str | No
         return f"{len(plan)} steps, but {left} subtasks are left"
     if strangers := _strangers(turn, plan):
         return f"nobody is called, or can do: {', '.join(strangers)}"
-    if judges := {step.agent for step in plan} & set(task.terms.validators):
+    named = {name for step in plan for name in (step.agent, *step.fallbacks)}
+    if judges := named & set(task.terms.validators):
         return f"{', '.join(sorted(judges))} will judge the result and can make no part of it"
     return _unaffordable(turn, plan)
 

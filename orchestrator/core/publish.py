@@ -38,7 +38,18 @@ def ready(turn: Turn, places: Sequence[int] | None = None) -> list[Outgoing]:
             step = crew.staffed(turn, place)
             if step is not None:
                 outgoing.append(_outgoing(turn, place, step, needs, sent))
-    return outgoing
+    return [message for message in outgoing if _travels(turn, message)]
+
+
+def _travels(turn: Turn, message: Outgoing) -> bool:
+    """Say whether a message is small enough to be sent; a step whose message is not is broken."""
+    size = len(message.text.encode())
+    if size <= limits.PAYLOAD_BYTES_MAX:
+        return True
+    why = f"its payload is {size:,} bytes, at most {limits.PAYLOAD_BYTES_MAX:,} travel"
+    turn.note("payload_too_large", why, turn.steps[message.place])
+    turn.set_step(message.place, phase=StepPhase.BROKEN, reason=why)
+    return False
 
 
 def _outgoing(
@@ -78,11 +89,6 @@ def publish(turn: Turn, outgoing: list[Outgoing]) -> int:
     published = 0
     for message in outgoing:
         step = turn.steps[message.place]
-        if (size := len(message.text.encode())) > limits.PAYLOAD_BYTES_MAX:
-            why = f"its payload is {size:,} bytes, at most {limits.PAYLOAD_BYTES_MAX:,} travel"
-            turn.note("payload_too_large", why, step)
-            turn.set_step(message.place, phase=StepPhase.BROKEN, reason=why)
-            continue
         allowance = shares.of(step)
         ending = step.plan.role.serves_the_ending
         ledger = turn.task.ledger.reserve(allowance, for_ending=ending)

@@ -49,11 +49,17 @@ class Role(StrEnum):
         """Say whether it may use what is held back for the ending."""
         return self in _ENDING
 
+    @property
+    def judges(self) -> bool:
+        """Say whether its word is its own, so that nobody can stand in for it."""
+        return self in _JUDGES
+
 
 SYNTHESIS = "_synthesis"
 """The step that the owner adds; no caller's step begins with the mark."""
 _MAKERS = {Role.WORK, Role.DELEGATED, Role.SYNTHESIS}
-_ENDING = {Role.SYNTHESIS, Role.PREDICATE, Role.VALIDATOR, Role.OWNER}
+_JUDGES = {Role.PREDICATE, Role.VALIDATOR, Role.OWNER}
+_ENDING = {Role.SYNTHESIS, *_JUDGES}
 
 
 class PlanStep(Record, frozen=True, omit_defaults=True):
@@ -258,6 +264,7 @@ class Decided(Record, frozen=True):
     hops: int
     time_ms: int
     answer: str | None = None
+    agent: str | None = None
 
 
 class Received(Record, frozen=True):
