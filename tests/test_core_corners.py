@@ -1,7 +1,7 @@
 """Corners of the core that a random driver, or somebody who had not written it, has found."""
 
 import pytest
-from play import Play, bad, beg, good, sent, step, whys
+from play import Play, ask, bad, beg, good, part, sent, step, whys
 
 from envelopes import limits
 
@@ -114,6 +114,18 @@ def test_no_judge_is_a_fallback_in_a_plan_that_an_agent_made():
     play.wake()
     decision = play.answer(1, good([step("a", fallbacks=["val"])]))
     assert "plan_refused" in whys(decision)
+
+
+def test_a_judge_that_made_what_an_earlier_plan_left_is_not_asked_about_it():
+    """Validator agents are never the producer of what they judge."""
+    plans = {"plan": [step("a")], "fallback_plans": [[step("b")]]}
+    play = Play(**plans, validators=["val"], at_cap="deliver").knows(a=("val",), b=(), val=())
+    play.wake()
+    play.answer(1, ask("val"))
+    play.answer(2, part())
+    decision = play.answer(3, bad())
+    assert sent(decision) == []
+    assert "made part of what it would judge" in play.last.commands[-1].story
 
 
 def test_a_judge_that_is_unsure_of_its_envelope_has_given_its_verdict_all_the_same():

@@ -71,7 +71,7 @@ def _verdict(turn: Turn, validator: str, result: Composed) -> Verdict | None:
     for verdict in turn.task.verdicts:
         if (verdict.role, verdict.by, verdict.about) == (Role.VALIDATOR, validator, about):
             return verdict
-    if validator in makers(turn.task, turn.steps):
+    if validator in (result.by or makers(turn.task, turn.steps)):
         reason = "it made part of what it would judge"
         return Verdict(validator, Role.VALIDATOR, about, False, 0.0, reason, given=False)
     if not services.is_asked(turn, Role.VALIDATOR, validator):

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec.structs import replace
 
-from orchestrator.core import crew
+from orchestrator.core import crew, gate
 from orchestrator.core.commands import Look
 from orchestrator.core.task import Plan, PlanStep, StepPhase, StepState
 from orchestrator.core.turn import Turn
@@ -89,11 +89,11 @@ def put_in_force(turn: Turn, plan: Plan, cause: int = 0) -> None:
     old = {step.plan.id: step for step in turn.steps}
     cause = max([cause, *(step.hop for step in turn.steps)])
     trails = tuple(entry for step in turn.steps for entry in step.trail)
-    earlier = turn.result()
+    earlier, by = turn.result(), tuple(sorted(gate.makers(turn.task, turn.steps)))
     turn.keep_steps(_carried_over(old, plan, cause))
     turn.change(
         past=tuple(dict.fromkeys((*turn.task.past, *trails))),
-        earlier=earlier and replace(earlier, whole=False),
+        earlier=earlier and replace(earlier, whole=False, by=earlier.by or by),
     )
 
 

@@ -195,6 +195,8 @@ class Composed(Record, frozen=True):
     confidence: float
     whole: bool
     """Whether every last step is in it, and nothing of the plan is left to do."""
+    by: tuple[str, ...] = ()
+    """Who made it, once the steps that would say so are gone."""
 
 
 class StepState(Record, frozen=True, omit_defaults=True):
