@@ -453,6 +453,18 @@ def test_a_call_while_a_task_is_being_decided_is_not_lost(scene: Scene) -> None:
     assert scene.woken() == ["t1"]
 
 
+def test_a_place_is_not_lost_on_an_orchestrator_whose_lease_has_run_out(scene: Scene) -> None:
+    """Its commit may still land, and would put the alarm far away: found by the simulation."""
+    scene.world.store.set_cap("tenant", "small", 1)
+    scene.submit("t1", "t2", tenant="small")
+    scene.world.store.post("t2", b"cancel\n{}", "p")
+    assert scene.world.store.claim(9).task_ids == ["t2"]
+    scene.world.pass_time(limits.WAKE_LEASE_MS + 1)
+    scene.end("t1")
+    assert scene.commit("t2", mail_read=1)
+    assert scene.woken() == ["t2"]
+
+
 def test_a_task_that_never_decides_does_not_hold_up_the_others_for_ever(scene: Scene) -> None:
     taken = crowded(scene, "poison", "t1")
     scene.commit("holder", settle={taken: "ok"})

@@ -49,6 +49,7 @@ Ended = Sequence[tuple[str, Amounts]]
 
 _CLAIM_HEADER = re.compile(rb'"buckstop_claim":\s*"([0-9a-zA-Z-]+/\d+):([0-9a-fA-F]+)"')
 _ISSUED = re.compile(rb'issued_ms\\*":\s*(\d+)')
+_ONE_WORD = re.compile(r"[\n|]")
 _FIGURE = re.compile(rf"\d{{1,{limits.AMOUNT_DIGITS_MAX}}}", re.ASCII)
 _OP = re.compile(rf"[\w.-]{{1,{limits.OP_CHARS_MAX}}}", re.ASCII)
 _UNBOUNDED = Limits(limits.AMOUNT_CEILING, limits.AMOUNT_CEILING, limits.AMOUNT_CEILING)
@@ -171,8 +172,8 @@ class SimStore:
         self.ring(self.keys.bell)
 
     def rouse(self, task_id: str) -> None:
-        """Wake a task because something came free; its COMMIT is told if it is held meanwhile."""
-        if int(self.records[task_id].get("held_until", b"0")) > self.clock():
+        """Wake a task because something came free; whoever has claimed it is told at its COMMIT."""
+        if "held_until" in self.records[task_id]:
             self.recalled.add(task_id)
         self.wake(task_id)
 
@@ -190,7 +191,7 @@ class SimStore:
             self.told = [*self.told, letter_id][-limits.DEAD_LETTERS_MAX :]
         whose = self._addressee(str(fields["queue"])) if "queue" in fields else {}
         about = {**fields, **whose}
-        about |= {facet: str(about.get(facet, "")).replace("\n", " ") for facet in Facet}
+        about |= {facet: _ONE_WORD.sub(" ", str(about.get(facet, ""))) for facet in Facet}
         self.desk[letter_id] = {
             name: value if isinstance(value, bytes) else str(value).encode()
             for name, value in {
