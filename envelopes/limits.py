@@ -236,8 +236,8 @@ LLM_RETRY_AFTER_MAX_S: Final = 60
 """The longest pause a server may ask for: quotas are by the minute; longer is not worth a slot."""
 LLM_CONNECTIONS_MAX: Final = 1_000
 """Answers waited for at once by one process; each holds a socket, and 1,024 is a usual limit."""
-LLM_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
-"""What is read of one answer: far beyond the longest context, with a frame around every token."""
+LLM_ANSWER_BYTES_MAX: Final = 48 * 1024 * 1024
+"""What is read of one answer: 128,000 tokens (the longest GPT-5 gives), in frames of up to 390."""
 LLM_LINE_BYTES_MAX: Final = 1024 * 1024
 """One event of a stream: a token, or at most a whole tool call."""
 LLM_ERROR_CHARS_MAX: Final = 400

@@ -120,6 +120,8 @@ class Seen:
     line: str
     headers: dict[str, str]
     raw: bytes
+    peer: object
+    """The other end of its connection."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -194,7 +196,7 @@ class ModelServer:
             headers[name.lower()] = value.strip()
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
         self._journal.append(("seen", json.loads(raw)))
-        self.seen.append(Seen(line, headers, raw))
+        self.seen.append(Seen(line, headers, raw, writer.get_extra_info("peername")))
         reply = self.script.pop(0) if self.script else completion()
         return await self._send(reply, reader, writer)
 

@@ -100,14 +100,15 @@ class Meter:
         prompt: str | bytes | None = None,
         prompt_bytes: int | None = None,
         input_tokens: int | None = None,
-        model: str | None = None,
+        model: Price | str | None = None,
         min_tokens: int = 1,
     ) -> "Call":
         """Open a call to a model: `with`, or `async with`.
 
         Say how large its input is by one of `prompt`, `prompt_bytes` (each bounds the tokens from
         above) or counted `input_tokens`. With fewer than `min_tokens` of output left the call is
-        refused. `model` is only needed where the agent has not declared a price, or uses another.
+        refused. `model`, its name or its price, is only needed where the agent has not declared a
+        price, or uses another.
         """
         size = _input_bound(prompt, prompt_bytes, input_tokens)
         _check_amounts(max_tokens=max_tokens, min_tokens=min_tokens)
@@ -124,6 +125,19 @@ class Meter:
         """Book what a tool costs, before it is used, while other agents go on."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._book_flat, tokens, usd, calls)
+
+    def priced_as(self, model: str) -> str | None:
+        """Say by whose name a call to this model is booked; None for what the agent declares.
+
+        An agent that declares a cheap model and calls a dear one would book too little, so the
+        dearer of the two is booked wherever the call's own model has a known price.
+        """
+        if self.price is None:
+            return model
+        try:
+            return None if self.price.covers(price_of(model)) else model
+        except PriceUnknown:
+            return None
 
     # --- for the runtime -------------------------------------------------------------------------
 
@@ -149,8 +163,10 @@ class Meter:
 
     # --- one charge ------------------------------------------------------------------------------
 
-    def _price(self, model: str | None) -> Price | None:
+    def _price(self, model: Price | str | None) -> Price | None:
         """Return the price of a model; unknown is refused where dollars are bounded."""
+        if isinstance(model, Price):
+            return model
         bounded = self._allowance.usd_micros is not None
         if model is None:
             if self.price is None and bounded:

@@ -40,6 +40,11 @@ class Rate:
         """Return the highest rate for a prompt of at most this length."""
         return max([self.base, *(usd for start, usd in self.tiers if input_tokens > start)])
 
+    def covers(self, other: "Rate") -> bool:
+        """Say whether the other is never higher, however long the prompt."""
+        starts = {0, *(start for start, _ in (*self.tiers, *other.tiers))}
+        return all(self.at(start + 1) >= other.at(start + 1) for start in starts)
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -77,6 +82,14 @@ class Price:
             return None
         left = usd_micros - self.input_worst.worst(input_tokens) * input_tokens
         return max(0, int(left / rate))
+
+    def covers(self, other: "Price") -> bool:
+        """Say whether no call costs more at the other's price."""
+        return (
+            self.input.covers(other.input)
+            and self.input_worst.covers(other.input_worst)
+            and self.output.covers(other.output)
+        )
 
     def __str__(self) -> str:
         return f"{self.input.base}/{self.output.base} USD per million tokens"

@@ -18,7 +18,7 @@ from genai_prices import Usage as Counted
 from genai_prices import calc_price
 from pydantic import BaseModel, Field, ValidationError
 
-from envelopes.limits import AMOUNT_CEILING, LLM_ERROR_CHARS_MAX, MICROS_PER_USD
+from envelopes.limits import AMOUNT_CEILING, MICROS_PER_USD
 from workers.llm.errors import BadAnswer
 
 
@@ -270,6 +270,5 @@ def _read(raw: bytes) -> Reply:
 
 
 def error_text(error: object) -> str:
-    """Return what a server's error object says, short."""
-    said = error.get("message", error) if isinstance(error, dict) else error
-    return str(said)[:LLM_ERROR_CHARS_MAX]
+    """Return what a server's error object says; it may hold the key, and may be long."""
+    return str(error.get("message", error) if isinstance(error, dict) else error)

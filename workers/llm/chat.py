@@ -12,8 +12,10 @@ lets the model call Python functions. All of them talk to an OpenAI-compatible s
 request, a repeated one too, is booked before it is sent (server.py). `chat.blocking` is the same
 for plain functions.
 
-Whose price is booked: the one named in `Chat(price=...)`; else the one the agent declares; else
-that of the model's own name. So an agent that talks to two models names a price for the second.
+Whose price is booked: `Chat(price=...)`, a name or a Price; else the one that the agent declares,
+unless the tables list a higher one for the model that is called: then that. So an agent that talks
+to two models is not booked at the cheaper one's price, and one that pays less than the tables say,
+since it runs the model itself, says so here.
 
 The dimension `calls` counts requests: one that was refused, or never arrived, is one as well.
 
@@ -38,7 +40,7 @@ from workers.llm.prompt import LimitField, Messages, Prompt, listed, prompt
 from workers.llm.server import Server
 from workers.llm.stream import Pieces
 from workers.llm.tools import Toolbox, described
-from workers.meter import Meter
+from workers.prices import Price
 
 if TYPE_CHECKING:
     from workers.llm.blocking import BlockingChat
@@ -60,7 +62,7 @@ class Chat:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        price: str | None = None,
+        price: Price | str | None = None,
         limit_field: LimitField | None = None,
         timeout_s: float = limits.LLM_TIMEOUT_DEFAULT_S,
         patience: Patience | None = None,
@@ -196,7 +198,7 @@ class Chat:
             yield await self._opened(stack, ctx, asked)
 
     async def _opened(self, stack: AsyncExitStack, ctx: Context, asked: Prompt) -> Exchange:
-        price = self._priced_as(ctx.meter)
+        price = self._price or ctx.meter.priced_as(self.model)
         number = 1
         while True:
             try:
@@ -204,12 +206,6 @@ class Chat:
             except ServerAway as away:
                 await self._patience.rest(ctx, number, away)
             number += 1
-
-    def _priced_as(self, meter: Meter) -> str | None:
-        """Name the model whose price is booked; None for the one that the agent declares."""
-        if self._price is None and meter.price is not None:
-            return None
-        return self._price or self.model
 
 
 class _Misshapen(BadAnswer):

@@ -26,19 +26,16 @@ class Exchange:
     prompt: Prompt
     response: httpx.Response
     draft: Draft
-    price: str | None
-    """The model that the meter was told of, if any."""
+    price: Price | str | None
+    """What the meter was told besides the agent's own price, if anything."""
     away: Callable[[Exception], ServerAway]
     """Says what httpx said."""
     clean: Callable[[object], str]
-    """Takes the key out of a text."""
+    """Takes the key out of a text, and shortens it."""
 
     async def whole(self) -> None:
         """Read an answer that comes in one piece."""
-        body = b""
-        async for part in self._received():
-            body += part
-        self._take(body)
+        self._take(b"".join([part async for part in self._received()]))
 
     async def events(self) -> AsyncGenerator[str]:
         """Read a stream; yield the text that each of its events adds."""
@@ -62,8 +59,10 @@ class Exchange:
     def _usd(self, usage: Tokens) -> Decimal | None:
         """Return the price with caching, where the tables know it; else None, for the full one."""
         model = self.price or self.prompt.fields["model"]
+        if isinstance(model, Price) or not (usage.cached or usage.written):
+            return None
         listed = self.price is not None or _is_price_of(model, self.ctx.meter.price)
-        return usage.usd(model) if listed and (usage.cached or usage.written) else None
+        return usage.usd(model) if listed else None
 
     def _attributes(self, usage: Tokens | None) -> dict[str, Any]:
         """Say it in OpenTelemetry's words."""

@@ -37,6 +37,7 @@ from workers.llm.exchange import Exchange
 from workers.llm.patience import retry_after_s
 from workers.llm.prompt import LimitField, Prompt
 from workers.meter import Call, Late
+from workers.prices import Price
 
 _SENT_NOTHING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _COST_NOTHING: Final = (
@@ -79,18 +80,10 @@ class Server:
 
     @asynccontextmanager
     async def attempt(
-        self, ctx: Context, prompt: Prompt, price: str | None
+        self, ctx: Context, prompt: Prompt, price: Price | str | None
     ) -> AsyncIterator[Exchange]:
         """Send a request once; what is read inside the block is settled after it."""
-        async with (
-            ctx.meter.call(
-                input_tokens=prompt.input_tokens,
-                max_tokens=prompt.wanted,
-                min_tokens=prompt.least,
-                model=price,
-            ) as call,
-            self._in_time(ctx),
-        ):
+        async with _booked(ctx, prompt, price) as call, self._in_time(ctx):
             response = await self._send(call, prompt.body(call.max_tokens))
             draft = Draft(streamed=bool(prompt.fields.get("stream")))
             exchange = Exchange(ctx, call, prompt, response, draft, price, self.away, self.clean)
@@ -108,8 +101,9 @@ class Server:
             await client.aclose()
 
     def clean(self, text: object) -> str:
-        """Return a text without the key."""
-        return str(text).replace(self._key, _HIDDEN) if self._key else str(text)
+        """Return a text without the key, and short; in this order: half a key is a secret, too."""
+        said = str(text).replace(self._key, _HIDDEN) if self._key else str(text)
+        return said[: limits.LLM_ERROR_CHARS_MAX]
 
     def away(self, error: Exception) -> ServerAway:
         """Say what httpx said, as an error of ours."""
@@ -191,6 +185,16 @@ class Server:
             timeout=httpx.Timeout(None, connect=limits.LLM_CONNECT_S),
             limits=httpx.Limits(max_connections=limits.LLM_CONNECTIONS_MAX),
         )
+
+
+def _booked(ctx: Context, prompt: Prompt, price: Price | str | None) -> Call:
+    """Open a call; entering it books its worst case."""
+    return ctx.meter.call(
+        input_tokens=prompt.input_tokens,
+        max_tokens=prompt.wanted,
+        min_tokens=prompt.least,
+        model=price,
+    )
 
 
 def _message(body: bytes) -> str:
