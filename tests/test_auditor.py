@@ -12,9 +12,11 @@ import pytest
 
 from orchestrator.sim.auditor import PREDICATES, Verdict, audit
 from orchestrator.sim.evidence import (
+    Admission,
     Bytes,
     Evidence,
     Inputs,
+    Move,
     Retry,
     TaskEvidence,
     Wake,
@@ -29,7 +31,7 @@ Forgery = Callable[[Evidence], Evidence]
 @pytest.fixture(scope="module")
 def clean() -> Evidence:
     """Run one world large enough for every forgery to find what it needs."""
-    return World(3, 80).run()
+    return World(1, 80).run()
 
 
 # --- forgeries -----------------------------------------------------------------------------------
@@ -126,6 +128,46 @@ def _unfinished(evidence: Evidence) -> Evidence:
     return _task(evidence, lambda each: each is task, outcome="completed")
 
 
+def _never_told(evidence: Evidence) -> Evidence:
+    """Forget what people have answered."""
+    return replace(evidence, inputs=[replace(each, answers=()) for each in evidence.inputs or ()])
+
+
+def _in_its_own_cause(evidence: Evidence) -> Evidence:
+    """Show every judge a result that it has made itself."""
+    mine = [replace(each, shown=f'{{"by":"{each.subtask}"}}') for each in evidence.inputs or ()]
+    return replace(evidence, inputs=mine)
+
+
+def _objection(evidence: Evidence) -> Evidence:
+    """Let every judge have been sure that nothing was good enough."""
+    tasks = dict(evidence.tasks)
+    for task_id, task in tasks.items():
+        journal = tuple(
+            {**line, "text": "not ok: no", "confidence": 1.0} if line["why"] == "verdict" else line
+            for line in task.journal
+        )
+        tasks[task_id] = replace(task, journal=journal)
+    return replace(evidence, tasks=tasks)
+
+
+def _work_after_a_cap(evidence: Evidence) -> Evidence:
+    """Put a cap before the first message of a task."""
+    task = next(task for task in evidence.tasks.values() if _has(task, "publish"))
+    cap = {**task.journal[0], "why": "deadline", "text": "too early"}
+    return _task(evidence, lambda each: each is task, journal=(cap, *task.journal))
+
+
+def _five_faults(task: str) -> list[Move]:
+    return [Move(task, n, (), ((n, "steady", "fault"),), waiting=False) for n in range(5)]
+
+
+def _turned_round(move: Move) -> tuple[tuple[int, str, str], ...]:
+    """Count against an agent what it did well, and the other way round."""
+    other = {"ok": "fault", "fault": "ok", "": "ok"}
+    return tuple((number, agent, other[verdict]) for number, agent, verdict in move.settled)
+
+
 def _has(task: TaskEvidence, why: str) -> bool:
     return any(line["why"] == why for line in task.journal)
 
@@ -181,6 +223,31 @@ FORGERIES: Mapping[str, Forgery] = {
     "a_new_plan_differs_from_every_earlier_one": _too_many_plans,
     "nothing_below_the_bar_leaves_without_a_person": lambda e: _head(e, _delivered, confidence=-1),
     "a_completed_task_is_whole": _unfinished,
+    "a_step_goes_to_whom_it_is_meant_for": lambda e: _line(e, "publish", agent="somebody"),
+    "an_answer_reaches_the_step_that_asked": _never_told,
+    "a_manager_is_asked_no_more_often_than_there_are_hops": lambda e: _request(
+        e, lambda task: _has(task, "satisfied"), hops_max=0
+    ),
+    "a_task_ends_as_it_may": lambda e: _head(e, _delivered, stop_reason="rounds>=3"),
+    "nobody_judges_what_it_made": _in_its_own_cause,
+    "no_result_leaves_against_a_verdict": _objection,
+    "after_a_cap_only_judges_are_asked": _work_after_a_cap,
+    "an_owner_agents_word_is_done": lambda e: _line(e, "last_word", text="perhaps: who knows"),
+    "an_open_breaker_lets_one_probe_out_and_nothing_else": lambda e: replace(
+        e, moves=[*_five_faults("t0"), Move("t0", 5, ((9, "steady"),), (), waiting=False)]
+    ),
+    "an_agent_answers_for_its_own_faults_only": lambda e: replace(
+        e, moves=[replace(move, settled=_turned_round(move)) for move in e.moves or ()]
+    ),
+    "an_agent_has_no_more_in_flight_than_it_may": lambda e: replace(
+        e, caps=dict.fromkeys(e.agents, 0)
+    ),
+    "a_tenant_has_no_more_at_work_than_it_may": lambda e: replace(
+        e, admissions=[Admission("t0", "small", 3, 2)]
+    ),
+    "nothing_goes_out_for_a_task_that_waits_for_its_place": lambda e: replace(
+        e, moves=[replace(move, waiting=True) for move in e.moves or ()]
+    ),
 }
 
 
@@ -203,7 +270,9 @@ def test_a_predicate_finds_what_breaks_its_sentence(name: str, clean: Evidence) 
 
 def test_a_run_without_anything_proves_nothing() -> None:
     """PROMISES: "A run in which a predicate had nothing to check is void, not green"."""
-    nothing = Evidence(frozenset(), frozenset(), {}, [], [], {}, Bytes(), [], [], [], [], [], {})
+    nobody = frozenset()
+    seen = (nobody, nobody, {}, [], [], {}, Bytes(), [], [], [], [], [], {}, nobody, [], [])
+    nothing = Evidence(*seen)
     void = audit(nothing).void
     assert audit(nothing).violations == []
     assert {"no letter was seen", "no refused charge was seen", "no re-issue was seen"} < set(void)
@@ -213,9 +282,9 @@ def test_a_run_without_anything_proves_nothing() -> None:
 
 def test_what_a_collector_cannot_see_is_not_held_against_the_run(clean: Evidence) -> None:
     """A real server keeps no list of repeated calls: such a predicate is unseen, not void."""
-    blind = replace(clean, effects=None, inputs=None, retries=None, wakes=None, cancelled=None)
-    verdict = audit(blind)
-    assert len(verdict.unseen) == 7
+    known = ("effects", "inputs", "retries", "wakes", "cancelled", "moves", "admissions")
+    verdict = audit(replace(clean, **dict.fromkeys(known)))
+    assert len(verdict.unseen) == 14
     assert not verdict.unseen & set(verdict.void)
 
 

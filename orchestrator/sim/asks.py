@@ -1,16 +1,16 @@
 """What callers ask for in the simulated worlds: tasks of all shapes, drawn from the seed.
 
-Most are plans of mixed sizes under mixed bounds. The others are stories, each written around one
-corner that chance alone would visit too rarely.
+Most are plans of mixed sizes under mixed bounds. The others are stories (stories.py), each written
+around one corner that chance alone would visit too rarely. What a world's tasks are about, beside
+plain plans, is its moods: each world has about half of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.sim.dice import happens
-
-Ask = dict[str, Any]
+from orchestrator.sim.stories import MOODS, PLAIN, SCHEMA, Ask
 
 _WORKERS: Final = ("steady", "steady", "steady", "brisk", "brisk", "shaky", "shaky", "unsure")
 _TROUBLE: Final = (
@@ -19,14 +19,47 @@ _TROUBLE: Final = (
 )
 _WIDE: Final = 0.06
 """The share of plans with a stage of up to 64 steps."""
-_STORIES_SHARE: Final = 0.4
+_STORIES_SHARE: Final = 0.2
+"""The share of tasks that are stories without any of it, and that of a mood's own stories."""
+_MOODY_SHARE: Final = 0.5
+_LIKELY: Final = 0.6
+"""The share of worlds that are in a mood."""
 
 
-def ask(random: Random) -> Ask:
+def moods(random: Random) -> tuple[str, ...]:
+    """Draw what a world's tasks are about."""
+    return tuple(mood for mood in MOODS if happens(random, _LIKELY))
+
+
+def ask(random: Random, moods: Collection[str]) -> Ask:
     """Draw one task."""
-    if happens(random, _STORIES_SHARE):
-        return random.choice(STORIES)(random)
-    return _common(random) | {"plan": _plan(random)} | _fallback_plans(random)
+    kind = random.random()
+    if moods and kind < _MOODY_SHARE:
+        mood = random.choice(tuple(moods))
+        return random.choice(MOODS[mood])(random) | _place(random, moods)
+    if kind < _MOODY_SHARE + _STORIES_SHARE:
+        return random.choice(PLAIN)(random)
+    plan = {"plan": _plan(random)} | _fallback_plans(random)
+    return _common(random) | plan | _council(random, moods) | _place(random, moods)
+
+
+def _place(random: Random, moods: Collection[str]) -> Ask:
+    """Draw whose task it is; the small tenant has few places."""
+    names = ("default", "other", "small", "small") if "bounds" in moods else ("default", "other")
+    return {"tenant": random.choice(names)}
+
+
+def _council(random: Random, moods: Collection[str]) -> Ask:
+    """Draw who is asked about it beside those who do it."""
+    asked: Ask = {}
+    if "judges" in moods and happens(random, 0.3):
+        asked["validators"] = random.choice((["judge"], ["judge", "critic"], ["referee"]))
+        asked["compose"] = random.choice(("weakest", "mean", "product"))
+    if "owners" in moods and happens(random, 0.3):
+        asked["owner"] = random.choice(("chief", "chief", "mumbler", "failing"))
+    if "plans" in moods and happens(random, 0.2):
+        asked["planner"] = "architect"
+    return asked
 
 
 # --- plans ---------------------------------------------------------------------------------------
@@ -83,12 +116,8 @@ def _common(random: Random) -> Ask:
         "at_cap": random.choice(("deliver", "deliver", "escalate", "abort")),
         "desk_timeout": random.choice((5, 30, 120)),
         "desk_default": random.choice(("abort", "approve")),
-        "tenant": random.choice(("default", "other")),
-        "result_schema": random.choice((None, None, None, _SCHEMA)),
+        "result_schema": random.choice((None, None, None, SCHEMA)),
     }
-
-
-_SCHEMA: Final = {"type": "object", "required": ["ok"]}
 
 
 def _budget(random: Random) -> Ask:
@@ -118,102 +147,3 @@ def _until(random: Random) -> Ask:
             {"kind": "all", "of": [{"kind": "any", "of": [spent, soon]}, sure]},
         )
     )
-
-
-# --- stories -------------------------------------------------------------------------------------
-
-_PLENTY: Final[Ask] = {
-    "goal": "do it",
-    "budget": {"tokens": 400_000, "usd": "2", "calls": 500},
-    "timeout": 600,
-    "until": {"kind": "plan_done"},
-    "desk_timeout": 60,
-}
-
-
-def _lone(agent: str, **more: Any) -> Callable[[Random], Ask]:
-    return lambda random: (
-        _PLENTY
-        | {
-            "agent": agent,
-            "at_cap": random.choice(("deliver", "escalate", "abort")),
-            **more,
-        }
-    )
-
-
-def _steps(*steps: Mapping[str, Any], **more: Any) -> Callable[[Random], Ask]:
-    return lambda random: (
-        _PLENTY
-        | {
-            "plan": [dict(step) for step in steps],
-            "at_cap": random.choice(("deliver", "escalate", "abort")),
-            **more,
-        }
-    )
-
-
-def _one(name: str, agent: str, *needs: str, **more: Any) -> Ask:
-    return {"id": name, "agent": agent, "needs": list(needs), "timeout": 20, **more}
-
-
-STORIES: Final[tuple[Callable[[Random], Ask], ...]] = (
-    _lone("steady"),
-    _lone("ping"),
-    _lone("relay", hops_max=3),
-    _lone("pushy"),
-    _lone("passer"),
-    _lone("unsure", confidence_min=0.95),
-    _lone("wrong", result_schema=_SCHEMA),
-    _lone("steady", until={"kind": "confidence", "at_least": 1.0}),
-    _lone("hung", timeout=8),
-    # poison: it takes three workers with it
-    _steps(_one("a", "deadly"), _one("b", "steady", optional=True)),
-    # two results that one message cannot carry
-    _steps(_one("a", "bulky"), _one("b", "bulky"), _one("c", "steady", "a", "b")),
-    # room for the plan, and for nothing that has to be sent again
-    _steps(_one("a", "failing", fallbacks=["steady"]), _one("b", "brisk"), subtasks_max=2),
-    # other agents, until no re-plan is left
-    _steps(_one("a", "failing", fallbacks=["halfway", "failing", "steady"]), replans_max=1),
-    _steps(_one("a", "unsure", fallbacks=["steady"]), confidence_min=0.7),
-    # the other plan keeps what is done, and repeats nothing that failed
-    _steps(
-        *(_one("a", "steady"), _one("b", "failing", "a")),
-        fallback_plans=[
-            [_one("a", "steady"), _one("b", "failing", "a")],
-            [_one("a", "steady"), _one("b", "brisk", "a")],
-        ],
-    ),
-    _steps(
-        *(_one("a", "shaky"), _one("b", "unsure", "a"), _one("c", "hung", optional=True)),
-        confidence_min=0.7,
-        fallback_plans=[[_one("d", "steady"), _one("e", "steady", "d")]],
-    ),
-    # another plan that is deeper than the hops that are left
-    _steps(
-        _one("a", "failing"),
-        hops_max=3,
-        fallback_plans=[[_one("b", "brisk"), _one("c", "brisk", "b"), _one("d", "brisk", "c")]],
-    ),
-    # handed to the very agent that would have been the fallback
-    _steps(_one("a", "passer", fallbacks=["steady", "brisk"]), confidence_min=0.9),
-    # a stage that its budget cannot hold
-    _steps(*(_one(f"s{n}", "steady") for n in range(24)), budget={"calls": 8}),
-    _steps(*(_one(f"s{n}", "greedy", weight=n + 1) for n in range(5)), budget={"tokens": 4_000}),
-    # optional steps that nobody can do, and one that needs them
-    _steps(
-        *(_one("a", "failing", optional=True), _one("b", "garbled", optional=True)),
-        _one("c", "brisk", "a", "b"),
-    ),
-    # a finish line that spending crosses
-    _steps(
-        *(_one("a", "shaky"), _one("b", "slow", "a", timeout=60)),
-        budget={"calls": 20},
-        until={"kind": "any", "of": [{"kind": "plan_done"}, {"kind": "spent", "share": 0.05}]},
-    ),
-    # a finish line that the clock crosses while somebody is at work
-    _steps(
-        *(_one("a", "slow", timeout=60), _one("b", "slow", timeout=2), _one("c", "brisk")),
-        until={"kind": "any", "of": [{"kind": "plan_done"}, {"kind": "elapsed", "seconds": 9}]},
-    ),
-)

@@ -5,8 +5,8 @@ number in `PREDICATES`. A predicate walks over everything it applies to and yiel
 where the promise held or a text where it did not. What it yields nothing for, it had nothing to
 check, and a run in which that happened proves nothing about it: it is *void*, not green.
 
-The books are the auditor's own (books.py), made from the journal; the core's arithmetic is not
-called. Evidence that a collector cannot see is None, and the predicates that live on it are
+The books are the auditor's own (books.py), made from the journal (reader.py); the core's arithmetic
+is not called. Evidence that a collector cannot see is None, and the predicates that live on it are
 `unseen` instead of void.
 """
 
@@ -14,10 +14,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.sim.books import read
 from orchestrator.sim.evidence import Evidence
-from orchestrator.sim.promises import bounds, desk, messages, money, outcomes
+from orchestrator.sim.promises import (
+    bounds,
+    desk,
+    judges,
+    messages,
+    money,
+    outcomes,
+    places,
+)
 from orchestrator.sim.promises.case import Case, Checks, Predicate
+from orchestrator.sim.reader import read
 
 _EXAMPLES_MAX: Final = 5
 """Violations of one predicate that are spelled out; the rest is counted."""
@@ -52,6 +60,19 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (14, bounds.a_new_plan_differs_from_every_earlier_one),
     (15, desk.nothing_below_the_bar_leaves_without_a_person),
     (15, desk.a_completed_task_is_whole),
+    (17, bounds.a_step_goes_to_whom_it_is_meant_for),
+    (17, bounds.an_answer_reaches_the_step_that_asked),
+    (18, bounds.a_manager_is_asked_no_more_often_than_there_are_hops),
+    (18, judges.a_task_ends_as_it_may),
+    (19, judges.nobody_judges_what_it_made),
+    (19, judges.no_result_leaves_against_a_verdict),
+    (20, bounds.after_a_cap_only_judges_are_asked),
+    (20, judges.an_owner_agents_word_is_done),
+    (21, places.an_open_breaker_lets_one_probe_out_and_nothing_else),
+    (21, places.an_agent_answers_for_its_own_faults_only),
+    (22, places.an_agent_has_no_more_in_flight_than_it_may),
+    (22, places.a_tenant_has_no_more_at_work_than_it_may),
+    (22, places.nothing_goes_out_for_a_task_that_waits_for_its_place),
 )
 """By the number of the invariant in docs/PROMISES.md."""
 
@@ -101,7 +122,8 @@ class Verdict:
 
 def audit(evidence: Evidence) -> Verdict:
     """Check one run."""
-    case = Case(evidence, {name: read(task) for name, task in evidence.tasks.items()})
+    books = {name: read(task, evidence.agents) for name, task in evidence.tasks.items()}
+    case = Case(evidence, books)
     verdict = Verdict(witnesses=_witnesses(case))
     for number, predicate in PREDICATES:
         name = f"{number} {predicate.__name__.replace('_', ' ')}"

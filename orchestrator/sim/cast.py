@@ -1,117 +1,56 @@
 """The agents of the simulated worlds, each with one habit.
 
-An agent is a script: given what it was asked and the dice, it says what it will do. Its name is its
-character, so a plan reads like a story: `steady` does the work, `ping` and `pong` hand the same
-thing to each other for ever, `deadly` takes its worker with it.
+An agent's name is its character, so a plan reads like a story: `steady` does the work, `ping` and
+`pong` hand the same thing to each other for ever, `deadly` takes its worker with it. Whom the owner
+itself asks, planners and judges among them, stand in council.py.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
-from envelopes import Envelope, Fault, Handoff, Status, limits
-from orchestrator.sim.dice import happens
-from orchestrator.sim.evidence import Bound, Json, Sum
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What an agent is asked."""
-
-    subtask: str
-    payload: Json
-    allowance: Bound
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One paid call: booked at its worst, then made."""
-
-    worst: Sum
-    real: Sum
-    lasts_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What an agent will do."""
-
-    calls: tuple[Call, ...]
-    answer: bytes
-    """The envelope, or what it hands back instead of one."""
-    thinks_ms: int = 20
-    hangs: bool = False
-    kills: bool = False
-    """It takes its whole worker process with it."""
-
-
-Script = Callable[[Random, Order], Act]
-
-
-@dataclass(frozen=True, slots=True)
-class Character:
-    """One agent."""
-
-    plays: Script
-    handoffs: tuple[str, ...] = ()
-    about: dict[str, Any] = field(default_factory=dict)
-
-
-def _result(order: Order, **more: Any) -> dict[str, Any]:
-    """Make a result that says who made it: the auditor follows results from step to step."""
-    return {"by": order.subtask, "ok": True, **more}
-
-
-def _success(order: Order, confidence: float, **more: Any) -> bytes:
-    return _text(Envelope.success(_result(order, **more), round(confidence, 2)))
-
-
-def _text(envelope: Envelope) -> bytes:
-    return envelope.model_dump_json().encode()
-
-
-def _calls(random: Random, most: int = 3) -> tuple[Call, ...]:
-    return tuple(_call(random) for _ in range(random.randint(0, most)))
-
-
-def _call(random: Random) -> Call:
-    """Draw a call. Its real cost is below its worst, but for a provider that lies now and then."""
-    tokens, usd = random.randint(1, 400), random.randint(1, 900)
-    share = random.choice((0.0, 0.3, 1.0, random.random(), random.random()))
-    if happens(random, 0.02):
-        share = 1.5
-    real = int(tokens * share), int(usd * share), 1
-    return Call((tokens, usd, 1), real, random.randint(20, 3000))
-
+from envelopes import Envelope, Fault, Handoff, Question, limits
+from orchestrator.sim.council import COUNCIL
+from orchestrator.sim.evidence import Json
+from orchestrator.sim.script import (
+    Act,
+    Character,
+    Order,
+    asking,
+    call,
+    calls,
+    result_of,
+    success,
+    text_of,
+)
 
 # --- the scripts ---------------------------------------------------------------------------------
 
 
 def _steady(random: Random, order: Order) -> Act:
-    return Act(_calls(random), _success(order, random.uniform(0.75, 1)))
+    return Act(calls(random), success(order, random.uniform(0.75, 1)))
 
 
 def _brisk(_random: Random, order: Order) -> Act:
-    return Act((), _success(order, 0.95), thinks_ms=1)
+    return Act((), success(order, 0.95), thinks_ms=1)
 
 
 def _slow(random: Random, order: Order) -> Act:
-    return Act(_calls(random), _success(order, 0.9), thinks_ms=random.randint(5_000, 60_000))
+    return Act(calls(random), success(order, 0.9), thinks_ms=random.randint(5_000, 60_000))
 
 
 def _unsure(random: Random, order: Order) -> Act:
-    return Act(_calls(random), _success(order, random.uniform(0, 0.6)))
+    return Act(calls(random), success(order, random.uniform(0, 0.6)))
 
 
 def _halfway(random: Random, order: Order) -> Act:
-    part = Envelope.partial(_result(order), round(random.uniform(0.3, 1), 2), "no time for more")
-    return Act(_calls(random), _text(part))
+    part = Envelope.partial(result_of(order), round(random.uniform(0.3, 1), 2), "no time for more")
+    return Act(calls(random), text_of(part))
 
 
 def _failing(random: Random, _order: Order) -> Act:
-    return Act(_calls(random), _text(Envelope.failed("it cannot be done")))
+    return Act(calls(random), text_of(Envelope.failed("it cannot be done")))
 
 
 def _shaky(random: Random, order: Order) -> Act:
@@ -120,66 +59,108 @@ def _shaky(random: Random, order: Order) -> Act:
 
 
 def _raising(random: Random, _order: Order) -> Act:
-    return Act(_calls(random), _text(Envelope.failed("ValueError: no", Fault.RAISED)))
+    return Act(calls(random), text_of(Envelope.failed("ValueError: no", Fault.RAISED)))
 
 
 def _garbled(random: Random, _order: Order) -> Act:
     """Answer with what is no envelope; a worker that breaks the contract is not believed."""
     kinds = (b"done, it went well", b"{}", b'{"status":"success","confidence":NaN}', b"[1,")
-    return Act(_calls(random), random.choice(kinds))
+    return Act(calls(random), random.choice(kinds))
 
 
 def _wrong(random: Random, order: Order) -> Act:
     """Be sure of a result that breaks every schema there is."""
-    return Act(_calls(random), _text(Envelope.success({"by": order.subtask}, 0.99)))
+    return Act(calls(random), text_of(Envelope.success({"by": order.subtask}, 0.99)))
 
 
 def _greedy(random: Random, _order: Order) -> Act:
     """Spend until refused."""
     return Act(
-        tuple(_call(random) for _ in range(40)),
-        _text(Envelope.failed("the budget is used up", Fault.BUDGET)),
+        tuple(call(random) for _ in range(40)),
+        text_of(Envelope.failed("the budget is used up", Fault.BUDGET)),
     )
 
 
 def _hung(random: Random, order: Order) -> Act:
-    return Act(_calls(random), _success(order, 1), hangs=True)
+    return Act(calls(random), success(order, 1), hangs=True)
 
 
 def _deadly(random: Random, order: Order) -> Act:
-    return Act(_calls(random), _success(order, 1), kills=True)
+    return Act(calls(random), success(order, 1), kills=True)
 
 
 def _bulky(_random: Random, order: Order) -> Act:
     """Answer so much that two of these do not fit one message."""
-    return Act((), _success(order, 0.9, pad="x" * (limits.PAYLOAD_BYTES_MAX * 3 // 5)))
-
-
-def _asking(random: Random, to: str, given: Any, goal: str | None = None) -> Act:
-    ask = Handoff(to=to, goal=goal, input=given)
-    asked = Envelope(status=Status.PARTIAL, reason=f"this is for {to}", ask=ask)
-    return Act(_calls(random, 1), _text(asked))
+    return Act((), success(order, 0.9, pad="x" * (limits.PAYLOAD_BYTES_MAX * 3 // 5)))
 
 
 def _passer(random: Random, order: Order) -> Act:
-    return _asking(random, "steady", {"from": order.subtask})
+    return asking(random, Handoff(to="steady", input={"from": order.subtask}))
 
 
 def _ping(random: Random, order: Order) -> Act:
-    return _asking(random, "pong", order.payload["input"])
+    return asking(random, Handoff(to="pong", input=order.payload["input"]))
 
 
 def _pong(random: Random, order: Order) -> Act:
-    return _asking(random, "ping", order.payload["input"])
+    return asking(random, Handoff(to="ping", input=order.payload["input"]))
+
+
+def _tit(random: Random, order: Order) -> Act:
+    return asking(random, _for_another("tat", order))
+
+
+def _tat(random: Random, order: Order) -> Act:
+    return asking(random, _for_another("tit", order))
 
 
 def _relay(random: Random, order: Order) -> Act:
     """Never be satisfied, and never ask twice for the same."""
-    return _asking(random, "relay", {"after": order.subtask}, goal=f"go on from {order.subtask}")
+    return asking(random, _for_another("relay", order))
+
+
+def _for_another(to: str, order: Order) -> Handoff:
+    return Handoff(to=to, goal=f"go on from {order.subtask}", input={"after": order.subtask})
 
 
 def _pushy(random: Random, order: Order) -> Act:
-    return _asking(random, random.choice(("steady", "nobody")), order.payload["input"])
+    return asking(
+        random, Handoff(to=random.choice(("steady", "nobody")), input=order.payload["input"])
+    )
+
+
+def _parrot(random: Random, order: Order) -> Act:
+    """Say the same for ever, whatever it is asked."""
+    said: dict[str, Any] = {"result": {"by": "a parrot", "ok": True}, "confidence": 0.8}
+    if _is_delegated(order):
+        return Act(calls(random), text_of(Envelope.success(said["result"], said["confidence"])))
+    return asking(random, _for_another("parrot", order), **said)
+
+
+def _staller(random: Random, order: Order) -> Act:
+    """Be busy, and get nowhere."""
+    if _is_delegated(order):
+        done = Envelope.success(result_of(order), 0.8, progress=False)
+        return Act(calls(random), text_of(done))
+    return asking(random, _for_another("staller", order), progress=False)
+
+
+def _is_delegated(order: Order) -> bool:
+    given = order.payload["input"]
+    return isinstance(given, dict) and "round" in given
+
+
+def _asker(random: Random, order: Order) -> Act:
+    """Ask a person once, and go on with the answer."""
+    if order.payload.get("answers"):
+        return Act(calls(random), success(order, 0.9))
+    choices = random.choice(((), ("yes", "no")))
+    return asking(random, Question(text="shall I?", choices=choices))
+
+
+def _nosy(random: Random, order: Order) -> Act:
+    """Ask again whatever the answer."""
+    return asking(random, Question(text=f"why is that so? ({order.subtask})"))
 
 
 CAST: Final[Mapping[str, Character]] = {
@@ -201,12 +182,34 @@ CAST: Final[Mapping[str, Character]] = {
     "pong": Character(_pong, handoffs=("ping",)),
     "relay": Character(_relay, handoffs=("relay",)),
     "pushy": Character(_pushy, handoffs=("brisk",)),
+    "tit": Character(_tit, handoffs=("tat",)),
+    "tat": Character(_tat, handoffs=("tit",)),
+    "parrot": Character(_parrot, handoffs=("parrot",)),
+    "staller": Character(_staller, handoffs=("staller",)),
+    "asker": Character(_asker),
+    "nosy": Character(_nosy),
+    # the same skill, and one of them always fails
+    "twin": Character(_steady, skills=("copy",)),
+    "evil_twin": Character(_raising, skills=("copy",)),
+    "unsure_twin": Character(_unsure, skills=("copy", "guess")),
+    # few at a time
+    "capped": Character(_shaky, in_flight_max=2),
+    "solo": Character(_steady, in_flight_max=1),
+    **COUNCIL,
 }
 
 
 def about() -> dict[str, dict[str, Any]]:
     """Say of every agent what its worker registers."""
-    return {name: {"handoffs": list(one.handoffs), "price": None} for name, one in CAST.items()}
+    return {
+        name: {
+            "handoffs": list(one.handoffs),
+            "price": None,
+            "skills": list(one.skills),
+            "in_flight_max": one.in_flight_max,
+        }
+        for name, one in CAST.items()
+    }
 
 
 def opened(payload: str) -> Json:

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from orchestrator.sim.cast import about
 from orchestrator.sim.evidence import (
     Bytes,
     ClaimEvidence,
     Evidence,
     LetterEvidence,
     TaskEvidence,
+    agent_caps,
     task_evidence,
 )
 
@@ -38,6 +40,10 @@ def collect(world: "World") -> Evidence:
         wakes=server.wakes,
         endings=server.endings,
         cancelled=world.people.cancelled,
+        moves=server.moves,
+        admissions=server.admissions,
+        agents=about(),
+        caps=agent_caps(server.caps()),
         vanished=frozenset(world.gremlin.vanished),
         neglected=[*server.asleep, *world.vigil.neglected],
         failures=world.failures,

@@ -22,16 +22,20 @@ NOTES: Final = (
     *("publish", "payload_too_large", "repeats"),
     *("next_agent", "next_plan", "handoff", "handoff_refused", "dropped"),
     *("conclude", "escalate", "below_the_bar", "decided", "granted"),
+    *("ask", "planned", "plan_refused", "delegated", "replanned", "round_refused"),
+    *("satisfied", "not_yet", "given_up", "refused", "unstuck", "verdict", "last_word"),
+    *("rerouted", "no_such_skill", "answered"),
 )
 """What a line of the journal can be about."""
 CAPS: Final = (
     *("deadline", "gate", "hop_cap", "subtask_cap", "replan_cap", "repetition", "budget"),
-    *("no_plan_left", "plan_exhausted"),
+    *("no_plan_left", "plan_exhausted", "same_answer", "stalled", "ping_pong"),
 )
 """Why the owner had to judge."""
 ENDS: Final = (
     *("plan_done", "confidence", "spent", "elapsed", "cancelled", "nobody_decided"),
     *("decided: approve", "decided: amend", "decided: abort"),
+    *("rounds", "stalled", "result_matches", "custom"),
 )
 """Why a task has ended, apart from caps."""
 SENT_AGAIN: Final = ("lost", "unclaimed")
@@ -84,7 +88,7 @@ def _sent_again(journal: Iterable[Json]) -> Iterator[str]:
 
 def _ends(stop_reason: str) -> Iterable[str]:
     for part in stop_reason.split(" & "):
-        yield f"end {part.split('>=')[0].split(' by ')[0]}"
+        yield f"end {part.split('>=')[0].split(' by ')[0].split('custom:')[0] or 'custom'}"
 
 
 def never_fired(fired: Counter[str]) -> list[str]:

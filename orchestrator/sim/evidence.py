@@ -11,7 +11,7 @@ predicates that would need it say so.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -74,6 +74,12 @@ class Inputs:
 
     subtask: str
     made_by: Mapping[str, str | None]
+    answers: tuple[str, ...] = ()
+    """What people had answered to the step's questions."""
+    shown: str | None = None
+    """The result that it was to judge, as JSON text."""
+    said: str | None = None
+    """Its envelope as it handed it in; None where it never got so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,31 @@ class Wake:
     task: str
     changed: str
     """What it changed; empty where it changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one commit sent to agents, and what it said of those that it heard from."""
+
+    task: str
+    at_ms: int
+    sent: tuple[tuple[int, str], ...]
+    """(subtask, agent)."""
+    settled: tuple[tuple[int, str, str], ...]
+    """(subtask, agent, "ok", "fault" or nothing)."""
+    waiting: bool
+    """Whether the task was still waiting for one of its tenant's places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One time that a task got one of its tenant's places."""
+
+    task: str
+    tenant: str
+    at_work: int
+    """How many tasks of the tenant had a place then, this one among them."""
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +165,13 @@ class Evidence:
     """When a caller's wish to stop had arrived, by task."""
     vanished: frozenset[str] = frozenset()
     """Subtasks whose claim record was destroyed on purpose."""
+    moves: Sequence[Move] | None = None
+    """Every commit, in order."""
+    admissions: Sequence[Admission] | None = None
+    agents: Mapping[str, Json] = field(default_factory=dict)
+    """What their workers have said of them."""
+    caps: Mapping[str, int] = field(default_factory=dict)
+    """What agents may have in flight, as operators have set it."""
     failures: Sequence[str] = ()
     """Decisions that could not be made because an exception came out of them."""
     neglected: Sequence[str] = ()
@@ -174,3 +212,10 @@ def amounts(value: Json) -> Sum:
 def bounds(value: Json) -> Bound:
     """Read a bound as it stands in a journal or a head."""
     return value["tokens"], value["usd_micros"], value["calls"]
+
+
+def agent_caps(caps: Mapping[str, int]) -> dict[str, int]:
+    """Pick, of the caps that operators have set, those of agents, by name."""
+    return {
+        name.removeprefix("agent:"): cap for name, cap in caps.items() if name.startswith("agent:")
+    }

@@ -58,7 +58,8 @@ class People:
     def _asked(self, number: int) -> dict[str, Any]:
         """Draw a task that its own budget can hold; intake refuses the others, as it should."""
         while True:
-            asked = ask(self._world.random) | {"idempotency_key": f"key{number}"}
+            asked = ask(self._world.random, self._world.moods)
+            asked["idempotency_key"] = f"key{number}"
             try:
                 intake.read(asked)
             except ValueError:
@@ -119,7 +120,7 @@ class People:
     def _decides(self, person: str, letter: str, task_id: str) -> Iterator[int]:
         random = self._world.random
         yield random.randint(50, 60_000)
-        decision = {"letter": letter, "by": person, **self._verb(int(letter.rpartition(".")[2]))}
+        decision = {"letter": letter, "by": person, **self._said(letter)}
         op = f"{person}-{letter}"
         for _ in range(1 + happens(random, 0.2)):
             try:
@@ -127,6 +128,14 @@ class People:
             except RedisError:
                 yield 100
             yield random.randint(1, 500)
+
+    def _said(self, letter: str) -> dict[str, Any]:
+        """Draw what a person says: to a question mostly an answer, and that may be a wrong one."""
+        random, fields = self._world.random, self._world.server.letter(letter)
+        question = None if fields is None else json.loads(fields["story"]).get("question")
+        if question is None or happens(random, 0.2):
+            return self._verb(int(letter.rpartition(".")[2]))
+        return {"verb": "answer", "answer": random.choice((*question["choices"], "perhaps"))}
 
     def _verb(self, round_number: int) -> dict[str, Any]:
         random = self._world.random
@@ -138,6 +147,7 @@ class People:
                 {"verb": "abort", "why": "no use"},
                 {"verb": "amend", "result": {"by": "desk", "ok": True}},
                 {"verb": "amend", "result": "text"},
+                {"verb": "answer", "answer": "to nobody's question"},
                 {"verb": "retry"},
                 {"verb": "retry", "budget": {"tokens": 3000, "usd": "0.01", "calls": 20}},
                 {"verb": "retry", "hops": 3, "time": 60, "budget": {"calls": 9}},

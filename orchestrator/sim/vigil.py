@@ -2,9 +2,11 @@
 
 In the liveness phase every process lives and answers, so whatever is left lying is left by a bug:
 mail that nobody reads, a dead worker's claim that nobody takes away, a message that is gone and
-that nobody sends again. A task would still end, by its deadline; late is wrong all the same.
+that nobody sends again, a task that waits for a place that is free. A task would still end, by its
+deadline; late is wrong all the same.
 """
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,10 @@ _MAIL_MS: Final = 4_000
 """Nobody holds a task for longer than a blink, so its mail is read at once."""
 _LOST_MS: Final = limits.LEASE_MS + 2_000
 """A step whose worker died runs again elsewhere by then."""
+_PLACE_MS: Final = 4_000
+"""Whoever waits for a place is called in by whoever leaves it, or by the next alarm."""
+_ENDED_MS: Final = limits.LAST_WORDS_MS + 10_000
+"""After its deadline a task gets as much for its last words, and a few wakes to be late."""
 _GONE_MS: Final = limits.PATIENCE_MS + limits.LEASE_MS + 2_000
 
 
@@ -51,3 +57,27 @@ class Vigil:
             gone = claim.state is ClaimState.ISSUED and now_ms >= claim.published_ms + _GONE_MS
             if gone and not server.queues[claim.queue]:
                 yield f"{subtask} waits for a message that is gone", _LOST_MS
+        yield from self._waiting()
+        yield from self._late()
+
+    def _waiting(self) -> Iterator[tuple[str, int]]:
+        """Name who waits for a place while there is one."""
+        server, now_ms = self._world.server, self._world.now_ms
+        heads = server.bulkheads
+        for agent, room in heads.rooms.items():
+            breaker, cap = heads.breaker(agent), heads.cap_of(agent)
+            taken = heads.in_flight[agent] + len(heads.called[agent])
+            if breaker.lets_out(now_ms) and (cap is None or taken < cap):
+                for task_id in room.turns if not breaker.is_open else [room.the_prober()]:
+                    yield f"{task_id} waits for {agent}, which is free", _PLACE_MS
+        for tenant, waiting in heads.waiting.items():
+            if heads.has_place(tenant):
+                yield from ((f"{task_id} waits for a place that is free", 0) for task_id in waiting)
+
+    def _late(self) -> Iterator[tuple[str, int]]:
+        """Name who ought to have ended, or to lie on the desk."""
+        server, now_ms = self._world.server, self._world.now_ms
+        for task_id, record in server.records.items():
+            head = json.loads(record.get("head", b"{}")) if server.is_open(task_id) else {}
+            if head.get("phase") == "working" and now_ms >= head["deadline_ms"] + _ENDED_MS:
+                yield f"{task_id} is at work long after its deadline", 0

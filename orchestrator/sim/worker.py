@@ -8,7 +8,7 @@ report. All of that must be refused.
 import json
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from envelopes import Amounts, limits
 from envelopes.claims import Charged, Fetched
 from envelopes.seal import Forged
-from orchestrator.sim.cast import CAST, Act, Call, Order
+from orchestrator.sim.cast import CAST
 from orchestrator.sim.dice import happens
 from orchestrator.sim.evidence import Effect, Inputs, bounds
+from orchestrator.sim.script import Act, Call, Order
 from orchestrator.sim.server import Crash
 from orchestrator.sim.store import SimClaims
 
@@ -202,10 +203,9 @@ class Worker:
 
     def _run(self, one: Fetched, opened: Opened) -> Iterator[int]:
         self._world.started.append(one.token)
-        given = opened.order.payload["inputs"]
-        makers = {need: None if result is None else result["by"] for need, result in given.items()}
-        self._world.inputs.append(Inputs(one.subtask, makers))
         act = CAST[opened.agent].plays(self._world.random, opened.order)
+        place = len(self._world.inputs)
+        self._world.inputs.append(_given(opened.order))
         yield act.thinks_ms
         if act.kills:
             raise Crash
@@ -221,6 +221,8 @@ class Worker:
             lambda: self.claims.report(one.subtask, one.token, _ended(ended), answer)
         )
         _settle(ended, heard=reported == "ok")
+        said = replace(self._world.inputs[place], said=answer.decode(errors="replace"))
+        self._world.inputs[place] = said
 
     def _spend(self, one: Fetched, act: Act) -> Any:
         """Make the paid calls; return the answer, or None where there is nothing left to say."""
@@ -254,6 +256,27 @@ class Worker:
 
     def _unsettled(self, token: str) -> list[Booked]:
         return [b for b in self._world.booked.get(token, ()) if b.made and not b.settled]
+
+
+def _given(order: Order) -> Inputs:
+    """Take down what an agent was given."""
+    payload = order.payload
+    makers = {need: _maker(result) for need, result in payload["inputs"].items()}
+    asked = payload["input"]
+    judges = isinstance(asked, dict) and "result_schema" in asked
+    return Inputs(
+        order.subtask,
+        makers,
+        answers=tuple(each["answer"] for each in payload.get("answers", ())),
+        shown=json.dumps(asked["result"]) if judges else None,
+    )
+
+
+def _maker(result: Any) -> str | None:
+    """Return which subtask says that it made a result; a judge's word names nobody."""
+    if result is None:
+        return None
+    return str(result["by"]) if isinstance(result, dict) and "by" in result else "somebody"
 
 
 def _ended(booked: list[Booked]) -> list[tuple[str, Amounts]]:

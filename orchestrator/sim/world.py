@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from envelopes.seal import Signer, Verifier
 from orchestrator.serve import Orchestrator
+from orchestrator.sim.asks import moods
 from orchestrator.sim.cast import about
 from orchestrator.sim.collector import collect
 from orchestrator.sim.dice import happens
@@ -30,9 +31,10 @@ from orchestrator.sim.evidence import Evidence, Inputs
 from orchestrator.sim.faults import PER_MINUTE, Faults
 from orchestrator.sim.gremlin import Gremlin
 from orchestrator.sim.people import People
-from orchestrator.sim.server import Crash, Server
+from orchestrator.sim.server import Crash
 from orchestrator.sim.store import SimClaims
 from orchestrator.sim.vigil import Vigil
+from orchestrator.sim.watch import WatchedServer
 from orchestrator.sim.worker import Booked, Worker
 from orchestrator.store import Store
 from orchestrator.wire import Wire
@@ -86,6 +88,7 @@ class World:
         self.tasks = tasks
         self.random = Random(seed)  # noqa: S311 -- it has to be repeatable
         self.faults = Faults.drawn(self.random)
+        self.moods = moods(self.random)
         self.arrivals_ms = self.random.choice((100, 20_000, 120_000))
         self.now_ms = _BEGIN_MS
         self.sleeps_ms = 0
@@ -103,7 +106,7 @@ class World:
         self.inputs: list[Inputs] = []
         self.failures: list[str] = []
         """Decisions that could not be made: our bugs, always."""
-        self.server = Server(self)
+        self.server = WatchedServer(self)
         self.people = People(self)
         self.gremlin = Gremlin(self)
         self.vigil = Vigil(self)
@@ -136,6 +139,9 @@ class World:
 
     def _populate(self) -> None:
         SimClaims(self.server, "first").register(about())
+        if "bounds" in self.moods:
+            self.server.set_cap("tenant", "small", self.random.randint(1, 3))
+            self.server.set_cap("agent", "steady", self.random.randint(2, 9))
         for _ in range(self.random.randint(1, 3)):
             self._new_loop()
         for _ in range(self.random.randint(2, 5)):

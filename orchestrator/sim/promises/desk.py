@@ -8,10 +8,10 @@ from typing import Final
 from jsonschema import Draft202012Validator
 
 from orchestrator.sim.books import Book
-from orchestrator.sim.evidence import LetterEvidence
+from orchestrator.sim.evidence import Json, LetterEvidence
 from orchestrator.sim.promises.case import Case, Checks
 
-_REQUESTS: Final = frozenset(("escalation", "poison"))
+_REQUESTS: Final = frozenset(("escalation", "poison", "question"))
 """Kinds of letters that a task files; all others are messages that were set aside."""
 
 
@@ -87,12 +87,22 @@ def nothing_below_the_bar_leaves_without_a_person(case: Case) -> Checks:
 
 
 def a_completed_task_is_whole(case: Case) -> Checks:
-    """Look for tasks called completed with steps neither done nor dropped."""
+    """Look for tasks called completed with steps neither done nor dropped.
+
+    Where a finish line asks for nothing but a result, that may be there before every step is done.
+    """
     for task, book, head in case.ended():
-        if task.outcome == "completed" and not head["stop_reason"].startswith("decided: amend"):
+        amended = head["stop_reason"].startswith("decided: amend")
+        if task.outcome == "completed" and not amended and not _achieved(task.request["until"]):
             left = [
                 name
                 for name, state in book.states().items()
                 if state not in {"done", "dropped", "reopened"}
             ]
             yield f"{task.id} is completed and {left} are not done" if left else None
+
+
+def _achieved(until: Json) -> bool:
+    """Say whether a finish line looks at what was produced, anywhere in it."""
+    goals = until["kind"] in {"confidence", "result_matches", "custom"}
+    return goals or any(_achieved(each) for each in until.get("of", ()))
