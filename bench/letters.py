@@ -177,6 +177,7 @@ def measured(buckstop: Buckstop, letters: list[str]) -> dict[str, dict[str, floa
     """Time every question a person asks of the desk, and the answer."""
     one, three = Wanted(agent="agent7"), Wanted("escalation", "hop_cap", "agent0")
     rare = Wanted("forged", "shape", "agent49", "tenant199")
+    cause = Wanted("escalation", "hop_cap")
     old = Wanted(kind="escalation", least_age_ms=1_000)
     store, runs = buckstop.store, len(letters)
     asked: dict[str, Callable[[], Any]] = {
@@ -189,6 +190,7 @@ def measured(buckstop: Buckstop, letters: list[str]) -> dict[str, dict[str, floa
         "count three facets": lambda: store.count_letters(three),
         "group all by reason": lambda: store.group_letters(Facet.REASON, ALL),
         "group one kind by reason": lambda: store.group_letters(Facet.REASON, old),
+        "group one cause by agent": lambda: store.group_letters(Facet.AGENT, cause),
     }
     times = {name: timed([ask] * runs) for name, ask in asked.items()}
     abort = [Decision(letter=each, verb=Verb.ABORT, by="bench") for each in letters]

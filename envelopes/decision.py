@@ -1,4 +1,8 @@
-"""What a person says to a dead letter. A decision is mail to the task; the first one wins."""
+"""What a person says to a dead letter; the first one wins.
+
+A decision on a task is mail to the task, and its owner acts on it. A message that was set aside has
+no owner that waits: what is said of it is done at once.
+"""
 
 from enum import StrEnum
 from typing import Self
@@ -6,12 +10,12 @@ from typing import Self
 from pydantic import Field, JsonValue, model_validator
 
 from envelopes import limits
-from envelopes.request import Amount, Seconds
+from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import Frozen, Refused
 
 
 class Verb(StrEnum):
-    """What can be decided of an escalated task."""
+    """What can be decided: of an escalated task, or (the last two) of a message set aside."""
 
     APPROVE = "approve"
     """Deliver what is kept, though it is below the bar."""
@@ -20,8 +24,19 @@ class Verb(StrEnum):
     ANSWER = "answer"
     """Tell the agent that asked what it wanted to know."""
     RETRY = "retry"
-    """Go on, with more of what ran out."""
+    """Go on, with more of what ran out; with another agent, if one is named."""
+    REASSIGN = "reassign"
+    """Let this agent do what would be done again; a question's step too."""
     ABORT = "abort"
+    REPLAY = "replay"
+    """Put the message back on its queue, byte for byte."""
+    DISCARD = "discard"
+    """Let the message go; the letter stays as its record."""
+
+    @property
+    def of_a_message(self) -> bool:
+        """Say whether it is said of a message, and of no task."""
+        return self in {Verb.REPLAY, Verb.DISCARD}
 
 
 class Decision(Frozen):
@@ -36,6 +51,7 @@ class Decision(Frozen):
     budget: Amount | None = None
     hops: int = Field(default=0, ge=0, le=limits.HOPS_CEILING)
     time: Seconds | None = None
+    agent: Name | None = None
 
     @model_validator(mode="after")
     def _the_verb_has_what_it_needs(self) -> Self:
@@ -48,6 +64,10 @@ class Decision(Frozen):
         more = next((name for name in ("budget", "hops", "time") if getattr(self, name)), None)
         if more is not None and self.verb is not Verb.RETRY:
             raise Refused(more, f"only retry takes more, not {self.verb}")
+        if self.verb is Verb.REASSIGN and self.agent is None:
+            raise Refused("agent", "reassign needs the agent that is to go on")
+        if self.agent is not None and self.verb not in {Verb.RETRY, Verb.REASSIGN}:
+            raise Refused("agent", f"only retry and reassign name one, not {self.verb}")
         return self
 
 

@@ -17,6 +17,7 @@ raises Unfit, naming the fix. Once `submit` has returned, the task ends in exact
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,14 +28,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import Ledger
-from envelopes.decision import Cancellation, Decision
-from envelopes.letter import Facet
+from envelopes.decision import Cancellation, Decision, Verb
+from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import connect, new_op
 from envelopes.strict import Refused
 from orchestrator import checks, intake
 from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings
-from orchestrator.store import Events, Store
+from orchestrator.store import Events, MessageDecision, Store
 from orchestrator.view import AgentView, KeptView, State, TaskView, agent_view, view
 from orchestrator.wanted import ALL, Wanted
 
@@ -163,8 +164,11 @@ class Buckstop:
 
     def agents(self) -> list[AgentView]:
         """Return every agent that a worker runs or a message was sent to, by name."""
-        seen = sorted(self.store.agents().items())
-        return [agent_view(name, one, self.store.queue_depth(name)) for name, one in seen]
+        at_work = Counter(name for one in self.store.workers() for name in one.get("agents", ()))
+        return [
+            agent_view(name, one, self.store.queue_depth(name), at_work[name])
+            for name, one in sorted(self.store.agents().items())
+        ]
 
     def decide(self, decision: Decision, timeout: float = DECIDED_WITHIN_S) -> DecidedLetter:
         """Decide a letter and wait until an orchestrator has acted on it.
@@ -173,10 +177,10 @@ class Buckstop:
         Raise TimedOut where no orchestrator is at work; the decision is kept for when one is.
         """
         letter = self.letter(decision.letter)
-        if not letter["task"]:
-            raise Refused(
-                "letter", f"{decision.letter} is a message of no task; nobody waits on it"
-            )
+        if LetterKind(letter["kind"]).of_a_message:
+            return self._settle_message(decision)
+        if decision.verb.of_a_message:
+            raise Refused("verb", f"a task waits on {decision.letter}; say {_verbs(letter)}")
         if letter["state"] == "open":
             letter = self._acted_on(decision, letter["task"], timeout)
         ours = (decision.verb.value, decision.by, decision.why)
@@ -212,6 +216,17 @@ class Buckstop:
             yield from page
             if len(page) < _PAGE:
                 return
+
+    def _settle_message(self, decision: Decision) -> DecidedLetter:
+        """Do what is said of a message that was set aside: at once, for no task waits on it."""
+        d = decision
+        if not d.verb.of_a_message:
+            raise Refused("verb", f"{d.letter} is a message that no task waits on: replay|discard")
+        said = MessageDecision(d.letter, d.verb, d.by, d.why)
+        settled = self.store.settle_message(said, new_op())
+        if settled is None:
+            raise NotFound(f"letter {d.letter!r} has expired; see which are open: buckstop letters")
+        return DecidedLetter(d.letter, settled.ours, settled.verb, settled.by, settled.why)
 
     def _acted_on(self, decision: Decision, task_id: str, timeout: float) -> dict[str, Any]:
         """Post a decision and return the letter once it is decided, by this decision or another."""
@@ -339,7 +354,22 @@ def _letter(letter_id: str, stored: Mapping[str, bytes]) -> dict[str, Any]:
             letter[name] = int(value)
         else:
             letter[name] = value.decode("utf-8", "backslashreplace")
+    letter["allowed"] = _allowed(letter, stored)
     return letter
+
+
+def _allowed(letter: Mapping[str, Any], stored: Mapping[str, bytes]) -> list[str]:
+    """Say what can be decided: nothing once somebody has, and no replay of half a message."""
+    if letter["state"] != "open":
+        return []
+    if letter["story"] is not None:
+        return list(letter["story"].get("allowed", ()))
+    whole = int(stored.get("size", b"0")) == len(stored.get("bytes", b""))
+    return [verb for verb in Verb if verb.of_a_message and (whole or verb is not Verb.REPLAY)]
+
+
+def _verbs(letter: Mapping[str, Any]) -> str:
+    return "|".join(letter["allowed"]) or "nothing: it is decided"
 
 
 def _none_or_several(task_id: str, found: list[str]) -> str:

@@ -56,4 +56,5 @@ def _decided(decision: Decision) -> Decided:
         hops=decision.hops,
         time_ms=int((decision.time or 0) * 1000),
         answer=decision.answer,
+        agent=decision.agent,
     )

@@ -70,7 +70,9 @@ IDLE_MS_MAX: Final = 5_000
 """The longest sleep on the doorbell: a server that went away is noticed by then."""
 EVENT_NOTES_MAX: Final = 20
 """Journal lines in one announcement; whoever wants all of them reads the journal."""
-_MISSED: Final = {"handoff_refused", "plan_refused", "round_refused", "no_such_skill"}
+_MISSED: Final = {
+    *("handoff_refused", "plan_refused", "round_refused", "no_such_skill", "refused_decision"),
+}
 """Decisions that are only made on a list of agents that is as new as they are."""
 BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0)
 

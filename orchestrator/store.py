@@ -38,13 +38,15 @@ milliseconds of the server's clock.
     calibration         list    JSON lines: a result's claimed confidence, and what a person thought
                                 of it; the last CALIBRATION_MAX
     letters             zset    open dead letter by the time it was filed
-    letters:{facet}:{v} zset    the same, of those whose kind, reason, agent or tenant is v
+    letters:{facet}:{v} zset    the same, of those whose kind, reason, agent or tenant is v; and one
+                                for each two facets, letters:{facet}:{v}|{facet}:{v}
     letter_values:{f}   set     each value that an open letter has for the facet
     letter_facets       hash    open letter -> its facets, one on each line
     letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
                                 agent, tenant, task, filed_ms, state open | decided, and then
-                                verb, by, decided_why, decided_ms. A task's has step, hop, due_ms
-                                and story (JSON). A message's has subtask, queue, worker, bytes
+                                verb, by, decided_why, decided_ms, decided_op. A task's has step,
+                                hop, due_ms
+                                and story (JSON); a message's has subtask, queue, worker, bytes
                                 (the first LETTER_BYTES_MAX), size, sha256. What does not apply
                                 is absent
     dead-letters        list    one small Celery message for each letter filed, for whoever wants
@@ -56,7 +58,8 @@ milliseconds of the server's clock.
     tasks               zset    task id by the time it was accepted
     stats               hash    counters: submitted commits conflicts escalated concluded_<outcome>
                                 pushed(_bytes) fetched(_bytes) handed_back(_bytes)
-                                quarantined(_bytes) letters_not_kept replayed revoked_dropped claims
+                                quarantined(_bytes) letters_not_kept messages_discarded
+                                messages_replayed(_bytes) replayed revoked_dropped claims
                                 charges refused_charges fenced_charges late_charges reports
                                 fenced_reports. pushed counts what COMMIT published, fetched every
                                 message that was popped, whoever wrote it. And
@@ -92,6 +95,7 @@ process that dies with a task loses nothing: the alarm that CLAIM set brings the
 is deleted by the commit that settles it; from then on its message counts as revoked.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +105,7 @@ from typing import Any, Literal, Self
 from redis import Redis
 
 from envelopes import limits
+from envelopes.decision import Verb
 from envelopes.keys import Keys
 from envelopes.ledger import Amounts, Limits
 from envelopes.letter import Facet
@@ -227,6 +232,27 @@ class LetterClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageDecision:
+    """What a person says of a message that was set aside."""
+
+    letter: str
+    verb: Verb
+    """Replay or discard; any other is refused."""
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSettled:
+    """What became of it, by whose word, and whether that was ours."""
+
+    verb: str
+    by: str
+    why: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One decision and everything that goes with it.
 
@@ -346,6 +372,21 @@ class Store:
             calls.append(("commit", [*keys, self._keys.journal(c.task_id)], _commit_args(c)))
         return [bool(reply) for reply in raised(self._scripts.run_many(calls))]
 
+    def settle_message(self, decision: MessageDecision, op: str) -> MessageSettled | None:
+        """Put a message that was set aside back on its queue, or let it go; the first one wins.
+
+        None where there is no such letter. Raise Refused where the letter is a task's, or the
+        message was not kept to its last byte.
+        """
+        d, kept_ms = decision, limits.RETENTION_S * 1000
+        reply = self._scripts.run(
+            "settle_message", [], [d.letter, d.verb, d.by, d.why, op, kept_ms]
+        )
+        if not reply:
+            return None
+        verb, by, why, ours = reply
+        return MessageSettled(verb.decode(), by.decode(), why.decode(), ours=bool(ours))
+
     def post(self, task_id: str, letter: bytes, op: str) -> bool:
         """Put a letter into a task's mail and wake it; False where there is no such open task."""
         keys = [self._keys.task(task_id), self._keys.mail(task_id)]
@@ -386,6 +427,12 @@ class Store:
             for key in (k.agents, k.inflight, k.caps, k.declared_caps, k.breakers):
                 pipe.hgetall(key)
             return agents_seen(*pipe.execute())
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return what every worker that lives last said of itself."""
+        known = self._client.zrange(self._keys.workers, 0, -1)
+        said = self._client.mget([self._keys.worker(i.decode()) for i in known]) if known else []
+        return [json.loads(about) for about in said if about is not None]
 
     def caps(self) -> dict[str, int]:
         """Return the caps that operators have set, by "agent:name" and "tenant:name"."""

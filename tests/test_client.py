@@ -13,7 +13,7 @@ import pytest
 from pydantic import JsonValue
 from redis import Redis
 
-from envelopes import Amounts, Envelope, PlanDone, Refused, Step, TaskRequest
+from envelopes import Amounts, Envelope, PlanDone, Refused, Step, TaskRequest, limits
 from envelopes.decision import Decision, Verb
 from envelopes.seal import Signer
 from orchestrator import client as client_module
@@ -353,6 +353,59 @@ def test_a_decision_nobody_acts_on_is_kept_and_said_so(
 def serve_until_letter(fresh: Fresh, loop: Orchestrator) -> None:
     while not fresh.client.exists(fresh.keys.letters):
         loop.turn(idle_ms_max=10)
+
+
+def test_a_message_that_was_set_aside_is_decided_at_once_and_once(
+    buckstop: Buckstop, fresh: Fresh
+) -> None:
+    """`replay` and `discard`: no task waits on it, so no orchestrator has to be there."""
+    hand, queue = Hand(fresh.client, fresh.keys, "greet"), fresh.keys.queue("greet")
+    letter = hand.claims.quarantine("shape", "undeliverable", queue, b"raw", "no body", None)
+    assert buckstop.letter(letter)["allowed"] == ["replay", "discard"]
+    with pytest.raises(Refused, match=r"no task waits on: replay\|discard"):
+        buckstop.decide(Decision(letter=letter, verb=Verb.ABORT, by="ada"))
+    first = buckstop.decide(Decision(letter=letter, verb=Verb.REPLAY, by="ada", why="mended"))
+    second = buckstop.decide(Decision(letter=letter, verb=Verb.DISCARD, by="bob"))
+    assert (first.first, second.first) == (True, False)
+    assert (second.verb, second.by, second.why) == ("replay", "ada", "mended")
+    assert fresh.client.lrange(queue, 0, -1) == [b"raw"]
+    assert buckstop.letter(letter)["allowed"] == []
+
+
+def test_half_a_message_is_said_to_be_only_good_to_be_let_go(
+    buckstop: Buckstop, fresh: Fresh
+) -> None:
+    """Only what was kept to its last byte can be put back."""
+    hand, queue = Hand(fresh.client, fresh.keys, "greet"), fresh.keys.queue("greet")
+    raw = b"x" * (limits.LETTER_BYTES_MAX + 1)
+    letter = hand.claims.quarantine("shape", "undeliverable", queue, raw, "no body", None)
+    assert buckstop.letter(letter)["allowed"] == ["discard"]
+    with pytest.raises(Refused, match="only the first"):
+        buckstop.decide(Decision(letter=letter, verb=Verb.REPLAY, by="ada"))
+
+
+def test_a_task_s_letter_is_no_message(buckstop: Buckstop, fresh: Fresh, serving: None) -> None:
+    letter = on_the_desk(buckstop, fresh)
+    with pytest.raises(Refused, match=r"a task waits on .* say amend\|retry\|reassign\|abort"):
+        buckstop.decide(Decision(letter=letter, verb=Verb.REPLAY, by="ada"))
+    assert buckstop.letter(letter)["state"] == "open"
+
+
+def test_a_task_goes_on_with_the_agent_that_a_person_names(
+    buckstop: Buckstop, fresh: Fresh, serving: None
+) -> None:
+    """`reassign`: and an agent that registered a moment ago is known."""
+    letter = on_the_desk(buckstop, fresh)
+    with pytest.raises(Refused, match="no worker runs deputy"):
+        buckstop.decide(Decision(letter=letter, verb=Verb.REASSIGN, by="ada", agent="deputy"))
+    deputy = Hand(fresh.client, fresh.keys, "deputy")
+    decided = buckstop.decide(Decision(letter=letter, verb=Verb.REASSIGN, by="ada", agent="deputy"))
+    assert decided.first
+    while not (jobs := deputy.take()):
+        time.sleep(0.01)
+    deputy.answer(jobs[0], Envelope.success({"said": "hi"}, 0.9), Amounts(7, 0, 1))
+    result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
+    assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hi"})
 
 
 def test_a_letter_that_is_not_there_is_not_found(buckstop: Buckstop) -> None:

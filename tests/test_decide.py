@@ -244,7 +244,7 @@ def test_below_the_bar_nothing_leaves_without_a_person() -> None:
     assert decision.alarm_ms == play.now_ms + 24 * 3600 * 1000
     story = json.loads(letter.story)
     assert story["kept"] == "meh"
-    assert story["allowed"] == ["approve", "amend", "retry", "abort"]
+    assert story["allowed"] == ["approve", "amend", "retry", "reassign", "abort"]
 
 
 def test_a_result_that_breaks_its_schema_does_not_leave() -> None:

@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from play import Play, bad, commands, good, note, sent, step, whys
+from play import Play, ask, bad, beg, commands, good, note, sent, step, whys
 
 from envelopes import Amounts, Limits, limits
 from orchestrator.core.commands import (
     CloseLetter,
     Conclude,
+    Escalate,
     Granted,
     Judged,
 )
@@ -241,3 +242,99 @@ def test_nothing_is_done_while_a_person_thinks() -> None:
     decision = play.wake(Report(1, Amounts(), good()), after_ms=3_600_000)
     assert whys(decision) == ["late_envelope"]
     assert play.task.phase is Phase.ON_DESK
+
+
+# --- somebody else -------------------------------------------------------------------------------
+
+
+def allowed(play: Play) -> list[str]:
+    [letter] = [each for made in play.decisions for each in commands(made, Escalate)][-1:]
+    return json.loads(letter.story)["allowed"]
+
+
+def test_a_broken_step_can_be_given_to_another_agent() -> None:
+    """reassign(agent): what would be run again goes to this agent, and nothing is granted."""
+    play = Play(plan=[step("a"), step("b", "a")], at_cap="escalate").knows(a=(), b=(), c=())
+    play.wake()
+    play.answer(1, good("kept"))
+    play.answer(2, bad())
+    before = play.task
+    decision = play.decide("reassign", agent="c", why="b is on holiday")
+    [again] = sent(decision)
+    assert (again.step, again.agent, again.hop) == ("b", "c", 3)
+    assert json.loads(again.payload)["inputs"] == {"a": "kept"}
+    assert (play.task.ledger.ceiling, play.task.hops_max) == (
+        before.ledger.ceiling,
+        before.hops_max,
+    )
+    assert note(decision, "granted").text == "ann lets the task go on with c"
+    play.answer(3, good("done"))
+    assert (play.outcome, play.result()) == ("completed", "done")
+
+
+def test_a_retry_may_name_another_agent() -> None:
+    """Retry (+tokens/usd, +hops, +time, optionally another agent)."""
+    play = desk().knows(solo=(), other=())
+    [again] = sent(play.decide("retry", agent="other", budget={"tokens": 500}))
+    assert again.agent == "other"
+    assert play.task.ledger.ceiling == Limits(tokens=10_500)
+
+
+def test_a_question_can_be_given_to_somebody_who_need_not_ask() -> None:
+    """reassign: "a question's step too"; the question is asked no more."""
+    play = Play(agent="a").knows(a=(), b=())
+    play.wake()
+    play.answer(1, beg("question", text="which?"))
+    assert "reassign" in allowed(play)
+    [again] = sent(play.decide("reassign", agent="b"))
+    assert again.agent == "b"
+    assert "answers" not in json.loads(again.payload)
+    play.answer(2, good())
+    assert play.outcome == "completed"
+
+
+def test_a_handoff_that_came_to_the_hop_cap_can_go_to_somebody_else() -> None:
+    """The step asks for b; the person says c, and means it."""
+    play = Play(agent="a", hops_max=1, at_cap="escalate").knows(a=("b",), b=(), c=())
+    play.wake()
+    play.answer(1, ask("b"))
+    [again] = sent(play.decide("retry", agent="c", hops=5))
+    assert again.agent == "c"
+
+
+@pytest.mark.parametrize("verb", ["retry", "reassign"])
+def test_a_task_goes_to_nobody_who_is_not_there(verb: str) -> None:
+    """A misspelt name would wait on a queue that nobody reads."""
+    play = desk().knows(solo=()).sees("known-by-its-queue", known=False)
+    for nobody in ("nobody", "known-by-its-queue"):
+        refused = note(play.decide(verb, agent=nobody), "refused_decision")
+        assert refused.text.startswith(f"{verb} by ann: no worker runs {nobody}")
+    assert play.task.phase is Phase.ON_DESK
+
+
+def test_where_no_step_can_be_done_by_another_that_is_said() -> None:
+    """A manager is asked again whoever is named; so nobody can be."""
+    play = Play(manager="m", at_cap="escalate", timeout=60).knows(m=(), b=())
+    play.wake(after_ms=60_000)
+    assert play.task.phase is Phase.ON_DESK
+    assert "reassign" not in allowed(play)
+    refused = note(play.decide("reassign", agent="b"), "refused_decision")
+    assert "no step that another agent could do" in refused.text
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_what_is_said_of_messages_is_refused_of_tasks(verb: str) -> None:
+    """A letter has one kind of decision."""
+    play = desk()
+    refused = note(play.decide(verb), "refused_decision")
+    assert "a task waits on this letter" in refused.text
+    assert not {"replay", "discard"} & set(allowed(play))
+
+
+def test_a_person_s_result_is_held_to_the_predicates_too() -> None:
+    """amend: "validated against the task's schema before it is accepted", and its predicates."""
+    play = desk(predicates=[{"at": "/price", "must": "be_at_most", "value": 10}])
+    refused = note(play.decide("amend", result={"price": 11}), "refused_decision")
+    assert refused.text.endswith("/price must be at most 10, but is 11")
+    play.decide("amend", result={"price": 10})
+    assert (play.outcome, play.result()) == ("completed", {"price": 10})

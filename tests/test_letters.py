@@ -20,10 +20,10 @@ from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
 from orchestrator.core.commands import Escalate
-from orchestrator.store import LetterClosed, LetterFiled
+from orchestrator.store import LetterClosed, LetterFiled, MessageDecision, MessageSettled
 from orchestrator.wanted import Wanted
 from tests.conftest import Fresh
-from tests.worlds import KINDS, RealWorld, World, commit, make, submission
+from tests.worlds import KINDS, RealWorld, World, commit, make, once, refuses, submission
 
 # --- what a letter tells -------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ def about_letters(real: RealWorld) -> set[bytes]:
 def test_no_index_knows_a_letter_that_is_decided(real: RealWorld) -> None:
     """An index that forgets nothing fills the server; one that forgets too much hides letters."""
     escalate(real)
-    assert len(about_letters(real)) == 10  # one over all, the facets, an index and the values each
+    assert len(about_letters(real)) == 16  # all, facets; index and values of each; each two
     closed = LetterClosed("t1.1", "abort", "ann", "")
     assert real.store.commit([commit(2, "close", letter_closed=closed)])
     assert about_letters(real) == set()
@@ -312,8 +312,75 @@ def test_a_stranger_s_text_cannot_pass_for_another_facet(world: World) -> None:
     """A facet is one line of what the walk compares; a text with a line break in it is one too."""
     queue = world.keys.queue("a")
     worker = world.worker("w")
-    worker.quarantine("x\nagent=b", "undeliverable", queue, b"raw", "why", None)
+    worker.quarantine("x\nagent=b|kind:poison", "undeliverable", queue, b"raw", "why", None)
     worker.quarantine("y", "undeliverable", queue, b"raw", "why", None)
     assert world.store.count_letters(Wanted(kind="undeliverable", agent="b")) == 0
     assert world.store.count_letters(Wanted(kind="undeliverable", agent="a")) == 2
-    assert world.store.group_letters(Facet.REASON) == {"x agent=b": 1, "y": 1}
+    assert world.store.group_letters(Facet.REASON) == {"x agent=b kind:poison": 1, "y": 1}
+
+
+# --- messages that were set aside ----------------------------------------------------------------
+
+
+def set_aside(world: World, raw: bytes, tenant: str = "default") -> str:
+    """Let a worker set a message aside, and return its letter."""
+    queue = world.keys.queue("a", tenant)
+    return world.worker("w").quarantine("shape", "undeliverable", queue, raw, "no body", None)
+
+
+def say(world: World, verb: Any, letter: str, by: str = "ann", op: str = "op") -> Any:
+    return world.store.settle_message(MessageDecision(letter, verb, by, "because"), op)
+
+
+@pytest.mark.parametrize("tenant", ["default", "acme"])
+def test_a_replayed_message_is_on_its_queue_again_byte_for_byte_and_once(
+    world: World, tenant: str
+) -> None:
+    """`replay`: the original bytes, to where they came from; a lost reply makes no second one."""
+    raw = bytes(range(256))
+    letter = set_aside(world, raw, tenant)
+    settled = once(world, lambda: say(world, "replay", letter))
+    assert settled == MessageSettled("replay", "ann", "because", ours=True)
+    assert world.strokes(world.keys.queue_bell(world.keys.queue("a"))) == 1
+    assert world.store.queue_depth("a") == 1
+    _, [again] = world.worker("w").fetch([world.keys.queue("a")], 9)
+    assert (again.raw, again.queue) == (raw, world.keys.queue("a", tenant))
+    kept = world.store.letter(letter) or {}
+    assert (kept["state"], kept["verb"], kept["by"]) == (b"decided", b"replay", b"ann")
+    assert (kept["decided_why"], kept["bytes"]) == (b"because", raw)
+    assert world.store.letters(0, 10, Wanted(reason="shape")) == []
+    assert world.store.stats()["messages_replayed"] == 1
+
+
+def test_the_first_word_on_a_message_wins_and_the_second_is_told_whose_it_was(
+    world: World,
+) -> None:
+    """The issue: "First one wins atomically, the second gets told who was first"."""
+    letter = set_aside(world, b"raw")
+    say(world, "discard", letter, op="one")
+    before = world.snapshot()
+    second = say(world, "replay", letter, by="bob", op="two")
+    assert second == MessageSettled("discard", "ann", "because", ours=False)
+    assert world.snapshot() == before
+    assert world.store.queue_depth("a") == 0
+    assert world.store.stats()["messages_discarded"] == 1
+
+
+def test_half_a_message_is_never_replayed(world: World) -> None:
+    """Only where all bytes were kept; it can still be let go."""
+    letter = set_aside(world, b"x" * (limits.LETTER_BYTES_MAX + 1))
+    refuses(world, lambda: say(world, "replay", letter))
+    assert say(world, "discard", letter).ours
+
+
+def test_a_message_from_nowhere_of_ours_is_not_replayed(world: World) -> None:
+    """A letter must be no way to write onto any key there is."""
+    letter = world.worker("w").quarantine("shape", "undeliverable", "tasks", b"raw", "why", None)
+    refuses(world, lambda: say(world, "replay", letter))
+
+
+def test_what_is_said_of_messages_is_refused_of_a_task_s_letter(world: World) -> None:
+    escalate(world)
+    refuses(world, lambda: say(world, "discard", "t1.1"))
+    refuses(world, lambda: say(world, "approve", "t1.1"))
+    assert say(world, "discard", "nobody's") is None

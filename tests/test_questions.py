@@ -33,7 +33,7 @@ def test_the_task_waits_on_the_desk_with_the_question() -> None:
     assert (letter.kind, letter.why) == ("question", "a asks: which river?")
     story = json.loads(letter.story)
     assert story["question"]["choices"] == ["Elbe", "Rhine"]
-    assert story["allowed"] == ["amend", "answer", "abort"]
+    assert story["allowed"] == ["amend", "answer", "reassign", "abort"]
     assert play.task.phase is Phase.ON_DESK
     assert play.open == []
 

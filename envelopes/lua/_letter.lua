@@ -1,17 +1,14 @@
--- needs: _amounts
+-- needs: _amounts, _facets
 -- Dead letters: put on the desk, found there by what they are about, told of, and taken off it.
---
--- Each open letter stands in one index over all, and in one for each of its facets, by the time it
--- was filed; so whoever filters walks the smallest index that fits, and never all letters.
-local FACETS = {'kind', 'reason', 'agent', 'tenant'}
-
 local function index_letter(letter, filed_ms, fields)
-  local lines = {''}
+  local facets, lines = {}, {''}
   for _, facet in ipairs(FACETS) do
-    local value = fields[facet]
-    redis.call('ZADD', KEY.letters_by .. facet .. ':' .. value, filed_ms, letter)
-    redis.call('SADD', KEY.letter_values .. facet, value)
-    table.insert(lines, facet .. '=' .. value)
+    table.insert(facets, {facet, fields[facet]})
+    table.insert(lines, facet .. '=' .. fields[facet])
+    redis.call('SADD', KEY.letter_values .. facet, fields[facet])
+  end
+  for _, index in ipairs(indexes_of(facets)) do
+    redis.call('ZADD', index, filed_ms, letter)
   end
   table.insert(lines, '')
   redis.call('HSET', KEY.letter_facets, letter, table.concat(lines, '\n'))
@@ -19,12 +16,17 @@ local function index_letter(letter, filed_ms, fields)
 end
 
 local function unindex_letter(letter)
+  local facets = {}
   local lines = redis.call('HGET', KEY.letter_facets, letter) or ''
   for facet, value in string.gmatch(lines, '(%l+)=([^\n]*)') do
-    local index = KEY.letters_by .. facet .. ':' .. value
+    table.insert(facets, {facet, value})
+  end
+  for _, index in ipairs(indexes_of(facets)) do
     redis.call('ZREM', index, letter)
-    if redis.call('EXISTS', index) == 0 then
-      redis.call('SREM', KEY.letter_values .. facet, value)
+  end
+  for _, each in ipairs(facets) do
+    if redis.call('EXISTS', index_of(each[1], each[2])) == 0 then
+      redis.call('SREM', KEY.letter_values .. each[1], each[2])
     end
   end
   redis.call('HDEL', KEY.letter_facets, letter)
@@ -41,13 +43,13 @@ local function addressee(queue)
   return agent, tenant ~= '' and tenant or KEY.tenant_default
 end
 
--- A facet is one line; a stranger's text may be anything.
+-- A facet is one line, and part of an index's name; a stranger's text may be anything.
 local function complete(fields)
   if fields.queue then
     fields.agent, fields.tenant = addressee(fields.queue)
   end
   for _, facet in ipairs(FACETS) do
-    fields[facet] = string.gsub(fields[facet] or '', '\n', ' ')
+    fields[facet] = string.gsub(fields[facet] or '', '[\n|]', ' ')
   end
   return fields
 end

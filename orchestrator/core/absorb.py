@@ -21,7 +21,7 @@ from envelopes import (
 )
 from envelopes.decision import Verb
 from envelopes.strict import compact
-from orchestrator.core import crew, gate, loops, owner, story
+from orchestrator.core import again, crew, gate, loops, owner, story
 from orchestrator.core.commands import Look, Served
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
 from orchestrator.core.task import (
@@ -174,8 +174,22 @@ def _senseless(turn: Turn, decided: Decided) -> str | None:
     if decided.verb is Verb.APPROVE and turn.result() is None:
         return "nothing is kept that could be delivered"
     if decided.verb is Verb.AMEND:
-        return gate.schema_refusal(turn.task, decided.result or "null")
-    return _no_answer(turn, decided)
+        return gate.content_refusal(turn.task, decided.result or "null")
+    if decided.verb.of_a_message:
+        return "a task waits on this letter, and no message"
+    return _no_agent(turn, decided) or _no_answer(turn, decided)
+
+
+def _no_agent(turn: Turn, decided: Decided) -> str | None:
+    """Say why the named agent cannot go on; None where it can, or nobody is named."""
+    if decided.agent is None:
+        return None
+    known = turn.sight.agents.get(decided.agent)
+    if known is None or not known.known:
+        return f"no worker runs {decided.agent}; see which there are: buckstop agents"
+    if not again.to_reassign(turn):
+        return "there is no step that another agent could do instead"
+    return None
 
 
 def _no_answer(turn: Turn, decided: Decided) -> str | None:

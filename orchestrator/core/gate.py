@@ -23,18 +23,18 @@ def refusal(task: Task, result: Composed | None) -> str | None:
     """Say why this result may not leave, as far as that can be said without asking anybody."""
     if result is None:
         return "nothing is kept"
-    if wrong := schema_refusal(task, result.result):
-        return wrong
-    if wrong := predicates.broken(task.terms.predicates, result.result):
+    if wrong := content_refusal(task, result.result):
         return wrong
     return _too_unsure(task, result.confidence)
 
 
-def schema_refusal(task: Task, result: str) -> str | None:
-    """Say where the result breaks the task's schema, or return None where it does not."""
+def content_refusal(task: Task, result: str) -> str | None:
+    """Say where the result breaks the task's schema or predicates; a person's is held to them."""
     schema = task.terms.result_schema
     wrong = None if schema is None else misfit(json.loads(schema), result)
-    return None if wrong is None else f"result breaks its schema: {wrong}"
+    if wrong is not None:
+        return f"result breaks its schema: {wrong}"
+    return predicates.broken(task.terms.predicates, result)
 
 
 def passed(turn: Turn, result: Composed | None) -> Composed | str | None:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from envelopes import AtCap, limits
 from envelopes.decision import Verb
 from envelopes.letter import LetterKind
-from orchestrator.core import gate, planner, replan, services, story
+from orchestrator.core import again, gate, planner, replan, services, story
 from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Judged, Look
-from orchestrator.core.result import last_steps, plan_is_done
+from orchestrator.core.result import last_steps
 from orchestrator.core.task import (
     Answered,
     Asked,
@@ -25,7 +25,6 @@ from orchestrator.core.task import (
     Role,
     StepPhase,
     StepState,
-    Task,
     Word,
 )
 from orchestrator.core.turn import Turn
@@ -213,9 +212,11 @@ def decided(turn: Turn) -> Look | None:
         case Verb.ANSWER:
             _answer(turn)
             return None
-        case Verb.RETRY:
+        case Verb.RETRY | Verb.REASSIGN:
             _retry(turn)
             return None
+        case Verb.REPLAY | Verb.DISCARD:
+            raise AssertionError("said of a message, never of a task: see absorb.py")
 
 
 def nobody_decided(turn: Turn) -> Look | None:
@@ -295,14 +296,17 @@ def _retry(turn: Turn) -> None:
     """Go on with what was granted. A person may repeat a plan; a loop's count starts anew."""
     task, decision = turn.task, turn.task.decision
     assert decision is not None
-    for place in _to_run_again(turn):
+    for place in again.to_reassign(turn) if decision.agent else again.to_run_again(turn):
         step = turn.steps[place]
+        agent = decision.agent or step.agent
         turn.set_step(
             place,
             phase=StepPhase.WAITING,
+            agent=agent,
+            ask=None,
             next_hop=step.hop + 1,
             lost=0,
-            tried=(step.agent,),
+            tried=(agent,),
             kept=step.kept and replace(step.kept, final=False),
         )
     for place, step in enumerate(turn.steps):
@@ -324,7 +328,8 @@ def _retry(turn: Turn) -> None:
         turn.change(plan_fingerprints=())
         replan.remember(turn)
     granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
-    turn.note("granted", f"{decision.by} lets the task go on", granted=granted)
+    whom = f" with {decision.agent}" if decision.agent else ""
+    turn.note("granted", f"{decision.by} lets the task go on{whom}", granted=granted)
     if not turn.steps and task.terms.planner is not None:
         planner.ask_planner(turn, "plan")  # the first one is no re-plan, however often it is asked
 
@@ -340,30 +345,3 @@ def _back_from_the_desk(turn: Turn, more_ms: int = 0) -> None:
         decision=None,
         deadline_ms=turn.now_ms + left_ms + more_ms,
     )
-
-
-def _to_run_again(turn: Turn) -> list[int]:
-    """Return the steps that a person's retry sends out again: those that broke.
-
-    Where the plan is done and yet not good enough, none did: then it is the weakest links, and all
-    that was built on them.
-    """
-    steps = turn.steps
-    if turn.task.terms.manager is not None:
-        return []  # it is asked again, and told what the person said
-    if not plan_is_done(turn.task, steps):
-        return list(turn.places(StepPhase.BROKEN))
-    done = [steps[place] for place in turn.places(StepPhase.DONE)]
-    again = _weakest_links(turn.task, done)
-    grown = 0
-    while len(again) > grown:
-        grown = len(again)
-        again |= {step.plan.id for step in done if not again.isdisjoint(step.plan.needs)}
-    return [place for place in turn.places(StepPhase.DONE) if steps[place].plan.id in again]
-
-
-def _weakest_links(task: Task, done: list[StepState]) -> set[str]:
-    sure = {step.plan.id: step.kept.confidence for step in done if step.kept is not None}
-    weakest = min(sure.values(), default=0.0)
-    bar = task.terms.confidence_min
-    return {name for name, one in sure.items() if one < bar or one == weakest}

@@ -11,9 +11,9 @@ import msgspec
 
 from envelopes import Envelope, limits
 from envelopes.decision import Verb
+from orchestrator.core import again
 from orchestrator.core.task import (
     Asked,
-    Composed,
     Received,
     StepPhase,
     StepState,
@@ -55,7 +55,7 @@ def page(turn: Turn, why: str, text: str, question: Asked | None = None) -> str:
         "why": why,
         "text": text,
         "question": question,
-        "allowed": allowed(question, result),
+        "allowed": allowed(turn, question),
         "if_nobody_decides": if_nobody_decides(turn),
         "goals": list(dict.fromkeys([task.terms.goal, *(s.goal for s in turn.steps)]))[
             :_GOALS_TOLD
@@ -76,12 +76,14 @@ def page(turn: Turn, why: str, text: str, question: Asked | None = None) -> str:
     return msgspec.json.encode(told).decode()
 
 
-def allowed(question: Asked | None, result: Composed | None) -> list[Verb]:
+def allowed(turn: Turn, question: Asked | None) -> list[Verb]:
     """Return what can be decided: nothing to approve where nothing is kept, and so on."""
     senseless = {Verb.RETRY} if question else {Verb.ANSWER}
-    if result is None:
+    if turn.result() is None:
         senseless.add(Verb.APPROVE)
-    return [verb for verb in Verb if verb not in senseless]
+    if not again.to_reassign(turn):
+        senseless.add(Verb.REASSIGN)
+    return [verb for verb in Verb if verb not in senseless and not verb.of_a_message]
 
 
 def if_nobody_decides(turn: Turn) -> Verb:

@@ -25,7 +25,7 @@
 -- letter; mail trimmed by exactly what was read; the alarm, which is now if more mail has come or
 -- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
 -- the event. Whoever can use what came free is woken.
--- needs: _time, _amounts, _bell, _letter, _chunks, _lanes, _breaker, _rouse, _room, _places
+-- needs: _time, _amounts, _bell, _facets, _letter, _chunks, _lanes, _breaker, _rouse, _room, _places
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
 local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[9]
 local version, mail_read, retention_ms = amount(ARGV[2]), amount(ARGV[5]), amount(ARGV[8])

@@ -2,16 +2,24 @@
 --
 -- KEYS   none
 -- ARGV   list, count, or the facet to count by; offset, count; least age in ms or empty;
---        then facet, value, ...
+--        then facet, value, ... of at most all facets
 -- Reply  letters; or how many there are; or value, how many, ...
 --
--- Writes nothing. Walks the smallest index that fits, and that no further than it must: letters of
--- one facet are counted by their index alone.
--- needs: _time, _amounts
+-- Writes nothing. What no index tells is found by a walk through the smallest one that fits, and
+-- that no further than it must.
+-- needs: _time, _amounts, _facets
 local what, offset, count = ARGV[1], amount(ARGV[2]), amount(ARGV[3])
 local least_age_ms = ARGV[4] == '' and 0 or amount(ARGV[4])
 if not (offset and count and least_age_ms) then
   return refused('figures', 'one of them is no whole number from 0 up')
+end
+for i = 5, #ARGV, 2 do
+  if not RANK[ARGV[i]] then
+    return refused('facet', 'it is none by which letters are found')
+  end
+end
+if not (RANK[what] or what == 'list' or what == 'count') then
+  return refused('what', 'neither list nor count nor a facet')
 end
 local newest = ARGV[4] == '' and '+inf' or digits(math.max(0, now_ms() - least_age_ms))
 
@@ -19,20 +27,27 @@ local function old_enough(index)
   return redis.call('ZCOUNT', index, '-inf', newest)
 end
 
--- The smallest index, how many of it are old enough, and what else its letters must be.
-local index, left, others = KEY.letters, old_enough(KEY.letters), {}
+-- The smallest index, how many of it are old enough, and what its letters must be.
+local index, left, wanted, lines = KEY.letters, old_enough(KEY.letters), {}, {}
 for i = 5, #ARGV, 2 do
-  local by = KEY.letters_by .. ARGV[i] .. ':' .. ARGV[i + 1]
+  table.insert(wanted, {ARGV[i], ARGV[i + 1]})
+  table.insert(lines, '\n' .. ARGV[i] .. '=' .. ARGV[i + 1] .. '\n')
+end
+for _, by in ipairs(indexes_of(wanted)) do
   local size = old_enough(by)
-  table.insert(others, '\n' .. ARGV[i] .. '=' .. ARGV[i + 1] .. '\n')
   if size <= left then
     index, left = by, size
   end
 end
-local FILTERS = #others
+-- Of one or two facets there is an index that holds the wanted letters and no others.
+local EXACT = #wanted <= 2
+if #wanted == 2 then
+  index = index_of_two(wanted[1][1], wanted[1][2], wanted[2][1], wanted[2][2])
+  left = old_enough(index)
+end
 
 local function fits(facets)
-  for _, line in ipairs(others) do
+  for _, line in ipairs(lines) do
     if not string.find(facets, line, 1, true) then
       return false
     end
@@ -54,7 +69,7 @@ local function walk(see)
 end
 
 local function list()
-  if FILTERS <= 1 then
+  if EXACT then
     local first = redis.call('ZCARD', index) - left + offset
     return count > 0 and redis.call('ZREVRANGE', index, first, first + count - 1) or {}
   end
@@ -70,7 +85,7 @@ local function list()
 end
 
 local function how_many()
-  if FILTERS <= 1 then
+  if EXACT then
     return left
   end
   local found = 0
@@ -81,10 +96,11 @@ local function how_many()
 end
 
 local function by_value(facet)
-  local counted = {}
-  if FILTERS == 0 then
+  local counted, one = {}, wanted[1]
+  if #wanted == 0 or (#wanted == 1 and one[1] ~= facet) then
     for _, value in ipairs(redis.call('SMEMBERS', KEY.letter_values .. facet)) do
-      counted[value] = old_enough(KEY.letters_by .. facet .. ':' .. value)
+      local by = one and index_of_two(facet, value, one[1], one[2]) or index_of(facet, value)
+      counted[value] = old_enough(by)
     end
     return counted
   end

@@ -38,6 +38,8 @@ from orchestrator.store import (
     LetterClosed,
     LetterFiled,
     Loaded,
+    MessageDecision,
+    MessageSettled,
     Outgoing,
     Submission,
     Submitted,
@@ -566,6 +568,42 @@ class SimStore:
         record["posted"] = (f" {op}".encode() + posted)[: limits.POSTED_REMEMBERED_CHARS]
         self.wake(task_id)
         return True
+
+    def settle_message(self, decision: MessageDecision, op: str) -> MessageSettled | None:
+        """Put a message that was set aside back on its queue, or let it go; the first one wins."""
+        return self.send("settle_message", lambda: self._settle_message(decision, op))
+
+    def _settle_message(self, d: MessageDecision, op: str) -> MessageSettled | None:
+        if d.verb not in {"replay", "discard"}:
+            raise Refused("verb", "of a message it is replay or discard")
+        _named(op)
+        letter = self.desk.get(d.letter)
+        if letter is None:
+            return None
+        if "queue" not in letter:
+            raise Refused("letter", "a task waits on it, and no message")
+        if letter["state"] != b"open":
+            verb, by, why = (letter[name].decode() for name in ("verb", "by", "decided_why"))
+            return MessageSettled(verb, by, why, ours=letter.get("decided_op") == op.encode())
+        if d.verb == "replay":
+            self._put_back(letter)
+        letter["decided_op"] = op.encode()
+        expires_ms = self.clock() + limits.RETENTION_S * 1000
+        self._close(LetterClosed(d.letter, d.verb, d.by, d.why), expires_ms)
+        self.counters[f"messages_{d.verb}ed"] += 1
+        return MessageSettled(d.verb, d.by, d.why, ours=True)
+
+    def _put_back(self, letter: Mapping[str, bytes]) -> None:
+        raw, queue = letter["bytes"], letter["queue"].decode()
+        if int(letter["size"]) != len(raw):
+            kept = f"only the first {len(raw)} of {int(letter['size'])} bytes were kept"
+            raise Refused("verb", kept)
+        if not queue.startswith(self.keys.queue("")):
+            raise Refused("verb", "the message was found on a queue that is none of ours")
+        self.queues[queue].appendleft(raw)
+        self.lanes.open(queue)
+        self.ring(self.keys.queue_bell(base_of(queue)))
+        self.counters["messages_replayed_bytes"] += len(raw)
 
     def wait(self, timeout_ms: int) -> bool:  # noqa: ARG002 -- nothing here blocks
         """Say whether the bell has rung."""

@@ -8,7 +8,7 @@
 -- Checks: a letter that is there already is a retry, unless FETCH filed it and nobody has said yet
 -- what is wrong with the message.
 -- Writes: the letter, counters, the claim.
--- needs: _time, _amounts, _letter, _set_aside, _give_back
+-- needs: _time, _amounts, _facets, _letter, _set_aside, _give_back
 local letter, size = ARGV[1], amount(ARGV[6])
 if not size then
   return refused('size', 'not a whole number')
