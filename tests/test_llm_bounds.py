@@ -30,6 +30,7 @@ from workers import Context, Price
 from workers.context import Grant
 from workers.llm import BadAnswer, LLMError, RefusedByServer
 from workers.meter import Meter
+from workers.prices import price_of
 
 CHEAP = Price.per_million("0.01", "0.01")
 DEAR = Price.per_million("100", "100")
@@ -233,6 +234,18 @@ def test_a_model_that_nobody_lists_is_booked_as_the_agent_declares(bench):
     run = bench.open(allowance=DOLLARS, price=DEAR)
     ask(bench.chat("m-unheard-of"), run.context)
     assert bench.booked(run).usd_micros == 1_500
+
+
+@pytest.mark.parametrize(
+    ("declared", "covers"),
+    [(("12", "22.5"), True), (("6", "22.5"), False), (("12", "15"), False), (("3", "15"), False)],
+)
+def test_a_price_covers_another_only_for_prompts_of_every_length(declared, covers):
+    """The dearer of the two is booked: where a long prompt is dearer, too."""
+    mine, listed = Price.per_million(*declared), price_of("anthropic:claude-sonnet-4-5")
+    assert mine.covers(listed) is covers
+    sizes = [(into, out) for into in (1, 200_000, 200_001, 900_000) for out in (0, 1, 64_000)]
+    assert covers == all(mine.worst(*size) >= listed.worst(*size) for size in sizes)
 
 
 def test_what_a_cache_takes_in_is_paid_as_listed(bench):
