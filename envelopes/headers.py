@@ -32,11 +32,11 @@ class Headers(Frozen):
 
     v: Literal[1] = 1
     task: str = Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")
-    subtask: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
+    subtask: int = Field(ge=1, le=limits.SUBTASKS_EVER_MAX)
     agent: Name
     queue: str = Field(min_length=1, max_length=limits.KEY_CHARS_MAX)
     step: str = Field(pattern=STEP_PATTERN, max_length=limits.NAME_CHARS_MAX)
-    attempt: int = Field(ge=1, le=limits.SUBTASKS_CEILING)
+    attempt: int = Field(ge=1, le=limits.SUBTASKS_EVER_MAX)
     hop: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
     hops_max: int = Field(ge=1, le=limits.HOPS_EVER_MAX)
     owner: Literal["orchestrator"] = "orchestrator"

@@ -18,6 +18,8 @@ SUBTASKS_DEFAULT: Final = 256
 """Messages one task may ever publish; breadth is bounded by this, not by hops."""
 SUBTASKS_CEILING: Final = 10_000
 """The widest task measured to be decided in bounded time."""
+SUBTASKS_EVER_MAX: Final = SUBTASKS_CEILING + 1_000
+"""The cap bounds the work; what the owner asks judges about the ending comes on top."""
 REPLANS_DEFAULT: Final = 3
 """The first plan and three others: whoever has not managed by then needs a person."""
 REPLANS_CEILING: Final = 20

@@ -62,6 +62,9 @@ def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
     field = _field(first["loc"]) or what
     if first["type"] == "missing" and field in model.hints:
         return Refused(field, model.hints[field])
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        return Refused(field, f"{context['tag']!r} is none of {context['expected_tags']}")
     return Refused(field, first["msg"].removeprefix("Value error, "))
 
 

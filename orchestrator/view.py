@@ -111,6 +111,8 @@ class AgentView:
     name: str
     known: bool
     """Whether a worker has ever said that it runs it."""
+    workers: int
+    """How many processes that run it live now."""
     skills: tuple[str, ...]
     handoffs: tuple[str, ...]
     waiting: int
@@ -128,11 +130,12 @@ class AgentView:
         return asdict(self)
 
 
-def agent_view(name: str, seen: AgentSeen, waiting: int) -> AgentView:
+def agent_view(name: str, seen: AgentSeen, waiting: int, workers: int) -> AgentView:
     """Read what is known of an agent."""
     return AgentView(
         name=name,
         known=bool(seen.facts),
+        workers=workers,
         skills=tuple(seen.facts.get("skills", ())),
         handoffs=tuple(seen.facts.get("handoffs", ())),
         waiting=waiting,

@@ -1,5 +1,7 @@
 """Corners of the core that a random driver, or somebody who had not written it, has found."""
 
+import json
+
 import pytest
 from play import Play, ask, bad, beg, good, part, sent, step, whys
 
@@ -118,12 +120,14 @@ def test_no_judge_is_a_fallback_in_a_plan_that_an_agent_made():
 
 def test_a_judge_that_made_what_an_earlier_plan_left_is_not_asked_about_it():
     """Validator agents are never the producer of what they judge."""
-    plans = {"plan": [step("a")], "fallback_plans": [[step("b")]]}
-    play = Play(**plans, validators=["val"], at_cap="deliver").knows(a=("val",), b=(), val=())
+    plans = {"plan": [step("a")], "fallback_plans": [[step("b")], [step("c")]]}
+    play = Play(**plans, validators=["val"], at_cap="deliver", replans_max=1).knows(val=())
     play.wake()
-    play.answer(1, ask("val"))
-    play.answer(2, part())
-    decision = play.answer(3, bad())
+    play.answer(1, bad())
+    play.answer(2, bad())
+    play.decide("reassign", agent="val")
+    play.answer(3, part())
+    decision = play.answer(4, bad())
     assert sent(decision) == []
     assert "made part of what it would judge" in play.last.commands[-1].story
 
@@ -161,3 +165,37 @@ def test_a_retry_without_replans_asks_for_the_first_plan_again():
     play.answer(2, good([step("a")]))
     play.answer(3, good())
     assert play.outcome == "completed"
+
+
+def test_a_manager_hears_what_the_gate_has_against_its_answer() -> None:
+    """"what fails the gate may have another plan": the line was crossed, the schema was not met."""
+    play = Play(
+        manager="m",
+        until={"kind": "confidence", "at_least": 0.9},
+        result_schema={"type": "object"},
+    ).knows(m=())
+    play.wake()
+    decision = play.answer(1, good("text", 0.95))
+    assert [each.agent for each in sent(decision)] == ["m"]
+    assert "result breaks its schema" in json.loads(play.published[2].payload)["input"]["advice"]
+    play.answer(2, good({"said": "text"}, 0.95))
+    assert (play.outcome, play.result()) == ("completed", {"said": "text"})
+
+
+def test_what_crossed_the_line_is_what_leaves() -> None:
+    """A surer result of an earlier plan does not take the place of the one that was asked for."""
+    wanted = {"kind": "result_matches", "json_schema": {"required": ["b"]}}
+    play = Play(plan=[step("a"), step("x", "a")], fallback_plans=[[step("b"), step("y", "b")]],
+                until=wanted)  # fmt: skip
+    play.wake()
+    play.answer(1, good("surer", 0.99))
+    play.answer(2, bad())
+    play.answer(3, good("wanted", 0.8))
+    assert (play.outcome, play.result()) == ("completed", {"b": "wanted"})
+
+
+def test_nothing_is_handed_over_to_whoever_will_judge_it() -> None:
+    """"never the producer of what they judge"."""
+    play = Play(agent="a", validators=["v"]).knows(a=("v",), v=())
+    play.wake()
+    assert "handoff_refused" in whys(play.answer(1, ask("v")))

@@ -233,6 +233,15 @@ def test_every_last_step_gives_its_part_of_the_result() -> None:
     assert play.task.confidence == 0.75
 
 
+def test_a_deadline_that_passed_for_want_of_a_worker_says_so() -> None:
+    """A message says what happened, why, and what to do next."""
+    play = Play(plan=[step("a"), step("b")]).knows(a=())
+    play.wake()
+    decision = play.wake(after_ms=600_000)
+    text = note(decision, "deadline").text
+    assert text == "the deadline has passed; no worker has ever said that it runs b"
+
+
 def test_below_the_bar_nothing_leaves_without_a_person() -> None:
     """`gate`: "Nothing below the bar gets out"."""
     play = Play()

@@ -167,7 +167,7 @@ def test_headers_say_everything_and_name_their_subtask() -> None:
         ({"task": "x" * 65}, "task"),
         ({"task": "a\n"}, "task"),
         ({"subtask": 0}, "subtask"),
-        ({"subtask": limits.SUBTASKS_CEILING + 1}, "subtask"),
+        ({"subtask": limits.SUBTASKS_EVER_MAX + 1}, "subtask"),
         ({"subtask": "1"}, "subtask"),
         ({"attempt": 0}, "attempt"),
         ({"attempt": 10**400 % 10**300}, "attempt"),

@@ -159,7 +159,7 @@ def test_result_matches(whole: bool) -> None:  # noqa: FBT001  a parameter of py
     play = Play(plan=[step("a"), step("b", "a")], until=ResultMatches(schema).model_dump())
     play.wake()
     decision = play.answer(1, good({"url" if whole else "uri": "x"}))
-    assert (play.outcome == "partial") is whole
+    assert (play.outcome == "completed") is whole
     assert (len(sent(decision)) == 1) is not whole
 
 
@@ -207,7 +207,7 @@ def test_a_referee_is_asked_anew_about_another_result() -> None:
     play.answer(4, beg("delegate", steps=[step("x", agent="a", goal="more")]))
     assert [each.agent for each in sent(play.answer(5, good("thick")))] == ["ref"]
     play.answer(6, good({"ok": True, "confidence": 1}))
-    assert ended(play) == ("partial", "custom:ref")
+    assert ended(play) == ("completed", "custom:ref")
 
 
 # --- joined --------------------------------------------------------------------------------------

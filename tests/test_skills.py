@@ -106,11 +106,11 @@ def test_a_fan_out_by_skill_is_spread_over_all_who_can() -> None:
 def test_a_step_that_anybody_may_do_waits_for_nobody_in_particular() -> None:
     """Nobody was sent it yet, so whoever has room when it is woken gets it."""
     play = able(a=("dig",), b=("dig",)).sees("a", room=0).sees("b", room=0)
-    assert commands(play.wake(), Wait) == [Wait("a")]
+    assert commands(play.wake(), Wait) == [Wait("a"), Wait("b")]
     play.sees("b", room=1)
     decision = play.wake()
     assert [each.agent for each in sent(decision)] == ["b"]
-    assert commands(decision, Leave) == [Leave("a")]
+    assert commands(decision, Leave) == [Leave("a"), Leave("b")]
     assert [each.agent for each in sent(play.sees("a", room=1).answer(1, bad()))] == ["a"]
 
 

@@ -200,11 +200,12 @@ def test_nobody_judges_what_it_made() -> None:
         Play(validators=["v", "v"])
 
 
-def test_a_validator_that_was_handed_the_work_does_not_judge_it() -> None:
+def test_a_validator_that_a_person_gave_the_work_to_does_not_judge_it() -> None:
     """And it is found where it shows only later."""
-    play = Play(agent="a", validators=["v"]).knows(a=("v",), v=())
+    play = Play(agent="a", validators=["v"]).knows(a=(), v=())
     play.wake()
-    play.answer(1, ask("v"))
+    play.answer(1, bad())
+    play.decide("reassign", agent="v")
     decision = play.answer(2, good("mine"))
     assert sent(decision) == []
     assert "v gave no verdict: it made part of what it would judge" in note(decision, "gate").text

@@ -14,6 +14,7 @@ WISH = {"goal": "x", "agent": "a", "budget": {"tokens": 900}, "timeout": 60}
 IDLE = AgentView(
     name="a",
     known=True,
+    workers=1,
     skills=(),
     handoffs=(),
     waiting=0,
@@ -71,7 +72,7 @@ def test_a_task_behind_an_open_breaker_says_when_it_is_probed_and_how_to_close_i
 def test_a_message_to_an_agent_that_nobody_runs_says_so(task):
     """DESIGN: "No message disappears silently"."""
     out = replace(task, steps=(replace(task.steps[0], phase=StepPhase.OPEN),))
-    [said] = waits(out, [replace(IDLE, known=False)])
+    [said] = waits(out, [replace(IDLE, workers=0)])
     assert said.startswith("for a worker that runs 'a'")
     assert waits(out, [IDLE]) == []
 

@@ -34,7 +34,10 @@ def agents(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
 def cap_agent(url: str | None, name: str, most: str) -> None:
     """Let at most N messages of agent NAME be in flight, over all workers; none for no cap."""
     with connected(url) as buckstop:
+        if name not in (known := buckstop.store.agents()):
+            raise NotFound(f"no agent is called {name!r}; there are: {', '.join(sorted(known))}")
         buckstop.store.set_cap("agent", name, _most(most))
+    print(f"{name}: {_bound(most, 'in flight')}")
 
 
 @agents.command("reset")
@@ -45,6 +48,7 @@ def reset(url: str | None, name: str) -> None:
     with connected(url) as buckstop:
         if not buckstop.store.reset_breaker(name):
             raise NotFound(f"nothing is held against {name!r}; see: buckstop agents")
+    print(f"{name}: its breaker is closed, and its faults are forgotten")
 
 
 @click.group(invoke_without_command=True)
@@ -74,6 +78,7 @@ def cap_tenant(url: str | None, name: str, most: str) -> None:
     """Let at most N tasks of tenant NAME be at work; more wait; none for the usual cap."""
     with connected(url) as buckstop:
         buckstop.store.set_cap("tenant", name, _most(most))
+    print(f"{name}: {_bound(most, 'tasks at work')}")
 
 
 @click.command()
@@ -100,6 +105,10 @@ def calibration(precision: float, url: str | None, *, as_json: bool) -> None:
         console().print(calibration_table(found, precision))
     else:
         print("no person has judged a result yet")
+
+
+def _bound(most: str, what: str) -> str:
+    return f"no cap on {what}" if most == "none" else f"at most {most} {what}"
 
 
 def _most(text: str) -> int | None:

@@ -169,7 +169,8 @@ def agent_table(agents: Sequence[AgentView]) -> Table:
     for one in agents:
         most = "" if one.cap is None else f" of {one.cap}"
         table.add_row(
-            one.name if one.known else f"{one.name} (no worker yet)",
+            one.name,
+            str(one.workers) if one.workers else Text("none", style="red"),
             ", ".join(one.skills),
             ", ".join(one.handoffs),
             str(one.waiting),

@@ -25,10 +25,10 @@ def waits(task: TaskView, agents: Iterable[AgentView]) -> list[str]:
 
 
 def _for_workers(task: TaskView, known: Mapping[str, AgentView]) -> Iterator[str]:
-    """Name agents whose messages nobody fetches, for no worker has ever said that it runs them."""
+    """Name agents whose messages nobody fetches, for no worker that lives runs them."""
     for name in sorted({step.agent for step in task.steps if step.phase is StepPhase.OPEN}):
-        if name in known and not known[name].known:
-            yield f"for a worker that runs {name!r}; none has said so: buckstop worker MODULE"
+        if name in known and not known[name].workers:
+            yield f"for a worker that runs {name!r}; none lives: buckstop worker MODULE"
 
 
 def _for_room(agent: AgentView) -> str:

@@ -255,7 +255,7 @@ def _settle_claim(turn: Turn, place: int, claim: Claim) -> None:
         charged = step.open.allowance.as_amounts()  # the record is gone: assume the worst
     again: dict[str, object] = {"phase": StepPhase.WAITING, "next_hop": step.hop}
     if claim.state is ClaimState.REVOKED and not claim.since_ms:
-        why, text, fields = "unclaimed", "its message is not on the queue any more", again
+        why, text, fields = "unclaimed", "nobody has fetched it", again
     elif claim.state is ClaimState.ABSENT:
         why, _, fields = _lost(step, again)
         text = "its record is gone; the worst is booked"

@@ -29,7 +29,18 @@ def staffed(turn: Turn, place: int) -> StepState | None:
         step = _rerouted(turn, place, step)
     elif step.plan.skill and not step.attempt and not turn.has_room(step.agent):
         step = _elsewhere(turn, place, step)
-    return step if turn.take_room(step.agent) else None
+    if turn.take_room(step.agent):
+        return step
+    if step.plan.skill and not step.attempt:  # whoever of them has room first may do it
+        turn.full.update(_skilled(turn, step))
+    return None
+
+
+def missing(turn: Turn) -> list[str]:
+    """Return the agents that were sent something and have not answered, and that nobody runs."""
+    known, unanswered = turn.sight.agents, (StepPhase.OPEN, StepPhase.WAITING)
+    names = {step.agent for step in turn.steps if step.attempt and step.phase in unanswered}
+    return sorted(name for name in names if name not in known or not known[name].known)
 
 
 def _with_an_agent(turn: Turn, place: int) -> StepState | None:

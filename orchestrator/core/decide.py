@@ -23,11 +23,12 @@ from enum import Enum, auto
 from typing import Final
 
 from envelopes import Fault
-from orchestrator.core import gate, loops, owner, planner, publish, replan, services
+from orchestrator.core import crew, gate, loops, owner, planner, publish, replan, services
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
 from orchestrator.core.facts import ClaimState, Mail, Sight
-from orchestrator.core.finish import crossed, referees
+from orchestrator.core.finish import achieved, crossed, referees
+from orchestrator.core.result import composed
 from orchestrator.core.task import (
     Asked,
     Composed,
@@ -167,7 +168,11 @@ def deadline(turn: Turn) -> Verdict | Look:
     """The pipeline as a whole has a wall clock."""
     if turn.now_ms < turn.task.deadline_ms:
         return Verdict.PASS
-    return _after(owner.judge(turn, "deadline", "the deadline has passed"))
+    text = "the deadline has passed"
+    missing = crew.missing(turn)
+    if missing:
+        text += f"; no worker has ever said that it runs {', '.join(missing)}"
+    return _after(owner.judge(turn, "deadline", text))
 
 
 def not_admitted(turn: Turn) -> Verdict | Look:
@@ -182,7 +187,9 @@ def finish_line(turn: Turn) -> Verdict | Look:
         return Verdict.PASS
     if look := owner.revoke_work(turn):
         return look
-    result = gate.passed(turn, turn.result())
+    # What has crossed the line is what leaves, though an earlier plan may have left a surer result.
+    by_result = achieved(turn.task, turn.steps, turn.now_ms)
+    result = gate.passed(turn, composed(turn.task, turn.steps) if by_result else turn.result())
     if isinstance(result, Composed):
         return _after(owner.finish(turn, line, result))
     if result is None:
@@ -277,6 +284,8 @@ def _may_hand_over(turn: Turn, step: StepState, ask: Handover) -> bool:
     sender, receiver = turn.sight.agents.get(step.agent), turn.sight.agents.get(ask.to)
     if sender is None or receiver is None or not receiver.known:
         return False
+    if ask.to in turn.task.terms.validators:
+        return False  # it will judge the result and can make no part of it
     return ask.to in sender.handoffs
 
 

@@ -69,6 +69,16 @@ def crossed(  # noqa: C901 - a closed set, a line or two for each
     assert_never(until)
 
 
+def achieved(task: Task, steps: Steps, now_ms: int) -> bool:
+    """Say whether what was produced has crossed the line, and not the clock, the purse or a count.
+
+    Then the task is completed, though something of its plan may be left to do.
+    """
+    goals = (Confidence, ResultMatches, Custom)
+    named = (each for each in parts(task.terms.until) if isinstance(each, goals))
+    return any(crossed(each, task, steps, now_ms) for each in named)
+
+
 def finished(task: Task, steps: Steps) -> Composed | None:
     """Return the result once there is one to be judged: nobody is still making it."""
     between_rounds = task.terms.manager is not None and at_rest(steps)

@@ -13,6 +13,7 @@ from envelopes.decision import Verb
 from envelopes.letter import LetterKind
 from orchestrator.core import again, gate, planner, replan, services, story
 from orchestrator.core.commands import CloseLetter, Conclude, Escalate, Granted, Judged, Look
+from orchestrator.core.finish import achieved
 from orchestrator.core.result import last_steps
 from orchestrator.core.task import (
     Answered,
@@ -49,7 +50,8 @@ def revoke_work(turn: Turn) -> Look | None:
 
 def finish(turn: Turn, crossed: str, result: Composed) -> Look | None:
     """End a task that crossed its finish line with a result that passed the gate."""
-    outcome = Outcome.COMPLETED if result.whole else Outcome.PARTIAL
+    done = result.whole or achieved(turn.task, turn.steps, turn.now_ms)
+    outcome = Outcome.COMPLETED if done else Outcome.PARTIAL
     return conclude(turn, outcome, crossed, result)
 
 

@@ -68,6 +68,8 @@ def do_otherwise(turn: Turn, why: str) -> bool:
     """Have what the gate refused made otherwise; say whether there is anybody to see to it."""
     terms = turn.task.terms
     if terms.manager is not None:
+        # Its answer crosses the line no more: else it would never hear what was wrong with it.
+        turn.change(earlier=turn.result(), answer=None)
         turn.change(satisfied=False, advice=why, replans=turn.task.replans + 1)
     elif terms.planner is not None:
         ends = {step.plan.id for step in last_steps(turn.steps)}
