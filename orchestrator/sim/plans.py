@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from envelopes import limits
 from orchestrator.sim.evidence import Bound, Json, bounds
 
 SYNTHESIS: Final = "_synthesis"
@@ -18,8 +19,6 @@ MAKERS: Final = frozenset(("work", "delegated", "synthesis"))
 JUDGES: Final = frozenset(("predicate", "validator", "owner"))
 AT_THE_END: Final = JUDGES | {"synthesis"}
 """May use what is held back for the ending."""
-_STEP_MS: Final = 300_000
-_JUDGE_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,8 @@ def _noted_fields(step: Json) -> Iterator[tuple[str, Any]]:
 def question(name: str, agent: str) -> PlanStep:
     """Make the step that a question of the owner itself is; its name says what it is about."""
     role = name[1:].partition(".")[0]
-    return PlanStep(name, agent, timeout_ms=_JUDGE_MS if role in JUDGES else _STEP_MS, role=role)
+    timeout_ms = limits.JUDGE_MS if role in JUDGES else limits.STEP_TIMEOUT_DEFAULT_S * 1000
+    return PlanStep(name, agent, timeout_ms=timeout_ms, role=role)
 
 
 def bound_of(amount: Json) -> Bound:
