@@ -19,6 +19,7 @@ MAKERS: Final = frozenset(("work", "delegated", "synthesis"))
 JUDGES: Final = frozenset(("predicate", "validator", "owner"))
 AT_THE_END: Final = JUDGES | {"synthesis"}
 """May use what is held back for the ending."""
+_STEP_MS: Final = limits.STEP_TIMEOUT_DEFAULT_S * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _noted_fields(step: Json) -> Iterator[tuple[str, Any]]:
 def question(name: str, agent: str) -> PlanStep:
     """Make the step that a question of the owner itself is; its name says what it is about."""
     role = name[1:].partition(".")[0]
-    timeout_ms = limits.JUDGE_MS if role in JUDGES else limits.STEP_TIMEOUT_DEFAULT_S * 1000
+    timeout_ms = limits.JUDGE_MS if role in JUDGES else _STEP_MS
     return PlanStep(name, agent, timeout_ms=timeout_ms, role=role)
 
 
