@@ -409,13 +409,13 @@ def test_the_key_is_in_no_repr_no_log_and_no_error(bench, caplog):
 def test_a_request_is_logged_in_opentelemetrys_words(bench, caplog):
     """OTel GenAI names."""
     caplog.set_level(logging.INFO, "buckstop.agent")
-    run = bench.open()
-    ask(bench.chat(), run.context, max_tokens=9)
+    run = bench.open(allowance=Limits(tokens=400))
+    ask(bench.chat(), run.context, max_tokens=5_000)
     [line] = [each for each in caplog.records if each.message == "a model was asked"]
     expected = {
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": "m",
-        "gen_ai.request.max_tokens": 9,
+        "gen_ai.request.max_tokens": bench.server.seen[0].body["max_tokens"],
         "gen_ai.response.model": "m-1",
         "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.usage.input_tokens": 10,
