@@ -19,6 +19,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ from typing import Any, Self
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from envelopes import Ledger
+from envelopes import Ledger, limits
 from envelopes.decision import Cancellation, Decision, Verb
 from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import connect, new_op
@@ -45,6 +46,8 @@ GATHER_S = 0.1
 """Announcements that come this close together are one change: a wide task makes hundreds."""
 DECIDED_WITHIN_S = 10.0
 """How long to wait for an orchestrator to act on a decision before saying that none has."""
+AT_ONCE = 8
+"""Letters decided side by side, where many are decided alike: orchestrators act in batches."""
 AWAY_S = 30.0
 """How long a watcher waits for a server that went away."""
 PREFIX_AMONG = 10_000
@@ -104,6 +107,17 @@ class DecidedLetter:
     verb: str
     by: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedAll:
+    """What became of many letters that were decided alike."""
+
+    decided: int
+    before: int
+    """Somebody else was first."""
+    refused: Mapping[str, str]
+    """By letter, why the decision made no sense of it; it stays open."""
 
 
 class Buckstop:
@@ -186,6 +200,32 @@ class Buckstop:
         ours = (decision.verb.value, decision.by, decision.why)
         said = (letter["verb"], letter["by"], letter["decided_why"])
         return DecidedLetter(decision.letter, said == ours, *said)
+
+    def decide_all(
+        self, wanted: Wanted, decision: Decision, timeout: float = DECIDED_WITHIN_S
+    ) -> DecidedAll:
+        """Decide every open letter that is wanted alike; which one the decision names is ignored.
+
+        Each is a decision of its own, recorded with its task. Raise TimedOut where no orchestrator
+        is at work; what was decided until then stays so, and saying it again does the rest.
+        """
+        found = self.store.letters(0, limits.LETTERS_MAX, wanted)
+        alike = (decision.model_copy(update={"letter": letter}) for letter in found)
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            said = list(threads.map(lambda one: self._decided_or_refused(one, timeout), alike))
+        done = [each for each in said if isinstance(each, DecidedLetter)]
+        refused = zip(found, said, strict=True)
+        return DecidedAll(
+            decided=sum(each.first for each in done),
+            before=sum(not each.first for each in done),
+            refused={letter: why for letter, why in refused if isinstance(why, str)},
+        )
+
+    def _decided_or_refused(self, decision: Decision, timeout: float) -> DecidedLetter | str:
+        try:
+            return self.decide(decision, timeout)
+        except (Refused, NotFound) as wrong:
+            return str(wrong)
 
     def close(self) -> None:
         """Close the connection."""

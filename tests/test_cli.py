@@ -19,7 +19,10 @@ from orchestrator.cli import COMMANDS, buckstop
 from orchestrator.cli.exits import MEANING, Exit
 from orchestrator.cli.submit import finish_line
 from orchestrator.running import DIRECTORY, Running
+from orchestrator.store import LetterFiled, Store, Submission
 from tests.conftest import Fresh
+from tests.hands import Hand
+from tests.worlds import commit
 
 ROOT = Path(__file__).parent.parent
 HELLO = ["--goal", "say hello", "--agent", "greet", "--tokens", "1000", "--timeout", "1m"]
@@ -170,6 +173,147 @@ def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:
         said = run(*command)
         assert said.code == Exit.NOT_FOUND, said
         assert "buckstop tasks" in said.err or "buckstop letters" in said.err
+
+
+# --- the desk ------------------------------------------------------------------------------------
+
+
+def escalated(fresh: Fresh, number: int, **about: Any) -> str:
+    """Put a letter onto the desk, as an orchestrator does it."""
+    store, task = Store(fresh.client, fresh.keys), f"t{number}"
+    story = {
+        "question": {"text": "which?", "choices": ["2025", "2026"]},
+        "allowed": ["answer", "abort"],
+        "if_nobody_decides": "abort",
+        "goals": ["my invoices"],
+        "spent": {"tokens": 12},
+        "ceiling": {"tokens": 9000, "usd_micros": None, "calls": None},
+        "kept": "half",
+        "confidence": 0.4,
+        "trail": [
+            {"step": "only", "agent": "triage", "hop": 1, "status": "partial",
+             "confidence": 0.4, "reason": "[red]unsure[/red]"},
+        ],
+        "verdicts": [],
+    }  # fmt: skip
+    store.submit(Submission(task, b"{}", {}, "default", None, 60_000, 3_600_000))
+    facts = {"reason": "question", "agent": "triage", "step": "only", "hop": 1, **about}
+    filed = LetterFiled(f"{task}.1", "question", "triage asks: \x1b[31mwhich?",
+                        4_000_000_000_000, json.dumps(story).encode(), **facts)  # fmt: skip
+    [done] = store.commit([commit(1, task, task, letter=filed)])
+    assert done
+    return filed.letter
+
+
+def set_aside(fresh: Fresh, count: int) -> list[str]:
+    """Let a worker set messages aside."""
+    claims, queue = Hand(fresh.client, fresh.keys, "triage").claims, fresh.keys.queue("triage")
+    said = ("unsigned", "forged", queue)
+    return [claims.quarantine(*said, b"raw %d" % n, "not signed", None) for n in range(count)]
+
+
+def test_letters_are_listed_by_what_they_are_about(run: Run, fresh: Fresh) -> None:
+    """The issue: `buckstop letters` (filter by kind, agent, tenant, age, reason; grouped)."""
+    asked = [escalated(fresh, 1), escalated(fresh, 2, reason="hop_cap", agent="write")]
+    set_aside(fresh, 3)
+    ids = lambda *flags: [each["id"] for each in run("letters", "--json", *flags).json]  # noqa: E731 -- said thrice
+    assert ids("--kind", "question") == asked[::-1]
+    assert ids("--agent", "triage", "--kind", "question") == asked[:1]
+    assert ids("--tenant", "acme") == ids("--older", "1h") == []
+    assert run("letters", "--group", "reason", "--json").json == {
+        "unsigned": 3, "hop_cap": 1, "question": 1
+    }  # fmt: skip
+    said = run("letters", "--group", "kind")
+    assert re.search(r"forged +3 *\n *question +2", said.out)
+    said = run("letters", "-n", "1")
+    assert "1 of 5 letters" in said.err
+    assert run("letters", "--older", "soon").code == Exit.REFUSED
+
+
+def test_a_letter_is_understood_at_a_glance(run: Run, fresh: Fresh) -> None:
+    """Ten seconds for a person: the question and the decisions come first, hostile text is text."""
+    letter = escalated(fresh, 1)
+    said = run("letters", "show", letter).out
+    lines = [line.strip() for line in said.splitlines()]
+    assert lines[0].startswith("question, open")
+    assert lines[1].startswith("triage asks: ")
+    assert lines[3] == "choose: 2025 | 2026"
+    assert re.match(r"decide until 2096-.*, then: abort", lines[4])
+    assert lines[5].startswith(f"buckstop decide {letter} answer --answer TEXT")
+    assert lines[6].startswith(f"buckstop decide {letter} abort")
+    for told in ("goal      my invoices", "spent     12 tokens of 9,000 tokens", "0.40: half"):
+        assert told in said
+    assert "[red]unsure[/red]" in said
+    assert "\x1b" not in said
+
+
+def test_a_message_that_was_set_aside_is_shown_and_decided(run: Run, fresh: Fresh) -> None:
+    """`replay` and `discard`."""
+    [letter] = set_aside(fresh, 1)
+    said = run("letters", "show", letter).out
+    assert f"buckstop decide {letter} replay" in said
+    assert "raw 0" in said
+    assert run("decide", letter, "discard", "--by", "ann", "--why", "spam").code == Exit.OK
+    second = run("decide", letter, "replay")
+    assert second.code == Exit.ENDED_BADLY
+    assert "discard by ann spam" in second.out
+    assert "decided: discard by ann" in run("letters", "show", letter).out
+
+
+def test_many_letters_are_decided_alike_and_shown_before(run: Run, fresh: Fresh) -> None:
+    """Bulk decisions by filter with a preview."""
+    escalated(fresh, 1)
+    set_aside(fresh, 7)
+    these = ("--all", "--kind", "forged", "--reason", "unsigned")
+    shown = run("decide", *these, "discard")
+    assert shown.code == Exit.OK
+    assert "discard would decide 7 letters" in shown.err
+    assert shown.out.count("unsigned") == 5
+    assert len(run("letters", "--json").json) == 8
+    done = run("decide", *these, "discard", "--yes", "--why", "spam", "--json").json
+    assert done == {"decided": 7, "before": 0, "refused": {}}
+    assert len(run("letters", "--json").json) == 1
+    assert run("decide", *these, "discard", "--yes").out.startswith("discard: 0 decided")
+
+
+def test_what_makes_no_sense_of_some_letters_is_told_of_each(run: Run, fresh: Fresh) -> None:
+    """The others are decided all the same."""
+    letter = escalated(fresh, 1)
+    set_aside(fresh, 2)
+    done = run("decide", "--all", "discard", "--yes")
+    assert done.code == Exit.ENDED_BADLY
+    assert done.out.startswith("discard: 2 decided")
+    assert f"{letter}: verb: a task waits on {letter}" in done.err
+
+
+def test_a_filter_decides_nothing_without_all(run: Run) -> None:
+    """One letter or all of a kind: never by accident."""
+    for words in (
+        ["t1.1", "abort", "--kind", "forged"], ["--all", "t1.1", "abort"], ["t1.1"], ["--all"],
+    ):  # fmt: skip
+        assert run("decide", *words).code == Exit.REFUSED
+
+
+def test_new_letters_are_told_as_they_come(tmp_path: Path, fresh: Fresh) -> None:
+    """`letters watch`: live, one line each, until Ctrl-C."""
+    escalated(fresh, 1)
+    where = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.cli", "letters", "watch"],
+        cwd=tmp_path, env=environ(**where), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert watch.stderr is not None
+        assert watch.stdout is not None
+        assert "1 letters wait" in watch.stderr.readline()
+        letter = escalated(fresh, 2)
+        assert letter in watch.stdout.readline()
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(20) == Exit.INTERRUPTED
+    finally:
+        watch.kill()
+        watch.communicate()
 
 
 def test_an_unknown_command_or_option_is_a_refusal(run: Run) -> None:
