@@ -14,6 +14,7 @@ from orchestrator.sim.evidence import (
     Evidence,
     LetterEvidence,
     TaskEvidence,
+    agent_caps,
     task_evidence,
 )
 from orchestrator.store import Store
@@ -63,6 +64,8 @@ def look_at(
         letters=list(_letters(client, keys)),
         stats=store.stats(),
         bytes=Bytes(*strange, queued=sum(len(raw) for raw in queued)),
+        agents={name: seen.facts for name, seen in store.agents().items()},
+        caps=agent_caps(store.caps()),
         **seen,
     )
 

@@ -1,8 +1,9 @@
 """Bugs that the simulation must find: one wrong line each.
 
-A list of mistakes that somebody could make tomorrow, in the core, in the store's semantics and in
-the meter's. Each names one line that stands exactly once in its file, and what it becomes. If a
-line is changed for a good reason, change it here too: a bug that cannot be planted tests nothing.
+A list of mistakes that somebody could make tomorrow, in the core, in its patterns and judges, in
+the store's semantics and in the meter's. Each names one line that stands exactly once in its file,
+and what it becomes. If a line is changed for a good reason, change it here too: a bug that cannot
+be planted tests nothing.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ CORE: Final = (
     _core(
         "absorb",
         "an unsure step counts as done though somebody else could try",
-        "return unsure and any(agent not in step.tried for agent in step.plan.fallbacks)",
+        "return unsure and crew.next_agent(turn, step) is not None",
         "return False",
     ),
     _core(
@@ -77,8 +78,8 @@ CORE: Final = (
     _core(
         "absorb",
         "a step is sent again after its worker was told to go, one hop further",
-        'fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop}',
-        'fields |= {"phase": StepPhase.WAITING, "next_hop": step.hop + 1}',
+        'return {"phase": StepPhase.WAITING, "next_hop": step.hop}',
+        'return {"phase": StepPhase.WAITING, "next_hop": step.hop + 1}',
     ),
     _core(
         "decide",
@@ -111,7 +112,7 @@ CORE: Final = (
         "if len(outgoing) <= task.terms.subtasks_max:",
     ),
     _core(
-        "decide",
+        "planner",
         "re-plans are not counted",
         "return task.replans < task.terms.replans_max and hop < task.hops_max",
         "return hop < task.hops_max",
@@ -131,32 +132,32 @@ CORE: Final = (
     _core(
         "gate",
         "the bar is not looked at",
-        "if result.confidence < task.terms.confidence_min:",
-        "if result.confidence < 0:",
+        "bar = task.terms.confidence_min",
+        "bar = 0.0",
     ),
     _core(
         "gate",
         "the schema is not looked at",
-        "if task.terms.result_schema is None:",
-        "if task.terms.result_schema is not None:",
+        "wrong = None if schema is None else misfit(json.loads(schema), result)",
+        "wrong = None",
     ),
     _core(
         "owner",
         "a task ends with its workers still at work",
-        "return turn.look(revoke=opened) if opened else None",
-        "return None",
+        "opened = turn.open_subtasks()",
+        "opened = ()",
     ),
     _core(
         "owner",
         "a letter stays on the desk after it was decided",
-        "turn.commands.append(CloseLetter(letter.id, verb, by, why))",
+        "turn.commands.append(CloseLetter(letter.id, verb, by, why, judged))",
         "turn.commands.extend(())",
     ),
     _core(
-        "owner",
+        "story",
         "nobody decides, and nothing is delivered",
-        "if turn.result() is None:",
-        "if turn.result() is turn:",
+        "return Verb.ABORT if turn.result() is None else Verb(turn.task.terms.desk_default)",
+        "return Verb(turn.task.terms.desk_default)",
     ),
     _core(
         "publish",
@@ -203,7 +204,7 @@ CORE: Final = (
     _core(
         "turn",
         "claims of settled subtasks are left behind",
-        "self.commands.append(Settle(opened.subtask))",
+        "self.commands.append(Settle(opened.subtask, agent, served))",
         "self.commands.extend(())",
     ),
     _core(
@@ -220,13 +221,13 @@ CORE: Final = (
     ),
     _ledger(
         "what is kept back for the ending is given away",
-        "return self.ceiling.less(self.spent + self.reserved + self.ending)",
-        "return self.ceiling.less(self.spent + self.reserved)",
+        "return self.ceiling.less(taken if for_ending else taken + self.ending)",
+        "return self.ceiling.less(taken)",
     ),
     _ledger(
         "what is reserved counts as free",
-        "return self.ceiling.less(self.spent + self.reserved + self.ending)",
-        "return self.ceiling.less(self.spent + self.ending)",
+        "taken = self.spent + self.reserved",
+        "taken = self.spent",
     ),
     _ledger(
         "a settlement gives back only what was used",
@@ -242,6 +243,157 @@ CORE: Final = (
         "a retry's new budget is not added",
         "None if ceiling.calls is None else ceiling.calls + more.calls,",
         "None if ceiling.calls is None else ceiling.calls - more.calls,",
+    ),
+)
+
+PATTERNS: Final = (
+    _core(
+        "planner",
+        "a planner's plan is put in force once more",
+        "if _fingerprint(whole) in turn.task.plan_fingerprints:",
+        "if not whole:",
+    ),
+    _core(
+        "planner",
+        "a manager's plan is put in force once more",
+        "if _fingerprint(ask.steps) in turn.task.plan_fingerprints:",
+        "if not ask.steps:",
+    ),
+    _core(
+        "planner",
+        "a manager plans anew as often as it likes",
+        "if turn.task.replans >= turn.task.terms.replans_max:",
+        "if turn.task.replans < 0:",
+    ),
+    _core(
+        "planner",
+        "a round costs no hop",
+        "turn.add_steps(replan.fresh(each, next_hop=step.hop + 1) for each in steps)",
+        "turn.add_steps(replan.fresh(each, next_hop=step.hop) for each in steps)",
+    ),
+    _core(
+        "planner",
+        "rounds are not counted",
+        'turn.change(rounds=task.rounds + 1, advice="")',
+        'turn.change(rounds=max(task.rounds, 1), advice="")',
+    ),
+    _core(
+        "gate",
+        "a validator judges its own work",
+        "if validator in (result.by or makers(turn.task, turn.steps)):",
+        "if not validator:",
+    ),
+    _core(
+        "gate",
+        "a judge that gives no verdict has agreed",
+        "if not each.given:",
+        "if not each:",
+    ),
+    _core(
+        "gate",
+        "an objection counts for nothing",
+        "sure = min([result.confidence, *(v.confidence if v.ok else 1 - v.confidence for v in verdicts)])",  # noqa: E501
+        "sure = result.confidence",
+    ),
+    _core(
+        "owner",
+        "a late owner agent is waited for",
+        "if turn.now_ms >= ending.due_ms:",
+        "if turn.now_ms >= ending.due_ms + 3_600_000:",
+    ),
+    _core(
+        "owner",
+        "an owner agent that makes no sense has said yes",
+        'word, why = Word.ESCALATE, f"{step.agent} had no last word: {said}"',
+        'word, why = Word.COMPLETE, f"{step.agent} had no last word: {said}"',
+    ),
+    _core(
+        "owner",
+        "what a person has answered is forgotten",
+        "answers=(*step.answers, answer),",
+        "answers=step.answers,",
+    ),
+    _core(
+        "services",
+        "after a cap the work goes on",
+        "places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role in JUDGES]",
+        "places = list(turn.places(StepPhase.WAITING)) if steps else []",
+    ),
+    _core(
+        "task",
+        "work spends what is held back for the ending",
+        "return self in _ENDING",
+        "return self in _ENDING or self in _MAKERS",
+    ),
+    _core(
+        "loops",
+        "stalls are not counted",
+        "return task.stalls + 1",
+        "return task.stalls",
+    ),
+    _core(
+        "loops",
+        "two agents may hand a step to and fro for ever",
+        "return bool(full) and len(set(holders)) < terms.holders_min",
+        "return False",
+    ),
+    _core(
+        "loops",
+        "the same answer is a new one each time",
+        "return len(_by_name(_compared(turn, step))[name] | {str(step.hop)})",
+        "return 1",
+    ),
+    _core(
+        "finish",
+        "a referee is asked, and not listened to",
+        'return f"custom:{until.agent}" if verdict is not None and verdict.ok else None',
+        'return f"custom:{until.agent}" if verdict is not None else None',
+    ),
+    _core(
+        "finish",
+        "one round is as good as many",
+        "held = task.rounds >= until.at_least and at_rest(steps)",
+        "held = task.rounds > 0 and at_rest(steps)",
+    ),
+    _core(
+        "absorb",
+        "a budget stop counts against the agent",
+        "return Served.OK if envelope.fault is None else Served.NOTHING",
+        "return Served.OK if envelope.fault is None else Served.FAULT",
+    ),
+    _core(
+        "decide",
+        "a task does not wait for its place",
+        "return Verdict.PASS if turn.sight.admitted else Verdict.REST",
+        "return Verdict.PASS",
+    ),
+    _core(
+        "turn",
+        "a task waits for room, and not in the room",
+        "self.commands += [Wait(agent) for agent in after if agent not in before]",
+        "self.commands += [Wait(agent) for agent in after if agent in before]",
+    ),
+    Bug(
+        "a breaker that is open lets one probe after the other out",
+        "orchestrator/sim/bulkheads.py",
+        "breaker.probe = subtask",
+        'breaker.probe = ""',
+    ),
+    Bug(
+        "a tenant has as many places as it likes",
+        "orchestrator/sim/bulkheads.py",
+        "return self.at_work[tenant] < self._places_of(tenant)",
+        "return tenant in self.at_work or True",
+    ),
+    _store(
+        "two orchestrators give away the same last place at an agent",
+        "if cap is not None and self.bulkheads.in_flight[agent] - freed[agent] + sent > cap:",
+        "if cap is not None and sent > cap:",
+    ),
+    _store(
+        "who decided before a place came free sleeps through it",
+        'if "held_until" in self.records[task_id]:',
+        "if not self.records[task_id]:",
     ),
 )
 
@@ -351,4 +503,4 @@ METER: Final = (
     ),
 )
 
-BUGS: Final = CORE + STORE + METER
+BUGS: Final = CORE + PATTERNS + STORE + METER

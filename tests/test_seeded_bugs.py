@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from plant import search
-from seeded_bugs import BUGS, CORE, METER, STORE
+from seeded_bugs import BUGS, CORE, METER, PATTERNS, STORE
 
 
 @pytest.mark.timeout(400)
@@ -22,5 +22,6 @@ def test_the_simulation_finds_every_seeded_bug_and_nothing_without_one() -> None
 def test_the_list_is_as_long_and_as_varied_as_promised() -> None:
     """Box: at least 15 in the core, 5 in the store model, 4 in the meter; no bug counts twice."""
     assert (len(CORE) >= 15, len(STORE) >= 5, len(METER) >= 4, len(BUGS) >= 25) == (True,) * 4
+    assert len(PATTERNS) >= 15
     assert max(Counter((bug.file, bug.line, bug.wrong) for bug in BUGS).values()) == 1
     assert all(bug.line.strip() != bug.wrong.strip() for bug in BUGS)

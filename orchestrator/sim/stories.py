@@ -157,7 +157,8 @@ _JUDGED: Final[tuple[Story, ...]] = (
         _lone("halfway", validators=["judge"]),
     ),
     # handed over to its own judge
-    _lone("passer", validators=["steady"], confidence_min=0.0),
+    *(_lone("passer", validators=["steady"], confidence_min=bar) for bar in (0.0, 0.1, 0.2)),
+    _steps({"id": "a", "skill": "copy"}, validators=["twin"], confidence_min=0.0),
     _steps(
         *(_one("a", "failing"), _one("b", "steady")),
         fallback_plans=[[_one("c", "failing"), _one("d", "brisk")]],
@@ -185,6 +186,8 @@ _OWNED: Final[tuple[Story, ...]] = (
         _lone("ping", owner="deadly"),
     ),
     _lone("hung", owner="chief", timeout=8),
+    # no message left for the work, and still some for the ending
+    _steps(_one("a", "steady"), _one("b", "ping", "a"), owner="chief", subtasks_max=2),
     _steps(_one("a", "steady"), _one("b", "failing", "a"), owner="chief", validators=["judge"]),
     _steps(
         _one("a", "steady"), _one("b", "hung", "a"), owner="chief", timeout=15, validators=["hung"]

@@ -24,6 +24,10 @@ _PLACE_MS: Final = 4_000
 """Whoever waits for a place is called in by whoever leaves it, or by the next alarm."""
 _ENDED_MS: Final = limits.LAST_WORDS_MS + 10_000
 """After its deadline a task gets as much for its last words, and a few wakes to be late."""
+_IDLE_MS: Final = limits.PATIENCE_MS + 5_000
+"""A task that waits for an agent that nobody runs yet has patience; no other one waits so long."""
+_NEW: Final = json.dumps({"phase": "working", "deadline_ms": limits.TIME_MS_CEILING, "rooms": []})
+"""What there is to know of a task that nobody has decided on yet."""
 _GONE_MS: Final = limits.PATIENCE_MS + limits.LEASE_MS + 2_000
 
 
@@ -75,9 +79,17 @@ class Vigil:
                 yield from ((f"{task_id} waits for a place that is free", 0) for task_id in waiting)
 
     def _late(self) -> Iterator[tuple[str, int]]:
-        """Name who ought to have ended, or to lie on the desk."""
-        server, now_ms = self._world.server, self._world.now_ms
+        """Name who ought to have ended or to be at work, and who has nothing to wait for."""
+        server, heads = self._world.server, self._world.server.bulkheads
         for task_id, record in server.records.items():
-            head = json.loads(record.get("head", b"{}")) if server.is_open(task_id) else {}
-            if head.get("phase") == "working" and now_ms >= head["deadline_ms"] + _ENDED_MS:
+            head = json.loads(record.get("head", _NEW)) if server.is_open(task_id) else {}
+            if head.get("phase") != "working":
+                continue
+            if self._world.now_ms >= head["deadline_ms"] + _ENDED_MS:
                 yield f"{task_id} is at work long after its deadline", 0
+            waits = {*heads.rooms_of(task_id), *heads.calls.get(task_id, ())}
+            if not waits.issuperset(head["rooms"]):
+                yield f"{task_id} waits in no room for {head['rooms']}", _PLACE_MS
+            busy = any(name.startswith(f"{task_id}/") for name in server.claims)
+            if record.get("place") == b"work" and not busy and not waits:
+                yield f"{task_id} waits for nothing", _IDLE_MS
