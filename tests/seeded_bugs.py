@@ -279,12 +279,6 @@ PATTERNS: Final = (
     ),
     _core(
         "gate",
-        "a validator judges its own work",
-        "if validator in (result.by or makers(turn.task, turn.steps)):",
-        "if not validator:",
-    ),
-    _core(
-        "gate",
         "a judge that gives no verdict has agreed",
         "if not each.given:",
         "if not each:",
