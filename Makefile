@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -37,6 +37,9 @@ bench: setup        ## the core, recovery, recorded runs, and fan-out against st
 
 chaos: setup        ## the chaos test, longer than in make test
 	BUCKSTOP_CHAOS_TASKS=1500 $(BIN)/pytest -q tests/test_chaos.py --timeout 900
+
+seeds: setup        ## every seeded bug, of which make test plants a quarter
+	CI=true $(BIN)/pytest -q tests/test_seeded_bugs.py --timeout 900
 
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000

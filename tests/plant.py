@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,12 @@ def found(bug: Bug | None) -> str:
         if bug is not None:
             plant(bug, Path(copy) / bug.file)
         sys.path.insert(0, copy)
+        import_module("orchestrator.sim.main")  # a bug that cannot be loaded is no bug, but a typo
         try:
             return _told(_simulated(1)) or (bug is not None and _found_later()) or ""
         except TimeoutError:
             return "it hangs"
-        except Exception as error:  # noqa: BLE001 -- code that cannot be loaded is found as well
+        except Exception as error:  # noqa: BLE001 -- code that raises is found as well
             return f"{type(error).__name__}: {error}"
 
 

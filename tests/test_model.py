@@ -184,7 +184,7 @@ class Model(RuleBasedStateMachine):
         self._call(lambda caller: caller.cancel(task_id))
 
     @precondition(lambda self: self.stage.letters() or self.posted)
-    @rule(pick=NUMBER, verb=st.sampled_from(Verb))
+    @rule(pick=NUMBER, verb=st.sampled_from([verb for verb in Verb if not verb.of_a_message]))
     def decide_a_letter(self, pick, verb):
         """Decide an open letter, or one that was decided long ago."""
         letter = self._pick(self.stage.letters() + self.posted, pick)
@@ -193,6 +193,10 @@ class Model(RuleBasedStateMachine):
             more = {"budget": Amount(tokens=200, calls=3), "hops": 1, "time": 30.0}
         if verb is Verb.AMEND:
             more = {"result": {"by": "a person"}}
+        if verb is Verb.ANSWER:
+            more = {"answer": "yes"}
+        if verb is Verb.REASSIGN:
+            more = {"agent": "steady"}
         decision = Decision(letter=letter, verb=verb, by="me", **more)
         self.stage.gone("caller")  # another person, at another window
         self._call(lambda caller: caller.answer(decision))
