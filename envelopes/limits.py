@@ -105,7 +105,11 @@ TRAIL_MAX: Final = 32
 JOURNAL_MAX: Final = 20_000
 """Lines kept of one task's history; two per subtask at the subtask ceiling."""
 LETTERS_MAX: Final = 200_000
-"""Dead letters kept. Intake refuses new work long before."""
+"""Dead letters kept. At it intake refuses new work, and what cannot run is only counted."""
+LETTERS_WARN: Final = LETTERS_MAX // 2
+"""Half of them: somebody has time to decide the other half."""
+DESK_LOOK_MS: Final = 60_000
+"""How often an orchestrator looks whether there are too many; a desk does not fill in a minute."""
 LETTER_BYTES_MAX: Final = 64 * 1024
 """Original bytes kept of one undeliverable message; the rest is counted, not stored."""
 

@@ -6,6 +6,7 @@
     last write      the append-only file could be written: a full disk turns every write down
     eviction        noeviction: any other policy throws tasks away when memory is short
     memory          not nearly full: work under way must find room to end in
+    desk            letters that wait for a person: noted at half of what the desk holds
 
 `inspect` gathers and judges, `require_fit` refuses. What the server's user may not ask is reported
 as not checked; almost all of it stands in INFO, which few forbid.
@@ -24,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from envelopes.limits import MEMORY_SHARE_MAX
+from envelopes.limits import LETTERS_MAX, LETTERS_WARN, MEMORY_SHARE_MAX
 from orchestrator.embedded import VERSION_MIN
 
 log = logging.getLogger("buckstop.checks")
@@ -85,6 +86,23 @@ def require_room(client: Redis) -> None:
     """Raise Unfit where memory is nearly full. Cheap: intake asks before every submit."""
     info, _ = _info(client, "memory")
     finding = _memory(info)
+    if finding.verdict is Verdict.REFUSED:
+        raise Unfit([finding])
+
+
+def desk(letters: int) -> Finding:
+    """Judge how many letters wait for a person."""
+    found = f"{letters:,} letters wait for a person, and the desk holds {LETTERS_MAX:,}"
+    fix = "buckstop letters --group reason, then: buckstop decide --all --reason REASON VERB"
+    if letters < LETTERS_WARN:
+        return Finding("desk", Verdict.GOOD, f"{letters:,} letters wait for a person")
+    verdict = Verdict.NOTE if letters < LETTERS_MAX else Verdict.REFUSED
+    return Finding("desk", verdict, found, fix)
+
+
+def require_desk(letters: int) -> None:
+    """Raise Unfit where the desk is full: whatever else came to it would not be seen."""
+    finding = desk(letters)
     if finding.verdict is Verdict.REFUSED:
         raise Unfit([finding])
 

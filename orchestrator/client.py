@@ -249,6 +249,7 @@ class Buckstop:
         else:
             checks.require_fit(self._client)
             self._fit = True
+        checks.require_desk(self.store.count_letters())
 
     def _newest(self, count: int) -> Iterator[str]:
         for offset in range(0, count, _PAGE):

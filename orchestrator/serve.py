@@ -32,7 +32,7 @@ from envelopes.seal import Signer
 from envelopes.strict import parse
 from orchestrator import log as log_lines
 from orchestrator.caps import AgentSeen
-from orchestrator.checks import wait_until_fit
+from orchestrator.checks import Verdict, desk, wait_until_fit
 from orchestrator.core import state
 from orchestrator.core.commands import (
     CloseLetter,
@@ -111,6 +111,7 @@ class Orchestrator:
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._agents: dict[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
+        self._desk_ms = 0
         self._stopping = threading.Event()
         self._asleep = False
 
@@ -142,6 +143,7 @@ class Orchestrator:
     def turn(self, idle_ms_max: int = IDLE_MS_MAX) -> int:
         """Decide every task that is due, or sleep until one may be; return how many there were."""
         due = self._store.claim(BATCH)
+        self._look_at_desk(due.now_ms)
         if not due.task_ids:
             until_ms = due.now_ms + idle_ms_max
             wake_ms = until_ms if due.next_ms is None else min(due.next_ms, until_ms)
@@ -155,6 +157,15 @@ class Orchestrator:
             self._see_agents(due.now_ms, afresh=True)
             again = self._decide_all(again)
         return len(due.task_ids)
+
+    def _look_at_desk(self, now_ms: int) -> None:
+        """Say long before the desk is full that people do not keep up."""
+        if now_ms < self._desk_ms:
+            return
+        self._desk_ms = now_ms + limits.DESK_LOOK_MS
+        finding = desk(self._store.count_letters())
+        if finding.verdict is not Verdict.GOOD:
+            log.warning("the desk fills up", extra={"found": finding.found, "fix": finding.fix})
 
     def _decide_all(self, task_ids: Sequence[str]) -> list[str]:
         """Decide these tasks and commit what was decided; return those that met a conflict."""

@@ -16,7 +16,7 @@ from redis import ConnectionPool
 from redis.exceptions import RedisError
 
 from envelopes import Envelope, limits
-from envelopes.decision import Cancellation, Decision
+from envelopes.decision import Cancellation, Decision, Verb
 from envelopes.keys import Keys
 from envelopes.scripts import Scripts, connect, new_op
 from envelopes.seal import Signer, Verifier
@@ -26,7 +26,8 @@ from orchestrator.keyfile import public_of
 from orchestrator.serve import Orchestrator
 from orchestrator.sim.auditor import Verdict, audit
 from orchestrator.sim.evidence import Effect, Evidence, Inputs
-from orchestrator.store import Store
+from orchestrator.store import MessageDecision, Store
+from orchestrator.wanted import Wanted
 from orchestrator.wire import Wire
 from tests.collector import look_at
 from tests.faulty import CLOCK, Client, Crash, Fault, Tape
@@ -187,6 +188,14 @@ class Caller:
         self.store.set_cap("agent", agent, cap)
         self.store.reset_breaker(agent)
         return True
+
+    def clear_desk(self) -> bool:
+        """Let forged messages go; say whether there was one."""
+        found = self.store.letters(0, 9, Wanted(kind="forged"))
+        for letter in found:
+            said = MessageDecision(letter, Verb.DISCARD, "caller", "none of ours")
+            self.store.settle_message(said, f"discard-{letter}")
+        return bool(found)
 
     def answer(self, decision: Decision) -> bool:
         """Answer a letter, once; another caller may have done so too."""

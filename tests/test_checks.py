@@ -1,13 +1,24 @@
 """A server that cannot keep promises is refused, with the fix named; then the fix works."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from redis import Redis
 
+from envelopes import PlanDone, limits
+from envelopes.decision import Decision, Verb
+from envelopes.seal import Signer
 from orchestrator import checks
 from orchestrator.checks import Finding, Unfit, Verdict, inspect, require_fit, require_room
+from orchestrator.client import Buckstop
 from orchestrator.embedded import EmbeddedServer
+from orchestrator.serve import Orchestrator
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from orchestrator.wanted import Wanted
+from orchestrator.wire import Wire
+from tests.conftest import Fresh
+from tests.hands import Hand
 
 
 @pytest.fixture
@@ -182,3 +193,69 @@ def test_short_memory_does_not_keep_an_orchestrator_from_ending_work(settings: R
     with pytest.raises(Unfit):
         require_fit(settings)
     checks.wait_until_fit(settings)
+
+
+# --- the desk ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("letters", "verdict"),
+    [
+        (0, Verdict.GOOD),
+        (limits.LETTERS_WARN - 1, Verdict.GOOD),
+        (limits.LETTERS_WARN, Verdict.NOTE),
+        (limits.LETTERS_MAX - 1, Verdict.NOTE),
+        (limits.LETTERS_MAX, Verdict.REFUSED),
+    ],
+)
+def test_the_desk_is_bounded_with_an_alarm_long_before(letters: int, verdict: Verdict) -> None:
+    """The issue: "Bounded in number with an alarm long before the bound"."""
+    finding = checks.desk(letters)
+    assert finding.verdict is verdict
+    assert (verdict is Verdict.GOOD) != ("buckstop letters" in finding.fix)
+
+
+@pytest.fixture
+def small_desk(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make the desk hold four letters; the call files so many more."""
+    monkeypatch.setattr(checks, "LETTERS_MAX", 4)
+    monkeypatch.setattr(checks, "LETTERS_WARN", 2)
+    claims = Hand(fresh.client, fresh.keys, "a").claims
+    said = ("unsigned", "forged", fresh.keys.queue("a"), b"raw", "not signed", None)
+    return lambda count: [claims.quarantine(*said) for _ in range(count)] and None
+
+
+def test_new_work_is_refused_while_the_desk_is_full(
+    fresh: Fresh, small_desk: Callable[[int], None]
+) -> None:
+    """Intake refuses at the bound, and takes work again once somebody has decided."""
+    small_desk(3)
+    settings = Settings.read({"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix})
+    with Buckstop(settings=settings) as buckstop:
+        asked = {"agent": "a", "budget": {"calls": 1}, "timeout": 60, "until": PlanDone()}
+        buckstop.submit(goal="before", **asked)
+        small_desk(1)
+        with pytest.raises(Unfit, match=r"4 letters wait .* buckstop decide --all"):
+            buckstop.submit(goal="full", **asked)
+        said = Decision(letter="any", verb=Verb.DISCARD, by="ann")
+        assert buckstop.decide_all(Wanted(kind="forged"), said).decided == 4
+        buckstop.submit(goal="after", **asked)
+        assert len(buckstop.tasks()) == 2
+
+
+def test_an_orchestrator_says_in_its_log_that_the_desk_fills_up(
+    fresh: Fresh, small_desk: Callable[[int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once a minute, with what to do about it."""
+    wire = Wire(Signer(bytes(32)), fresh.keys)
+    small_desk(1)
+    for _ in range(2):
+        Orchestrator(Store(fresh.client, fresh.keys), wire).turn(idle_ms_max=1)
+    assert [line for line in caplog.messages if "desk" in line] == []
+    small_desk(1)
+    loop = Orchestrator(Store(fresh.client, fresh.keys), wire)
+    loop.turn(idle_ms_max=1)
+    loop.turn(idle_ms_max=1)
+    [line] = [each for each in caplog.records if "desk" in each.message]
+    assert line.__dict__["found"].startswith("2 letters wait")
+    assert "buckstop letters" in line.__dict__["fix"]

@@ -16,7 +16,7 @@ from envelopes.request import Amount
 from orchestrator import store
 from orchestrator.sim.auditor import Verdict
 from tests.faulty import Call, Fault
-from tests.stage import Owner, Part, Play, Stage, Worker, edited, failures_of, open_stages
+from tests.stage import Caller, Owner, Part, Play, Stage, Worker, edited, failures_of, open_stages
 from workers import claims
 
 ROUNDS_MAX = 80
@@ -97,7 +97,7 @@ class Story:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._forged = self._woken = self._idled = self._operated = False
+        self._forged = self._woken = self._idled = self._operated = self._cleared = False
         stage.tape.meanwhile = lambda _: self._go_on_without()
 
     def play(self) -> Verdict:
@@ -125,7 +125,7 @@ class Story:
         """Let everybody act; say whether anybody had anything to do."""
         self.stage.neglected += self.stage.sleepers()
         acts = (self._submit, self._operate, self._decide, self._wake, self._forge, self._work)
-        acts = (*acts, self._answer)
+        acts = (*acts, self._answer, self._clear)
         return any([act() for act in acts])  # noqa: C419 - each must act
 
     def _submit(self) -> bool:
@@ -187,6 +187,12 @@ class Story:
             decision = Decision(letter=letter, verb=Verb.RETRY, by="me", budget=more)
         return bool(self.stage.caller(lambda caller: caller.answer(decision)))
 
+    def _clear(self) -> bool:
+        """Be a person who looks for forged messages until there was one."""
+        if self._forged and not self._cleared:
+            self._cleared = bool(self.stage.caller(Caller.clear_desk))
+        return False
+
     def _wait(self) -> None:
         """Nobody can do anything before the next alarm."""
         self.stage.pass_time(max(1, self.stage.next_alarm_ms() - self.stage.now_ms))
@@ -198,8 +204,8 @@ class Story:
 # --- the enumeration -----------------------------------------------------------------------------
 
 SCRIPTS = sorted(path.stem for folder in (store._LUA, claims.LUA) for path in folder.glob("[a-z]*"))
-COMMANDS = ["HGETALL", "BLPOP"]
-"""What an orchestrator says besides: who is there, and wake me."""
+COMMANDS = ["HGETALL", "BLPOP", "ZCARD"]
+"""What an orchestrator says besides: who is there, wake me, and is the desk full."""
 PIPELINES = ["load", "commit", "HGETALL"]
 STRIKES = [
     pytest.param(name, fault, id=f"{name}-{fault.replace(' ', '-')}")

@@ -16,6 +16,7 @@ from orchestrator.cli.options import json_option, settings, url_option, write_js
 from orchestrator.log import without_password
 from orchestrator.running import DIRECTORY
 from orchestrator.settings import Settings
+from orchestrator.store import Store
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
 
@@ -124,7 +125,8 @@ def check(url: str | None, *, as_json: bool) -> Exit:
     """Look whether the server can keep what Buckstop promises; each complaint names its fix."""
     chosen = settings(url)
     with connect(chosen.url) as client:
-        findings = checks.inspect(client)
+        desk = checks.desk(Store(client, chosen.keys).count_letters())
+        findings = (*checks.inspect(client), desk)
     if as_json:
         write_json([{**_fields(one)} for one in findings])
     else:

@@ -131,35 +131,6 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
     return table
 
 
-def letter_table(letters: Sequence[Mapping[str, Any]]) -> Table:
-    """List letters."""
-    table = Table(_whole("letter"), "kind", _whole("due"), _folded("why"), box=None)
-    for letter in letters:
-        due_ms = letter.get("due_ms")
-        table.add_row(
-            letter["id"],
-            letter["kind"],
-            _short_moment(due_ms) if due_ms else "",
-            Text(_short(letter["why"] or letter["reason"], 200)),
-        )
-    return table
-
-
-def letter_page(letter: Mapping[str, Any]) -> RenderableType:
-    """Draw one letter with everything a person needs to decide."""
-    lines = [Text.assemble(letter["id"], "  ", (letter["state"], "bold"), f"  {letter['kind']}")]
-    for name, value in letter.items():
-        if name not in {"id", "state", "kind", "story"} and value not in {"", None}:
-            shown = moment(value) if name.endswith("_ms") else str(value)
-            lines.append(Text(f"  {name:12} {_short(shown, 2000)}"))
-    if letter["story"] is not None:
-        lines.append(Text(_pretty(letter["story"])))
-    if letter["state"] == "open" and letter["task"]:
-        verbs = "|".join((letter["story"] or {}).get("allowed", ["abort"]))
-        lines.append(Text(f"decide: buckstop decide {letter['id']} {verbs}"))
-    return Group(*lines)
-
-
 def agent_table(agents: Sequence[AgentView]) -> Table:
     """List agents."""
     table = Table(
