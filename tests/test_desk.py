@@ -289,6 +289,7 @@ def test_a_question_can_be_given_to_somebody_who_need_not_ask() -> None:
     [again] = sent(play.decide("reassign", agent="b"))
     assert again.agent == "b"
     assert "answers" not in json.loads(again.payload)
+    assert play.step("only").ask is None
     play.answer(2, good())
     assert play.outcome == "completed"
 
