@@ -395,6 +395,7 @@ class Stage:
             inputs=self.given,
             retries=self.tape.retries,
             wakes=seen.wakes,
+            moves=seen.moves,
             endings=seen.endings,
             cancelled=seen.cancelled,
             failures=self.failures,

@@ -205,6 +205,14 @@ def test_a_result_may_be_an_envelope_and_ask_for_a_handoff(stand) -> None:
     assert came.usage.tokens == 47
 
 
+def test_a_dearer_model_than_the_one_declared_is_booked_at_its_own_price(stand) -> None:
+    """Promise 2: an agent that declares a cheap model and calls a dear one books the dear one."""
+    cheap = Price.per_million("0.000001", "0.000001")
+    with OpenAIServer(Says("x")) as server:
+        came = came_of(stand(server, price=cheap))
+    assert came.usage.usd_micros > 1
+
+
 def test_an_adapted_agent_says_what_any_other_says_of_itself(stand) -> None:
     """`handoffs, skills, in_flight_max`: as for any other agent."""
     with OpenAIServer(Says("x")) as server:

@@ -17,6 +17,7 @@ from orchestrator import store
 from orchestrator.sim.auditor import Verdict
 from tests.faulty import Call, Fault
 from tests.stage import Caller, Owner, Part, Play, Stage, Worker, edited, failures_of, open_stages
+from tests.witness import UNSEEN_FROM_OUTSIDE, void
 from workers import claims
 
 ROUNDS_MAX = 80
@@ -281,5 +282,5 @@ def test_every_promise_had_something_to_be_checked_on(undisturbed, stages):
     verdict = undisturbed.verdict()
     commit = next(call for call in undisturbed.tape.calls if call.name == "commit")
     verdict.add(struck(stages, commit, Fault.SENT_TWICE)[1])
-    assert not verdict.void
-    assert not verdict.unseen
+    assert not void(verdict)
+    assert verdict.unseen == UNSEEN_FROM_OUTSIDE

@@ -8,9 +8,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from envelopes.claims import Fetched
-from orchestrator.sim.evidence import ClaimEvidence, Sum, Wake
+from orchestrator.sim.auditor import Verdict
+from orchestrator.sim.evidence import ClaimEvidence, Move, Sum, Wake
 
 _FETCHED = len(fields(Fetched))
+_COMMIT_HEAD, _SETTLED, _PUBLISH, _ENTER, _LEAVE = 9, 3, 4, 7, 8
+"""How long a commit's head is, and which sections follow it (commit.lua)."""
+UNSEEN_FROM_OUTSIDE = {"22 a tenant has no more at work than it may"}
+"""Who is let in when shows only inside the server; test_tenants.py looks there."""
+NOT_IN_THE_STORY = ("17 ", "18 ", "19 ", "20 ", "21 an open breaker", "22 ")
+"""Questions, managers, judges, owners, caps: the simulation and test_bulkheads.py have them."""
+_SENT = 10
+"""Arguments of one message in it: the agent first, its number third."""
 """What FETCH says of one message; the first five are queue, raw, state, subtask, token."""
 Call = tuple[str, str]
 """A claim's token, and a paid call's op."""
@@ -34,6 +43,7 @@ class Witness:
         """(subtask, token, when) of every claim made."""
         self._fetches: set[str] = set()
         self._handed_back: set[str] = set()
+        self._ops: set[str] = set()
         self._alarms: dict[str, int] = {}
         self.booked: dict[Call, Booked] = {}
         self.heard: set[Call] = set()
@@ -42,6 +52,7 @@ class Witness:
         """Subtasks that an owner has taken away."""
         self.endings: list[tuple[str, str]] = []
         self.wakes: list[Wake] = []
+        self.moves: list[Move] = []
         self.cancelled: dict[str, int] = {}
 
     def saw(self, name: str, keys: Sequence[Any], args: Sequence[Any], reply: Any) -> None:
@@ -95,11 +106,27 @@ class Witness:
         task, raises, mail_read, alarm, outcome = (args[n] for n in (0, 3, 4, 5, 6))
         if not reply:
             return
-        if not mail_read and self._clock() < self._alarms.get(task, 0):
+        moved = _section(args, _ENTER) or _section(args, _LEAVE)  # what agents can take is news too
+        if not mail_read and not moved and self._clock() < self._alarms.get(task, 0):
             self.wakes.append(Wake(task, "its version" if raises else ""))
         self._alarms[task] = int(alarm or 0)
+        self._note_move(task, args)
         if outcome:
             self.endings.append((task, outcome))
+
+    def _note_move(self, task: str, args: Sequence[Any]) -> None:
+        if args[2] in self._ops:
+            return  # the same commit once more
+        self._ops.add(args[2])
+        settled, sent = _section(args, _SETTLED), _section(args, _PUBLISH)
+        move = Move(
+            task=task,
+            at_ms=self._clock(),
+            sent=tuple((sent[at + 2], sent[at]) for at in range(0, len(sent), _SENT)),
+            settled=tuple(zip(settled[::3], settled[1::3], settled[2::3], strict=True)),
+            waiting=False,
+        )
+        self.moves.append(move)
 
     def _look(self, _keys: Sequence[Any], args: Sequence[Any], reply: Any) -> None:
         for number, revoke, claim in zip(args[1::2], args[2::2], reply, strict=True):
@@ -111,5 +138,18 @@ class Witness:
             self.cancelled.setdefault(args[0], self._clock())
 
 
+def _section(args: Sequence[Any], number: int) -> Sequence[Any]:
+    """Return one of the sections that follow the head of a commit, each after its length."""
+    at = _COMMIT_HEAD
+    for _ in range(number):
+        at += 1 + args[at]
+    return args[at + 1 : at + 1 + args[at]]
+
+
 def _subtask(claim_key: str) -> str:
     return claim_key.partition("claim:")[2]
+
+
+def void(verdict: Verdict) -> list[str]:
+    """Return the promises that had nothing to be checked on, of those the story is about."""
+    return [name for name in verdict.void if not name.startswith(NOT_IN_THE_STORY)]

@@ -60,5 +60,5 @@ class Tap:
             prompt_bytes=prompt_bytes,
             max_tokens=self.max_tokens if max_tokens is None else max_tokens,
             min_tokens=min_tokens,
-            model=model if self.meter.price is None else None,
+            model=self.meter.priced_as(model),
         )
