@@ -432,6 +432,7 @@ class Model(RuleBasedStateMachine):
         for _ in range(DRAIN_ROUNDS_MAX):
             moved = bool(self.holds)
             while self.holds:
+                self._overdraw(self.holds[0])
                 self.report(0, "sure")
             for name in WORKERS if stage.queued() else ():
                 moved = True
@@ -466,6 +467,13 @@ class Model(RuleBasedStateMachine):
         if answer != "revoked":
             hold.settle()
         return answer
+
+    def _overdraw(self, hold: Hold) -> None:
+        """Ask for more than the whole allowance: that is never booked."""
+        most = hold.headers.allowance.tokens
+        if most is not None:
+            hold.ops += 1
+            assert self._charge(hold, str(hold.ops), Amounts(most + 1, 0, 1)) != "ok"
 
     def _report(self, hold: Hold, kind: str) -> None:
         over = self._is_settled(hold) or hold.given_back
