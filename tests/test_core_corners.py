@@ -168,7 +168,7 @@ def test_a_retry_without_replans_asks_for_the_first_plan_again():
 
 
 def test_a_manager_hears_what_the_gate_has_against_its_answer() -> None:
-    """"what fails the gate may have another plan": the line was crossed, the schema was not met."""
+    """The gate: what fails it "may have another plan"; the line was crossed, the schema not met."""
     play = Play(
         manager="m",
         until={"kind": "confidence", "at_least": 0.9},
@@ -195,7 +195,7 @@ def test_what_crossed_the_line_is_what_leaves() -> None:
 
 
 def test_nothing_is_handed_over_to_whoever_will_judge_it() -> None:
-    """"never the producer of what they judge"."""
+    """Validators are "never the producer of what they judge"."""
     play = Play(agent="a", validators=["v"]).knows(a=("v",), v=())
     play.wake()
     assert "handoff_refused" in whys(play.answer(1, ask("v")))
