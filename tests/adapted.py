@@ -29,7 +29,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from envelopes import Amounts, Envelope, Headers, Ledger, Limits
+from envelopes import Amounts, Envelope, Fault, Headers, Ledger, Limits
 from envelopes.envelope import Usage
 from tests.openai_server import OpenAIServer
 from workers.adapters.langgraph import from_langgraph
@@ -272,3 +272,13 @@ STANDS: dict[str, Callable[..., str]] = {
     "openai_responses": with_openai_responses,
     "langgraph": with_langgraph,
 }
+
+
+def refusal_under_a_ceiling(server: OpenAIServer, run: Callable[[Limits], Any]) -> str:
+    """Return why it is refused under a ceiling of tokens or usd; under one of calls it is not."""
+    by_tokens, by_usd = map(run, (Limits(tokens=100_000), Limits(usd_micros=1_000_000)))
+    assert by_tokens.envelope.fault is by_usd.envelope.fault is Fault.PRICE
+    assert server.requests == []
+    assert run(Limits(calls=2)).envelope.fault is not Fault.PRICE
+    assert server.requests
+    return by_usd.envelope.reason

@@ -9,6 +9,7 @@ from redis import Redis
 
 from envelopes.keys import Keys
 from orchestrator.embedded import EmbeddedServer
+from workers.agent import registry
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +50,15 @@ def fresh(server: EmbeddedServer) -> Iterator[Fresh]:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 0)
         yield Fresh(server.url, client, Keys(f"t{uuid4().hex[:8]}:"))
+
+
+@pytest.fixture
+def own_registry() -> Iterator[None]:
+    """Let what a test declares as agents be declared for that test only."""
+    before = dict(registry)
+    yield
+    registry.clear()
+    registry.update(before)
 
 
 @pytest.fixture

@@ -310,7 +310,7 @@ PATTERNS: Final = (
     _core(
         "services",
         "after a cap the work goes on",
-        "places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role in JUDGES]",
+        "places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role.judges]",
         "places = list(turn.places(StepPhase.WAITING)) if steps else []",
     ),
     _core(

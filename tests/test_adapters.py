@@ -27,12 +27,7 @@ EXTRAS = {
 BLOCKED = {"pydantic_ai": "pydantic_ai", "openai_agents": "agents", "langgraph": "langgraph"}
 
 
-@pytest.fixture(autouse=True)
-def _registered_for_one_test_only():
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @pytest.fixture(params=STANDS)

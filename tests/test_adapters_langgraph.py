@@ -10,19 +10,21 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph.types import interrupt
 
 from envelopes import Fault, Limits, Status
-from tests.adapted import PLENTY, TERMS, OpenAIChat, StreamingChat, came_of, graph_of, named
+from tests.adapted import (
+    PLENTY,
+    TERMS,
+    OpenAIChat,
+    StreamingChat,
+    came_of,
+    graph_of,
+    named,
+    refusal_under_a_ceiling,
+)
 from tests.openai_server import Calls, Fails, OpenAIServer, Says
 from workers import BudgetExhausted
 from workers.adapters.langgraph import from_langgraph
-from workers.agent import registry
 
-
-@pytest.fixture(autouse=True)
-def _registered_for_one_test_only():
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def came(graph: Any, allowance: Limits = PLENTY, **terms):
@@ -177,16 +179,7 @@ def test_a_graph_of_another_state_gets_its_own_prompt_and_hands_over_its_state()
 
 
 def refused(server: OpenAIServer, graph: Any, **terms) -> str:
-    """Return why it is refused under a ceiling of tokens or usd; under one of calls it is not."""
-    by_tokens, by_usd = (
-        came(graph, ceiling, **terms)
-        for ceiling in (Limits(tokens=100_000), Limits(usd_micros=1_000_000))
-    )
-    assert by_tokens.envelope.fault is by_usd.envelope.fault is Fault.PRICE
-    assert server.requests == []
-    assert came(graph, Limits(calls=2), **terms).envelope.fault is not Fault.PRICE
-    assert server.requests
-    return by_usd.envelope.reason
+    return refusal_under_a_ceiling(server, lambda ceiling: came(graph, ceiling, **terms))
 
 
 def test_a_model_without_max_tokens_is_refused_under_a_ceiling() -> None:

@@ -5,11 +5,19 @@ import asyncio
 import pytest
 
 from envelopes import Fault, Limits, Status
-from tests.adapted import PLENTY, TERMS, came_of, named, openai, provider_of, sdk_agent
+from tests.adapted import (
+    PLENTY,
+    TERMS,
+    came_of,
+    named,
+    openai,
+    provider_of,
+    refusal_under_a_ceiling,
+    sdk_agent,
+)
 from tests.openai_server import Calls, Fails, OpenAIServer, Says
 from workers import Context
 from workers.adapters.openai_agents import from_openai_agents
-from workers.agent import registry
 
 from agents import (  # isort: skip - tests.adapted has to be imported first: it says why
     Agent,
@@ -29,12 +37,7 @@ from agents import (  # isort: skip - tests.adapted has to be imported first: it
 from agents.tracing import TracingProcessor  # isort: skip - as above
 
 
-@pytest.fixture(autouse=True)
-def _registered_for_one_test_only():
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def chat_of(server: OpenAIServer, name: str = "gpt-5-mini") -> OpenAIChatCompletionsModel:
@@ -172,16 +175,7 @@ def test_nothing_is_traced_to_anybody() -> None:
 
 
 def refused(server: OpenAIServer, agent: Agent, **terms) -> str:
-    """Return why it is refused under a ceiling of tokens or usd; under one of calls it is not."""
-    by_tokens, by_usd = (
-        came(server, agent, ceiling, **terms)
-        for ceiling in (Limits(tokens=100_000), Limits(usd_micros=1_000_000))
-    )
-    assert by_tokens.envelope.fault is by_usd.envelope.fault is Fault.PRICE
-    assert server.requests == []
-    assert came(server, agent, Limits(calls=2), **terms).envelope.fault is not Fault.PRICE
-    assert server.requests
-    return by_usd.envelope.reason
+    return refusal_under_a_ceiling(server, lambda ceiling: came(server, agent, ceiling, **terms))
 
 
 def test_a_hosted_tool_is_refused_under_a_ceiling() -> None:

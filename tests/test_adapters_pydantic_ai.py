@@ -18,19 +18,21 @@ from pydantic_ai.native_tools import WebSearchTool
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from envelopes import Fault, Limits, Status
-from tests.adapted import PLENTY, TERMS, came_of, look_up, named, openai, pydantic_agent
+from tests.adapted import (
+    PLENTY,
+    TERMS,
+    came_of,
+    look_up,
+    named,
+    openai,
+    pydantic_agent,
+    refusal_under_a_ceiling,
+)
 from tests.openai_server import Calls, Fails, OpenAIServer, Says
 from workers import Context
 from workers.adapters.pydantic_ai import from_pydantic_ai, metering
-from workers.agent import registry
 
-
-@pytest.fixture(autouse=True)
-def _registered_for_one_test_only():
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def model_of(server: OpenAIServer, name: str = "gpt-5-mini") -> OpenAIChatModel:
@@ -200,16 +202,7 @@ def test_outside_of_our_runs_the_agent_is_what_it_was() -> None:
 
 
 def refused(server: OpenAIServer, agent: Agent, **terms) -> str:
-    """Return why it is refused under a ceiling of tokens or usd; under one of calls it is not."""
-    by_tokens, by_usd = (
-        came(agent, ceiling, **terms)
-        for ceiling in (Limits(tokens=100_000), Limits(usd_micros=1_000_000))
-    )
-    assert by_tokens.envelope.fault is by_usd.envelope.fault is Fault.PRICE
-    assert server.requests == []
-    assert came(agent, Limits(calls=2), **terms).envelope.fault is not Fault.PRICE
-    assert server.requests
-    return by_usd.envelope.reason
+    return refusal_under_a_ceiling(server, lambda ceiling: came(agent, ceiling, **terms))
 
 
 def test_a_tool_that_the_provider_runs_is_refused_under_a_ceiling() -> None:

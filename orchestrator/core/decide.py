@@ -193,8 +193,7 @@ def finish_line(turn: Turn) -> Verdict | Look:
     if isinstance(result, Composed):
         return _after(owner.finish(turn, line, result))
     if result is None:
-        services.send_judges(turn)
-        return Verdict.REST if services.answered(turn) is None else Verdict.AGAIN
+        return Verdict.AGAIN if services.send_judges(turn) else Verdict.REST
     return _try_again(turn, "gate", f"{line}, but {result}")
 
 

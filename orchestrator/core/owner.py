@@ -42,9 +42,7 @@ def revoke_all(turn: Turn) -> Look | None:
 
 def revoke_work(turn: Turn) -> Look | None:
     """Ask for the claims of all open subtasks to be taken away, but for those of judges."""
-    steps = [turn.steps[place] for place in turn.places(StepPhase.OPEN)]
-    working = (step.open for step in steps if step.plan.role not in services.JUDGES)
-    opened = tuple(each.subtask for each in working if each is not None)
+    opened = turn.open_subtasks(but_judges=True)
     return turn.look(revoke=opened) if opened else None
 
 
@@ -92,8 +90,7 @@ def _by_policy(turn: Turn, ending: Ending, at_cap: AtCap) -> Look | bool:
         return escalate(turn, ending)
     result = gate.passed(turn, turn.result())
     if result is None:
-        services.send_judges(turn)
-        return services.answered(turn) is not None
+        return services.send_judges(turn)
     if isinstance(result, Composed):
         return conclude(turn, Outcome.PARTIAL, ending.why, result) or True
     turn.note("below_the_bar", result)
@@ -105,8 +102,7 @@ def _ask_owner(turn: Turn, ending: Ending) -> bool:
     assert agent is not None
     if not services.is_asked(turn, Role.OWNER):
         services.ask(turn, Role.OWNER, agent, story.page(turn, ending.why, ending.text))
-    services.send_judges(turn)
-    return services.answered(turn) is not None  # it could not be paid
+    return services.send_judges(turn)
 
 
 def take_word(turn: Turn, step: StepState) -> None:

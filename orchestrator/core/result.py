@@ -19,7 +19,6 @@ from envelopes.strict import compact
 from orchestrator.core.task import Composed, Kept, Role, StepPhase, StepState, Task
 
 _OVER = (StepPhase.DONE, StepPhase.DROPPED)
-_JUDGES = (Role.PREDICATE, Role.VALIDATOR, Role.OWNER)
 
 
 def plan_is_done(task: Task, steps: Sequence[StepState]) -> bool:
@@ -31,7 +30,7 @@ def plan_is_done(task: Task, steps: Sequence[StepState]) -> bool:
 
 def at_rest(steps: Sequence[StepState]) -> bool:
     """Say whether nobody is at work or about to be, but for those who judge the result."""
-    return all(s.phase in _OVER or s.plan.role in _JUDGES for s in steps)
+    return all(s.phase in _OVER or s.plan.role.judges for s in steps)
 
 
 def composed(task: Task, steps: Sequence[StepState]) -> Composed | None:

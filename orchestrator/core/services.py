@@ -18,20 +18,18 @@ from orchestrator.core.result import fingerprint
 from orchestrator.core.task import Asked, PlanStep, Role, StepPhase, StepState, Verdict
 from orchestrator.core.turn import Turn
 
-JUDGES: Final = (Role.PREDICATE, Role.VALIDATOR, Role.OWNER)
 _MARK: Final = "_"
 
 
 def ask(turn: Turn, role: Role, agent: str, given: str) -> None:
     """Put a question to an agent; it goes out with what is published next."""
     number = turn.task.asked + 1
-    judging = role in JUDGES
     plan = PlanStep(
         id=f"{_MARK}{role}.{number}",
         agent=agent,
         goal=turn.task.terms.goal,
         input=given,
-        timeout_ms=limits.JUDGE_MS if judging else limits.STEP_TIMEOUT_DEFAULT_S * 1000,
+        timeout_ms=limits.JUDGE_MS if role.judges else limits.STEP_TIMEOUT_DEFAULT_S * 1000,
         role=role,
     )
     turn.add_steps([StepState(plan=plan, agent=agent, goal=plan.goal, input=given)])
@@ -62,7 +60,7 @@ def answered(turn: Turn) -> int | None:
 
 def asks_a_person(step: StepState) -> bool:
     """Say whether a step waits for a person's answer; what a judge does not know, it says."""
-    return isinstance(step.ask, Asked) and step.plan.role not in JUDGES
+    return isinstance(step.ask, Asked) and not step.plan.role.judges
 
 
 def take(turn: Turn, place: int) -> StepState:
@@ -72,10 +70,13 @@ def take(turn: Turn, place: int) -> StepState:
     return answer
 
 
-def send_judges(turn: Turn) -> None:
-    """Publish what is asked of judges, and nothing else: the work itself is over."""
+def send_judges(turn: Turn) -> bool:
+    """Publish what is asked of judges, and nothing else: the work itself is over.
+
+    Say whether one of them is answered already, for want of anything to pay it with.
+    """
     steps = turn.steps
-    places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role in JUDGES]
+    places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role.judges]
     publish.publish(turn, publish.ready(turn, places))
     for place in places:
         if (
@@ -88,6 +89,7 @@ def send_judges(turn: Turn) -> None:
                 fault=Fault.BUDGET,
                 reason="nothing is left to pay it with",
             )
+    return answered(turn) is not None
 
 
 def dismiss(turn: Turn) -> None:

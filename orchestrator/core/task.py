@@ -51,7 +51,7 @@ class Role(StrEnum):
 
     @property
     def judges(self) -> bool:
-        """Say whether its word is its own, so that nobody can stand in for it."""
+        """Say whether it judges what others make: its word is its own, and nobody stands in."""
         return self in _JUDGES
 
 

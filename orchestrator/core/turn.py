@@ -78,10 +78,11 @@ class Turn:
             self._places = {step.plan.id: place for place, step in enumerate(self.steps)}
         return self.steps[self._places[name]]
 
-    def open_subtasks(self) -> tuple[int, ...]:
+    def open_subtasks(self, *, but_judges: bool = False) -> tuple[int, ...]:
         """Return the numbers of all subtasks that are not settled."""
-        steps = self.steps
-        return tuple(o.subtask for p in self.places(StepPhase.OPEN) if (o := steps[p].open))
+        steps = (self.steps[place] for place in self.places(StepPhase.OPEN))
+        wanted = (s for s in steps if not (but_judges and s.plan.role.judges))
+        return tuple(s.open.subtask for s in wanted if s.open)
 
     def take_room(self, agent: str) -> bool:
         """Take one of the places that this agent has left; say whether there was one."""
