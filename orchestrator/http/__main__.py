@@ -1,0 +1,51 @@
+"""Run the app: `python -m orchestrator.http --host 127.0.0.1 --port 8780`, or `buckstop http`.
+
+One process, one event loop; to have more, run more. Behind a proxy, name it with --proxy: only then
+is its word taken for a caller's address, and for whether they came by https.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+import click
+import uvicorn
+
+from orchestrator import log as log_lines
+from orchestrator.http.app import build
+from orchestrator.settings import Settings
+
+HOST_DEFAULT = "127.0.0.1"
+PORT_DEFAULT = 8780
+
+
+def run(settings: Settings, host: str, port: int, proxy: str | None = None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    log_lines.start(process="http", pid=os.getpid())
+    logging.getLogger("uvicorn.access").disabled = True  # ours leaves out what is secret
+    uvicorn.Server(
+        uvicorn.Config(
+            build(settings),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=proxy is not None,
+            forwarded_allow_ips=proxy,
+            timeout_graceful_shutdown=int(settings.grace_s),
+        )
+    ).run()
+
+
+@click.command()
+@click.option("--host", default=HOST_DEFAULT, show_default=True, help="Address to listen on.")
+@click.option("--port", default=PORT_DEFAULT, show_default=True, help="Port; 0 for a free one.")
+@click.option("--proxy", metavar="ADDRESSES", help="Proxies whose X-Forwarded-* is believed.")
+def main(host: str, port: int, proxy: str | None) -> None:
+    """Serve the API and the console."""
+    run(Settings.read(os.environ, Path.cwd()), host, port, proxy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Read a request's body: bounded in bytes and time, and as strictly as everything from outside.
+
+FastAPI's own way would take duplicate keys and NaN, and would not say which field is unknown. So
+a body is read by envelopes/strict.py like every other stranger's JSON:
+
+    def submit(caller: Submits, request: Annotated[TaskRequest, json_body(TaskRequest)]) -> ...
+
+The caller is named in front of the body: who may not call is told so before anything is read.
+"""
+
+import asyncio
+from email.message import Message
+from typing import Any, Final, TypeVar
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from envelopes import limits
+from envelopes.strict import Frozen, parse
+from orchestrator.http.problems import Problem
+
+Model = TypeVar("Model", bound=Frozen)
+
+BODIES: Final[dict[str, type[Frozen]]] = {}
+"""Every model that is read from a body, by name: openapi.py describes them."""
+
+
+def json_body(model: type[Frozen]) -> Any:
+    """Depend on the body, read as this model."""
+    BODIES[model.__name__] = model
+
+    async def read(request: Request) -> Frozen:
+        return parse_body(model, await raw_body(request))
+
+    return Depends(read)
+
+
+def takes(model: type[Frozen]) -> dict[str, Any]:
+    """Return what OpenAPI says of an endpoint that depends on this body."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def parse_body(model: type[Model], raw: bytes) -> Model:
+    """Parse a body, or raise Refused with the field."""
+    return parse(model, raw, bytes_max=limits.REQUEST_BYTES_MAX, what="body")
+
+
+async def raw_body(request: Request) -> bytes:
+    """Read a JSON body to its end, or raise Problem: it has another type, or is large or slow."""
+    _require_json(request)
+    try:
+        async with asyncio.timeout(limits.BODY_S):
+            return await _bounded(request)
+    except TimeoutError:
+        raise Problem("too-slow", f"a body is read for {limits.BODY_S} s at most") from None
+    except ClientDisconnect:
+        raise Problem("unreadable", "the body ended before it was whole") from None
+
+
+async def _bounded(request: Request) -> bytes:
+    """Count what really comes; what Content-Length says is only the sender's word."""
+    taken = bytearray()
+    async for piece in request.stream():
+        taken += piece
+        if len(taken) > limits.REQUEST_BYTES_MAX:
+            raise Problem(
+                "too-large",
+                f"at most {limits.REQUEST_BYTES_MAX:,} bytes are taken; pass larger work by "
+                "reference",
+                {"Connection": "close"},
+            )
+    return bytes(taken)
+
+
+def _require_json(request: Request) -> None:
+    """Refuse what a stranger's page could send without asking: it cannot send JSON so."""
+    kind = Message()
+    kind["Content-Type"] = request.headers.get("Content-Type", "")
+    if kind.get_content_type() != "application/json":
+        raise Problem("unsupported-media-type", "send the body as Content-Type: application/json")

@@ -1,0 +1,232 @@
+"""Bearer tokens: who may call over HTTP, and what.
+
+    tokens = Tokens(client, keys)
+    text = tokens.new("ci", [Scope.SUBMIT, Scope.READ])     bk_4f0c2ab81d77_<43 characters>
+    tokens.authenticate(Credential.token(text), "10.0.0.7")
+
+A token is shown once, when it is made. The server keeps the SHA-256 of its secret: 256 random bits
+need no slow hash, for nobody can try them all. A console's session and the code in a login link
+are kept in the same way, and both stand for a token: with it they end.
+
+Used by the command line, by `buckstop up` (which prints a login link) and by http/access.py.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field
+from redis import Redis
+
+from envelopes import limits
+from envelopes.keys import Keys
+from envelopes.request import Name
+from envelopes.scripts import Scripts
+from envelopes.strict import Frozen, Refused, parse
+
+_LUA: Final = Path(__file__).parent / "lua"
+_ID_BYTES: Final = 6
+_TEXT: Final = re.compile(r"bk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_DAY_MS: Final = 24 * 3_600_000
+_RECORD_BYTES_MAX: Final = 4_096
+
+SHOWN_PATTERN: Final = (
+    r"^[^\u0000-\u0020\u007f-\u00a0\u00ad\u061c\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\u3000\ufeff\ufff0-\uffff]+( [^\u0000-\u0020\u007f-\u00a0\u00ad\u061c\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff0-\uffff]+)*$"
+)
+"""A name as people write it, one space between words: nothing that is not seen on a screen, and
+nothing that turns the text around, for it stands in records as who decided."""
+
+Shown = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=SHOWN_PATTERN)]
+
+
+class Scope(StrEnum):
+    """What a token may do."""
+
+    SUBMIT = "submit"
+    """Submit tasks, and cancel them."""
+    READ = "read"
+    DECIDE = "decide"
+    """Decide letters."""
+    ADMIN = "admin"
+    """Everything, and alone: caps, breakers, tokens, subscriptions."""
+
+
+class Token(Frozen):
+    """What is known of a token; its secret is not."""
+
+    id: str
+    name: Shown
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    tenant: Name | None = None
+    """It sees and touches this tenant's only."""
+    hash: str
+    created_ms: int
+    expires_ms: int | None = None
+    per_minute: Annotated[int, Field(ge=1, le=limits.TOKEN_PER_MINUTE_MAX)]
+
+    def may(self, scope: Scope) -> bool:
+        """Say whether it may do this."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what may be shown of it."""
+        return self.model_dump(mode="json", exclude={"hash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller shows, in the form in which the server is asked about it: nothing secret."""
+
+    kind: str
+    id: str
+    hash: str = ""
+
+    @classmethod
+    def token(cls, text: str) -> Self | None:
+        """Read a bearer token, or return None where it has not the form of one."""
+        found = _TEXT.fullmatch(text)
+        return cls("token", found[1], hashed(found[2])) if found else None
+
+    @classmethod
+    def session(cls, cookie: str) -> Self:
+        """Read a session's cookie."""
+        return cls("session", hashed(cookie))
+
+    @classmethod
+    def code(cls, code: str) -> Self:
+        """Read a login code."""
+        return cls("code", hashed(code))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whose credential it is, and how long to wait before anything is done for them."""
+
+    token: Token | None
+    wait_ms: int
+
+
+class Tokens:
+    """The tokens of one deployment. Safe to share between threads."""
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client: Any = client
+        self._keys = keys
+        self._scripts = Scripts(client, _LUA, keys)
+
+    def new(
+        self,
+        name: str,
+        scopes: Collection[Scope],
+        *,
+        tenant: str | None = None,
+        days: int | None = None,
+        per_minute: int | None = None,
+    ) -> str:
+        """Make a token and return its text, which is never shown again; or raise Refused."""
+        token_id, secret = secrets.token_hex(_ID_BYTES), _secret()
+        now_ms = self._now_ms()
+        record = {
+            "id": token_id,
+            "name": name,
+            "scopes": [each.value for each in Scope if each in scopes],
+            "tenant": tenant,
+            "hash": hashed(secret),
+            "created_ms": now_ms,
+            "expires_ms": None if days is None else now_ms + _days(days) * _DAY_MS,
+            "per_minute": limits.TOKEN_PER_MINUTE if per_minute is None else per_minute,
+        }
+        token = _read(json.dumps(record, ensure_ascii=False))
+        if token.tenant is not None and Scope.ADMIN in token.scopes:
+            raise Refused("tenant", "admin is of the whole deployment; a tenant's token has others")
+        self._require_room()
+        self._client.hset(self._keys.tokens, token_id, token.model_dump_json())
+        return f"bk_{token_id}_{secret}"
+
+    def find(self, token_id: str) -> Token | None:
+        """Return what is known of a token."""
+        stored = self._client.hget(self._keys.tokens, token_id)
+        return None if stored is None else _read(stored)
+
+    def list(self) -> list[Token]:
+        """Return every token that was not revoked, the newest first."""
+        stored = self._client.hvals(self._keys.tokens)
+        return sorted(map(_read, stored), key=lambda one: (-one.created_ms, one.id))
+
+    def revoke(self, token_id: str) -> bool:
+        """End a token, and every session opened with it; False where there was none."""
+        return bool(self._client.hdel(self._keys.tokens, token_id))
+
+    def login_code(self, token_id: str, ttl_s: int = limits.LOGIN_CODE_S) -> str:
+        """Make a code that logs in once as this token, for a link."""
+        code = _secret()
+        self._client.set(self._keys.code(hashed(code)), token_id, ex=ttl_s)
+        return code
+
+    def authenticate(self, credential: Credential, address: str) -> Answer:
+        """Find whose credential this is and count the call, in one round trip."""
+        c = credential
+        return _answer(self._scripts.run("authenticate", [], [c.kind, c.id, c.hash, address]))
+
+    def open_session(self, credential: Credential, address: str) -> tuple[Answer, str]:
+        """Log in with a token or a code; return whose it is, and the new session's cookie."""
+        c, cookie = credential, _secret()
+        args = [c.kind, c.id, c.hash, address, hashed(cookie)]
+        return _answer(self._scripts.run("open_session", [], args)), cookie
+
+    def close_session(self, cookie: str) -> bool:
+        """Log out; False where nobody was logged in."""
+        return bool(self._client.delete(self._keys.session(hashed(cookie))))
+
+    def _require_room(self) -> None:
+        if self._client.hlen(self._keys.tokens) >= limits.TOKENS_MAX:
+            raise Refused("name", f"there are {limits.TOKENS_MAX:,} tokens; revoke some first")
+
+    def _now_ms(self) -> int:
+        seconds, micros = self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+
+def id_of(text: str) -> str:
+    """Return the id in a token's text: its public half."""
+    return text.split("_")[1]
+
+
+def hashed(secret: str) -> str:
+    """Return what the server keeps of a secret."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def scopes_of(names: Collection[str]) -> Iterator[Scope]:
+    """Read scopes, or raise Refused with those there are."""
+    for name in names:
+        if name not in set(Scope):
+            raise Refused("scopes", f"{name!r} is none of {', '.join(Scope)}")
+        yield Scope(name)
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(limits.TOKEN_SECRET_BYTES)
+
+
+def _days(days: int) -> int:
+    if not 1 <= days <= limits.TOKEN_DAYS_MAX:
+        raise Refused("days", f"from 1 to {limits.TOKEN_DAYS_MAX:,}, or none for no end")
+    return days
+
+
+def _read(record: str | bytes) -> Token:
+    return parse(Token, record, bytes_max=_RECORD_BYTES_MAX, what="token")
+
+
+def _answer(reply: Any) -> Answer:
+    about, wait_ms = reply
+    return Answer(_read(about) if about else None, wait_ms)
