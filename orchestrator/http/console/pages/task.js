@@ -1,0 +1,6 @@
+import { html } from "../lib/hooks.js";
+import { Page } from "../lib/parts.js";
+
+export function Task() {
+  return html`<${Page} title="Task" />`;
+}
