@@ -30,6 +30,10 @@ class Keys:
         """Name the hash with the task's state."""
         return f"{self.prefix}task:{task}"
 
+    def tasks_by(self, what: str) -> str:
+        """Name the index of tasks by stage or tenant, given as stage:open."""
+        return f"{self.prefix}tasks:{what}"
+
     def mail(self, task: str) -> str:
         """Name the list of facts the task has not absorbed yet."""
         return f"{self.prefix}mail:{task}"
@@ -95,9 +99,54 @@ class Keys:
         """Name the channel on which a task's commits are announced."""
         return f"{self.prefix}events:{task}"
 
+    def spend(self, day: int | str) -> str:
+        """Name the hash of what was spent on a day, counted from 1970."""
+        return f"{self.prefix}spend:{day}"
+
     def idempotency(self, tenant: str, key: str) -> str:
         """Name the record of a submit that must not happen twice."""
         return f"{self.prefix}idem:{tenant}:{sha256(key.encode()).hexdigest()}"
+
+    def rate(self, token: str) -> str:
+        """Name the short-lived record of how much a token has called lately."""
+        return f"{self.prefix}rate:{token}"
+
+    def failed(self, address: str) -> str:
+        """Name the short-lived count of wrong credentials that came from an address."""
+        return f"{self.prefix}failed:{address}"
+
+    def session(self, hashed: str) -> str:
+        """Name the record of a login at the console, by the hash of its cookie."""
+        return f"{self.prefix}session:{hashed}"
+
+    def code(self, hashed: str) -> str:
+        """Name the record of a code that logs in once, by its hash."""
+        return f"{self.prefix}code:{hashed}"
+
+    @property
+    def tokens(self) -> str:
+        """Name the hash of bearer tokens by id; of their secrets it has the hash only."""
+        return f"{self.prefix}tokens"
+
+    def outbox(self, subscription: str) -> str:
+        """Name the sorted set of deliveries that wait for one receiver, by due time."""
+        return f"{self.prefix}outbox:{subscription}"
+
+    def sending(self, subscription: str) -> str:
+        """Name the sorted set of deliveries a courier is at, by when its lease ends."""
+        return f"{self.prefix}sending:{subscription}"
+
+    def delivered(self, subscription: str) -> str:
+        """Name the list of a receiver's last deliveries that are over."""
+        return f"{self.prefix}delivered:{subscription}"
+
+    def delivery(self, delivery: str) -> str:
+        """Name the hash of one message to one receiver."""
+        return f"{self.prefix}delivery:{delivery}"
+
+    def cause(self, cause: str) -> str:
+        """Name the short-lived record of a cause that a receiver has been told of."""
+        return f"{self.prefix}cause:{cause}"
 
     @property
     def due(self) -> str:
@@ -115,6 +164,11 @@ class Keys:
         return f"{self.prefix}tasks"
 
     @property
+    def expiring(self) -> str:
+        """Name the sorted set of finished tasks by when their record expires."""
+        return f"{self.prefix}expiring"
+
+    @property
     def letters(self) -> str:
         """Name the index of open dead letters by the time they were filed."""
         return f"{self.prefix}letters"
@@ -125,9 +179,19 @@ class Keys:
         return f"{self.prefix}letter_facets"
 
     @property
+    def discards(self) -> str:
+        """Name the sorted set of messages set aside by when they are let go."""
+        return f"{self.prefix}discards"
+
+    @property
     def dead_letters(self) -> str:
         """Name the Celery queue that tells of each letter filed."""
         return f"{self.prefix}dead-letters"
+
+    @property
+    def news(self) -> str:
+        """Name the stream of what has happened."""
+        return f"{self.prefix}news"
 
     @property
     def tenant_default(self) -> str:
@@ -183,3 +247,28 @@ class Keys:
     def stats(self) -> str:
         """Name the hash of counters."""
         return f"{self.prefix}stats"
+
+    @property
+    def subscriptions(self) -> str:
+        """Name the hash of who is told of the news."""
+        return f"{self.prefix}subscriptions"
+
+    @property
+    def disabled(self) -> str:
+        """Name the hash of subscriptions that nothing is sent to any more, and why."""
+        return f"{self.prefix}disabled"
+
+    @property
+    def failing(self) -> str:
+        """Name the hash of since when a receiver has taken nothing."""
+        return f"{self.prefix}failing"
+
+    @property
+    def courier(self) -> str:
+        """Name the hash of how far the news has become deliveries."""
+        return f"{self.prefix}courier"
+
+    @property
+    def deliveries(self) -> str:
+        """Name the sorted set of receivers by when there is something to do for them."""
+        return f"{self.prefix}deliveries"

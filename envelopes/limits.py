@@ -63,6 +63,19 @@ MICROS_PER_USD: Final = 1_000_000
 """Money is counted in micro-dollars: whole numbers add up, and one token costs more than one."""
 TIME_MS_CEILING: Final = 2**53 - 1
 """The last moment every JSON reader can tell apart from the next: some 285,000 years from 1970."""
+SPEND_CEILING: Final = 2**53 - 1
+"""What a row of a day's books can hold: where Lua's numbers stop being integers. Nine billion
+dollars in a day are somebody's mistake, and must not stop a commit."""
+SPEND_ROWS_MAX: Final = 2_000
+"""Rows in a day's books: tenants times agents times models. What comes later is added up in one."""
+SPEND_KEPT_MS: Final = 400 * 24 * 3_600 * 1000
+"""How long a day's books are kept: a year, and a month to compare it with the one before."""
+SPEND_DAYS_MAX: Final = 400
+"""Days of books read at once: all there are."""
+CLAIM_MODELS_MAX: Final = 8
+"""Models told apart in one subtask; a fallback chain has three or four."""
+MODEL_BYTES_MAX: Final = 100
+"""A model's name in the books; the longest listed today, with its provider's, have some eighty."""
 
 # --- sizes -------------------------------------------------------------------------------------
 
@@ -110,6 +123,11 @@ LETTERS_WARN: Final = LETTERS_MAX // 2
 """Half of them: somebody has time to decide the other half."""
 DESK_LOOK_MS: Final = 60_000
 """How often an orchestrator looks whether there are too many; a desk does not fill in a minute."""
+MESSAGE_LETTER_MS: Final = 7 * 24 * 3600 * 1000
+"""When a message set aside that nobody has decided is let go: a week, as long as the longest task
+may run, so whatever it was part of is over."""
+DISCARD_MAX: Final = 500
+"""Messages let go at one look, so that it does not hold up the server; the next look is at once."""
 LETTER_BYTES_MAX: Final = 64 * 1024
 """Original bytes kept of one undeliverable message; the rest is counted, not stored."""
 
@@ -117,7 +135,10 @@ DEAD_LETTERS_MAX: Final = 10_000
 """Messages kept on the queue that tells of letters, where nobody drains it. It is a copy: the desk
 has all of them."""
 DEAD_LETTER_WHY_BYTES: Final = 500
-"""What of a letter's text goes with such a message: a sentence or two."""
+"""What of a letter's text goes with such a message, and with the news: a sentence or two."""
+NEWS_MAX: Final = 100_000
+"""Lines of news kept for whoever reads them later: ten tasks a second, three lines each, for nearly
+an hour in which nobody has read; 20 MB."""
 
 MEMORY_SHARE_MAX: Final = 0.9
 """Of the server's maxmemory; above it new work is refused, so that accepted work can end."""
@@ -202,6 +223,8 @@ FETCH_MAX: Final = 1_000
 """Messages one fetch takes at most."""
 WORKER_TTL_MS: Final = 15_000
 """How long a worker's record outlives its last beat: five beats."""
+PRUNE_MAX: Final = 1_000
+"""Expired tasks forgotten in the indexes at one look, so that it does not hold up the server."""
 WORKERS_KEPT_MS: Final = 3_600_000
 """How long a silent worker stays in the list of workers, for whoever asks what died."""
 
@@ -250,3 +273,120 @@ LLM_ERROR_CHARS_MAX: Final = 400
 """How much of a server's own words an error repeats: a sentence or two, not its web page."""
 LLM_ROUNDS_DEFAULT: Final = 8
 """Answers asked for in one loop over tools; the last one may call none."""
+
+# --- the way in over HTTP ----------------------------------------------------------------------
+
+BODY_S: Final = 20
+"""What a request's body may take to arrive; a slow one holds nothing but its own connection."""
+HTTP_THREADS: Final = 48
+"""Requests one process works on at once; each waits for one round trip of Redis, rarely longer."""
+DECIDING_MAX: Final = 32
+"""Decisions that wait for an orchestrator at once, in threads of their own: reading goes on."""
+PAGE_DEFAULT: Final = 50
+"""Items of a list where nobody says how many: a screen of them."""
+PAGE_MAX: Final = 500
+"""Items of a list at most: one script's short work, and one answer's size."""
+TOKENS_MAX: Final = 1_000
+"""Bearer tokens there may be; each is a person or a service, and a list of more nobody reads."""
+TOKEN_SECRET_BYTES: Final = 32
+"""What cannot be guessed: 256 random bits."""
+TOKEN_DAYS_MAX: Final = 3_650
+"""Ten years; a token that is to live longer has no end."""
+TOKEN_PER_MINUTE: Final = 600
+"""Calls a token may make in a minute: ten a second are a busy service, and no load."""
+TOKEN_PER_MINUTE_MAX: Final = 600_000
+"""What a token can be given: more than one server answers."""
+TOKEN_BURST: Final = 100
+"""Calls it may make at once: a console that opens ten pages, a service that starts."""
+FAILED_LOGINS_MAX: Final = 30
+"""Wrong credentials from one address in the window before it is told to wait: a slip is three."""
+FAILED_LOGINS_MS: Final = 60_000
+"""The window in which they are counted."""
+SESSION_MS: Final = 12 * 3_600_000
+"""How long a login at the console lasts: a working day."""
+LOGIN_CODE_S: Final = 600
+"""How long a link that logs in once is good for: from a terminal into a browser."""
+AWAY_RETRY_S: Final = 2
+"""When to come again while Redis is away: a restart of it takes about as long."""
+
+# --- the courier -------------------------------------------------------------------------------
+
+SUBSCRIPTIONS_MAX: Final = 64
+"""Receivers there may be. One courier has room for what all of them may have under way at once."""
+DELIVERIES_AT_ONCE: Final = 4
+"""Deliveries under way to one receiver: a busy one keeps up, and none is flooded."""
+DELIVERIES_MAX: Final = 10_000
+"""Deliveries that wait for one receiver; what comes on top while it is away is not kept."""
+DELIVERIES_KEPT: Final = 100
+"""Deliveries that are over and can still be shown, for each receiver: the last days, or the last
+minutes of a busy one."""
+DELIVERY_S: Final = 10
+"""One attempt, from the look-up of the name to the last byte: a receiver answers, and works then."""
+NOTIFY_S: Final = 20
+"""One notification; some services are asked twice for it, and mail takes its time."""
+DELIVERY_LEASE_MS: Final = 45_000
+"""How long a delivery is one courier's: beyond any attempt, so that nobody else begins it too."""
+DELIVERY_DISABLE_MS: Final = 5 * 24 * 3_600_000
+"""A receiver that has taken nothing for five days is gone; a long weekend is not that long."""
+DELIVERY_BODY_BYTES_MAX: Final = 64 * 1024
+"""What is read of an answer; its status is what counts."""
+DELIVERY_WHY_CHARS: Final = 200
+"""What is kept of why an attempt failed: a sentence."""
+HOOK_SECRET_BYTES: Final = 32
+"""Standard Webhooks says 24 to 64."""
+HOOK_ROTATION_MS: Final = 24 * 3_600_000
+"""How long a replaced secret still signs beside the new one: a day to change it everywhere."""
+HOOK_URL_CHARS_MAX: Final = 2_000
+"""Longer ones are cut by some proxies."""
+ADDRESSES_MAX: Final = 4
+"""Addresses of one host that are tried; one that none of these answers for is away."""
+NEWS_BATCH: Final = 100
+"""Lines of news that become deliveries in one script, for up to all subscriptions at once."""
+GATHER_S: Final = 5
+"""How long the first letter of a cause waits for company: a burst is one message."""
+QUIET_DEFAULT_S: Final = 900
+"""After a message nothing more of its cause for a quarter of an hour, then one that counts."""
+QUIET_MAX_S: Final = 24 * 3600
+"""A day: who wants to know less often wants no notification."""
+CAUSE_KEPT_MS: Final = 3_600_000
+"""How much longer than its quiet time a cause is remembered, while a message of it may be late."""
+CAUSE_LETTERS_MAX: Final = 5
+"""Letters of one message that are remembered by id, to say when the first of them is due."""
+NOTIFY_WHY_CHARS: Final = 300
+"""What of an agent's words goes into a message that is read on a phone."""
+
+# --- live events ---------------------------------------------------------------------------------
+
+LIVE_STREAMS_MAX: Final = 1_200
+"""Streams of one process: a thousand, and some that are about to be found dead."""
+LIVE_STREAMS_TOKEN_MAX: Final = 200
+"""Streams of one token in a process: a team's open pages. Five such tokens do not fill it."""
+LIVE_KEPT: Final = 4_096
+"""Things told that a process keeps for its streams, 2 MB; who is further behind comes again."""
+LIVE_PAGE: Final = 500
+"""News or journal lines read or told at once; a page of short lines is some 100 KB."""
+LIVE_READERS: Final = 8
+"""Readings of the store at once for all streams of a process: 8 threads keep one core busy."""
+LIVE_FOLLOW_BYTES: Final = 256 * 1024
+"""Of each followed task's journal, what is held for those who come: most journals, whole."""
+LIVE_HINT_S: Final = 0.25
+"""A task is looked at, and said to have changed, no sooner than this again: nobody reads faster."""
+LIVE_REREAD_S: Final = 15
+"""How often a followed task is looked at unasked, in case an announcement was lost."""
+LIVE_ALIVE_S: Final = 15
+"""Silence after which a stream says that it lives; proxies cut what is silent for 30 or 60 s."""
+LIVE_CHECK_S: Final = 30
+"""How often it is asked whether a stream's caller may still see it. With the silence above, the
+streams of a revoked token end within a minute."""
+LIVE_WRITE_S: Final = 10
+"""What a client may take to make room for what is written, before it is hung up on."""
+LIVE_PIECE_BYTES: Final = 64 * 1024
+"""What is handed to the server at once: what it buffers for a client that does not read."""
+LIVE_BUFFER_BYTES: Final = 64 * 1024
+"""What the system buffers for a client; by itself it would take up to 4 MB for each."""
+LIVE_RETRY_MS: Final = 3_000
+"""When a browser comes again after it was cut off, at the latest: spread over half of that."""
+LIVE_BACKOFF_MAX_S: Final = 2
+"""The longest pause between two tries to reach the server: a restart of it takes about as long."""
+LIVE_FOR_S_MAX: Final = 24 * 3600
+"""The longest that a stream can be asked to last; who asks for no end gets none."""

@@ -42,11 +42,16 @@ _SHARED = Path(__file__).parent / "lua"
 _NAMES = (
     *("due", "bell", "tasks", "letters", "agents", "workers", "stats", "calibration"),
     *("inflight", "caps", "declared_caps", "breakers", "atwork", "arrivals"),
-    *("letter_facets", "dead_letters", "tenant_default"),
+    *("letter_facets", "dead_letters", "tenant_default", "expiring", "discards"),
+    *("news", "tokens"),
+    *("subscriptions", "disabled", "failing", "courier", "deliveries"),
 )
 _STEMS = (
     *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell"),
     *("lanes", "room", "turns", "called", "waiting", "letters_by", "letter_values"),
+    *("rate", "failed", "session", "code"),
+    *("tasks_by", "journal", "spend"),
+    *("outbox", "sending", "delivered", "delivery", "cause"),
 )
 _HEALS_MAX = 3  # a server that forgets its scripts more often than this within one call is ill
 
