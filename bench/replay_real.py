@@ -26,7 +26,7 @@ from orchestrator import keyfile
 from orchestrator.client import Buckstop, TaskHandle, TimedOut
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.leash import leashed
-from orchestrator.up import worker_command
+from orchestrator.children import worker_command
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ORCHESTRATORS: Final = 2

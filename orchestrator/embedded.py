@@ -69,6 +69,7 @@ class EmbeddedServer:
         self.port = 0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self._others: Mapping[str, int] = {}
+        self._console: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start_on_some_port()
@@ -150,13 +151,13 @@ class EmbeddedServer:
             pass_fds=[self._lock],
         )
         self._wait_until_ready(self._process)
-        self.note(self._others)
+        self.note(self._others, self._console)
 
-    def note(self, others: Mapping[str, int]) -> None:
+    def note(self, others: Mapping[str, int], console: str | None = None) -> None:
         """Write down where the server is, for the commands that look for it, and who else runs."""
-        self._others = others
+        self._others, self._console = others, console
         pids = {"up": os.getpid(), "server": self.pid, **others}
-        Running(self.url, self.started, pids).write(self.directory)
+        Running(self.url, self.started, pids, console).write(self.directory)
 
     def _config(self) -> str:
         return "\n".join(

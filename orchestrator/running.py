@@ -23,13 +23,16 @@ class Running:
     """ISO 8601, for people."""
     pids: Mapping[str, int] = field(default_factory=dict)
     """By name: "up" (or whoever owns the server), "server", "orchestrator-1", "worker" ..."""
+    console: str | None = None
+    """Where the console is, if it runs."""
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
         """Read a directory's note; None where there is none."""
         try:
             note = json.loads((directory / _FILE).read_text())
-            return cls(str(note["url"]), str(note["started"]), dict(note["pids"]))
+            pids = dict(note["pids"])
+            return cls(str(note["url"]), str(note["started"]), pids, note.get("console"))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:

@@ -6,10 +6,12 @@ BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
 BUCKSTOP_SIGNING_KEY       the orchestrator's private key, as text
 BUCKSTOP_SIGNING_KEY_FILE  ... or a file with it; without either, the key that `up` made
 BUCKSTOP_GRACE             seconds to end what is under way after SIGTERM
+BUCKSTOP_PUBLIC_URL        where people find the console, for links in messages
 
 Read by everything that connects, but not by workers: theirs stand in workers/settings.py.
 """
 
+import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import Self
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from orchestrator import keyfile
-from orchestrator.running import find
+from orchestrator.running import Running, find
 
 
 class SettingsError(Exception):
@@ -40,6 +42,8 @@ class Settings:
     prefix: str = PREFIX_DEFAULT
     signing_key: bytes | None = None
     grace_s: float = GRACE_DEFAULT_S
+    console: str | None = None
+    """Where people find the console."""
 
     @classmethod
     def read(
@@ -50,12 +54,14 @@ class Settings:
     ) -> Self:
         """Read the settings; an explicit URL wins over the environment, that over what runs."""
         where, found_in, directory = _server(environ, start or Path.cwd(), url)
+        running = Running.read(directory) if directory else None
         return cls(
             url=where,
             found_in=found_in,
             prefix=environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT,
             signing_key=_signing_key(environ, directory),
             grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
+            console=environ.get("BUCKSTOP_PUBLIC_URL") or (running.console if running else None),
         )
 
     @property
@@ -72,6 +78,14 @@ class Settings:
                 "the workers"
             )
         return self.signing_key
+
+
+def person() -> str:
+    """Name whoever gives a command, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return f"uid {os.getuid()}"
 
 
 def _server(

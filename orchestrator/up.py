@@ -1,9 +1,10 @@
-"""Run everything on one machine: server, orchestrators, workers. What `buckstop up` does.
+"""Run everything on one machine: server, orchestrators, workers, console. What `buckstop up` does.
 
-One process owns all the others. It starts them, starts again what dies (soon at first, then with
-longer and longer pauses), and stops them in the order in which nothing is lost: workers, which
-finish or hand back what they have; then orchestrators, which take in what the workers reported;
-then the server. Each child is on a leash (leash.py), so all end even if the owner is SIGKILLed.
+One process owns all the others (children.py says which). It starts them, starts again what dies
+(soon at first, then with longer and longer pauses), and stops them in the order in which nothing is
+lost: the way in; then workers, which finish or hand back what they have; then orchestrators, which
+take in what the workers reported; then the courier, which tells of that; then the server. Each
+child is on a leash (leash.py), so all end even if the owner is SIGKILLed.
 
 It sleeps until a signal comes or a pause is over: a child's death is a signal too (SIGCHLD).
 
@@ -15,17 +16,19 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from orchestrator import keyfile
+from envelopes.scripts import connect
+from orchestrator import keyfile, login
+from orchestrator.children import HTTP_HOST, Plan, Wanted, planned
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
 from orchestrator.leash import leashed
+from orchestrator.settings import Settings, person
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before a child is started again: at once, then slower the more often it died in a row."""
@@ -35,25 +38,12 @@ STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
 LOG_BYTES_MAX = 16 * 1024 * 1024
 """A larger log is put aside at the next start, one generation deep."""
+KNOCK_S = 0.1
+"""How often to look whether the console answers by now; it takes a second or two to start."""
+_STOPPED_IN_TURN = ("http", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
 """Told what happened, in one word, and to whom."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to run."""
-
-    directory: Path
-    modules: Sequence[str] = ()
-    """With agents; none means no worker."""
-    url: str | None = None
-    """A server of the user's own; None starts the embedded one."""
-    orchestrators: int = 1
-    workers: int = 1
-    concurrency: int = 8
-    pool: str = "threads"
-    grace_s: float = 25.0
 
 
 @dataclass(slots=True)
@@ -86,19 +76,22 @@ class Lives:
 class Child:
     """One process that is kept running."""
 
-    name: str
-    command: Sequence[str]
-    environ: Mapping[str, str]
+    plan: Plan
     log: Path
     process: subprocess.Popen[bytes] | None = None
     lives: Lives = field(default_factory=Lives)
+
+    @property
+    def name(self) -> str:
+        """Return its name: its kind and its number."""
+        return self.plan.name
 
     def start(self) -> None:
         """Start it in a session of its own: Ctrl-C in the terminal is its owner's to hear."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 -- our own programs
-                leashed(self.command),
-                env=self.environ,
+                leashed(self.plan.command),
+                env=self.plan.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -143,6 +136,7 @@ class Up:
         self._server_lives = Lives()
         self._children: list[Child] = []
         self._stops = 0
+        self._knocking = wanted.http_port is not None
 
     def run(self) -> None:
         """Start everything, keep it running until SIGINT or SIGTERM, stop everything."""
@@ -163,28 +157,19 @@ class Up:
         if self._wanted.url is None:
             self._server = EmbeddedServer(directory)
             self._server_started(self._server)
-        self._children = list(self._planned(keyfile.ensure(directory)))
-        for child in self._children:
+        log = directory / "log"
+        log.mkdir(exist_ok=True)
+        pair = keyfile.ensure(directory)
+        for plan in planned(self._wanted, self._url, pair, os.environ):
+            child = Child(plan, _log(log / f"{plan.name}.log"))
+            self._children.append(child)
             self._start_child(child)
         self._note()
         self._say("ready", {"directory": str(directory)})
 
-    def _planned(self, pair: keyfile.KeyPair) -> Iterator[Child]:
-        wanted = self._wanted
-        url = wanted.url or (self._server.url if self._server else "")
-        log = wanted.directory / "log"
-        log.mkdir(exist_ok=True)
-        shared = {**_without_keys(os.environ), "BUCKSTOP_URL": url}
-        signing = {**shared, "BUCKSTOP_SIGNING_KEY_FILE": str(pair.private)}
-        for number in range(1, wanted.orchestrators + 1):
-            name = f"orchestrator-{number}"
-            command = [sys.executable, "-m", "orchestrator.serve"]
-            yield Child(name, command, signing, _log(log / f"{name}.log"))
-        trusting = {**shared, "BUCKSTOP_PUBLIC_KEYS_FILE": str(pair.public)}
-        for number in range(1, wanted.workers + 1 if wanted.modules else 1):
-            name = f"worker-{number}"
-            command, more = worker_command(wanted.modules, wanted.concurrency, wanted.pool, name)
-            yield Child(name, command, {**trusting, **more}, _log(log / f"{name}.log"))
+    @property
+    def _url(self) -> str:
+        return self._wanted.url or (self._server.url if self._server else "")
 
     def _start_child(self, child: Child) -> None:
         child.start()
@@ -194,7 +179,8 @@ class Up:
     def _note(self) -> None:
         """Keep the note up to date, so that others can see (and tests kill) who runs."""
         if self._server is not None and self._server.alive:
-            self._server.note({c.name: c.process.pid for c in self._children if c.process})
+            pids = {c.name: c.process.pid for c in self._children if c.process}
+            self._server.note(pids, self._wanted.http_url)
 
     # --- keep running ----------------------------------------------------------------------------
 
@@ -203,6 +189,9 @@ class Up:
         if self._stops:
             return
         changed = self._look_after_server()
+        if self._knocking and _answers(self._wanted.http_port):
+            self._knocking = False
+            self._say("console", {"link": self._login_link()})
         for child in self._children:
             if (code := child.died()) is not None:
                 self._died(child.name, child.lives, f"exit code {code}")
@@ -211,6 +200,11 @@ class Up:
                 changed = True
         if changed:
             self._note()
+
+    def _login_link(self) -> str:
+        settings = Settings.read(url=self._url)
+        with connect(settings.url) as client:
+            return login.link(client, settings.keys, f"{self._wanted.http_url}/", person())
 
     def _look_after_server(self) -> bool:
         """Start the server again under the same URL; everybody else reconnects by themselves."""
@@ -238,6 +232,8 @@ class Up:
 
     def _next_pause(self) -> float | None:
         """Return how long nothing has to be done, unless a signal comes."""
+        if self._knocking:
+            return KNOCK_S
         all_lives = [self._server_lives, *(child.lives for child in self._children)]
         due = [lives.start_at for lives in all_lives if lives.start_at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -254,7 +250,7 @@ class Up:
 
     def _stop(self) -> None:
         self._say("stopping", {"grace_s": self._wanted.grace_s})
-        for kind in ("worker", "orchestrator"):
+        for kind in _STOPPED_IN_TURN:
             group = [child for child in self._children if child.name.startswith(kind)]
             for child in group:
                 child.ask_to_stop()
@@ -267,19 +263,11 @@ class Up:
             self._say("stopped", {"name": "server", "killed": False})
 
 
-def worker_command(
-    modules: Sequence[str], concurrency: int, pool: str, name: str
-) -> tuple[list[str], dict[str, str]]:
-    """Return the command of an ordinary Celery worker that runs these modules' agents."""
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
-    command += ["--pool", pool, "--concurrency", str(concurrency), "--hostname", f"{name}@%h"]
-    return command, {"BUCKSTOP_AGENTS": ",".join(modules)}
-
-
-def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave keys out of what children inherit: a worker must not be able to mint budget."""
-    ours = ("BUCKSTOP_SIGNING_KEY", "BUCKSTOP_PUBLIC_KEYS")
-    return {name: value for name, value in environ.items() if not name.startswith(ours)}
+def _answers(port: int | None) -> bool:
+    """Say whether somebody listens on the port."""
+    with socket.socket() as knock:
+        knock.settimeout(KNOCK_S)
+        return knock.connect_ex((HTTP_HOST, port)) == 0
 
 
 def _log(path: Path) -> Path:

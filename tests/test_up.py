@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator import up
+from orchestrator import children
 from orchestrator.up import PAUSES_S, STEADY_AFTER_S, Lives
 
 
@@ -33,4 +33,4 @@ def test_a_worker_never_sees_a_signing_key() -> None:
         "BUCKSTOP_PUBLIC_KEYS": "another deployment's",
         "BUCKSTOP_PREFIX": "p:",
     }
-    assert up._without_keys(environ) == {"PATH": "/bin", "BUCKSTOP_PREFIX": "p:"}
+    assert children.without_keys(environ) == {"PATH": "/bin", "BUCKSTOP_PREFIX": "p:"}

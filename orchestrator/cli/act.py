@@ -8,10 +8,10 @@ from orchestrator.cli.options import (
     complain,
     connected,
     json_option,
-    person,
     url_option,
     write_json,
 )
+from orchestrator.settings import person
 
 _PASS_ON = {"ignore_unknown_options": True, "help_option_names": []}
 

@@ -19,13 +19,13 @@ from orchestrator.cli.options import (
     complain,
     connected,
     json_option,
-    person,
     url_option,
     write_json,
 )
 from orchestrator.cli.screen import console
 from orchestrator.client import PREFIX_AMONG, Buckstop, DecidedAll, NotFound
-from orchestrator.wanted import Wanted
+from orchestrator.settings import person
+from orchestrator.wanted import ALL, Wanted
 
 _AS_GIVEN = ("hops", "time", "why", "answer")
 _SAMPLE: Final = 5
@@ -108,7 +108,7 @@ def _listed(
     found: Any = (
         buckstop.letter_counts(Facet(group), wanted)
         if group
-        else buckstop.letters(count, 0, wanted)
+        else buckstop.letters(count, wanted=wanted).items
     )
     if as_json:
         write_json(found)
@@ -129,18 +129,22 @@ def _say_what_is_not_shown(buckstop: Buckstop, wanted: Wanted, shown: int) -> No
 
 def _watched(buckstop: Buckstop, wanted: Wanted, *, as_json: bool) -> None:
     """Write each new letter on a line of its own, until Ctrl-C."""
-    seen = set(buckstop.store.letters(0, _WATCHED, wanted))
+    seen = set(_newest(buckstop, wanted, _WATCHED))
     complain(
         f"{buckstop.store.count_letters(wanted):,} letters wait; new ones follow, until Ctrl-C"
     )
     while True:
-        now = buckstop.store.letters(0, _WATCHED, wanted)
+        now = _newest(buckstop, wanted, _WATCHED)
         new = [letter for letter in reversed(now) if letter not in seen]
         seen = seen.intersection(now).union(new)
         for letter in new:
             found = buckstop.letter(letter)
             write_json(found) if as_json else print(letter_line(found), flush=True)
         time.sleep(_LOOK_S)
+
+
+def _newest(buckstop: Buckstop, wanted: Wanted, count: int) -> list[str]:
+    return [each.id for each in buckstop.store.find_letters(wanted, count)]
 
 
 @click.command()
@@ -212,7 +216,8 @@ def _decide_all(
 
 
 def _preview(buckstop: Buckstop, wanted: Wanted, verb: Verb, *, as_json: bool) -> None:
-    count, sample = buckstop.store.count_letters(wanted), buckstop.letters(_SAMPLE, 0, wanted)
+    count = buckstop.store.count_letters(wanted)
+    sample = buckstop.letters(_SAMPLE, wanted=wanted).items
     if as_json:
         write_json({"verb": verb, "letters": count, "sample": sample})
         return
@@ -233,7 +238,7 @@ def _whole_id(buckstop: Buckstop, beginning: str) -> str:
     """Return the one open letter that begins so; else what was given, for the client to refuse."""
     if buckstop.store.letter(beginning):
         return beginning
-    newest = buckstop.store.letters(0, PREFIX_AMONG)
+    newest = _newest(buckstop, ALL, PREFIX_AMONG)
     found = [each for each in newest if each.startswith(beginning)]
     if len(found) > 1:
         raise NotFound(

@@ -1,6 +1,5 @@
 """Options that many commands share, and how they write what they have to say."""
 
-import getpass
 import json
 import os
 import sys
@@ -43,14 +42,6 @@ def settings(url: str | None) -> Settings:
 def write_json(value: Any) -> None:
     """Write one JSON value on one line, at once: a program may be reading along."""
     print(json.dumps(value, default=_plain, ensure_ascii=False), flush=True)
-
-
-def person() -> str:
-    """Name whoever gives the command, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        return f"uid {os.getuid()}"
 
 
 def complain(text: str) -> None:

@@ -1,6 +1,7 @@
-"""Commands that run something: up, serve, worker, keys, check."""
+"""Commands that run something, and the way to it: up, console, serve, worker, keys, check."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +9,19 @@ from pathlib import Path
 import click
 
 from envelopes.scripts import connect
-from orchestrator import checks, keyfile
+from orchestrator import checks, children, keyfile, login
 from orchestrator import up as everything
 from orchestrator.checks import Verdict
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import json_option, settings, url_option, write_json
 from orchestrator.log import without_password
 from orchestrator.running import DIRECTORY
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, SettingsError, person
 from orchestrator.store import Store
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
+_PORT = 8780
+_PORTS_TRIED = 100
 
 
 @click.command()
@@ -27,6 +30,8 @@ _POOLS = click.Choice(["threads", "prefork", "solo"])
 @click.option("--concurrency", "-c", default=8, show_default=True, help="Steps per worker at once.")
 @click.option("--pool", type=_POOLS, default="threads", show_default=True, help="Celery's pool.")
 @click.option("--orchestrators", default=1, show_default=True, help="Orchestrator processes.")
+@click.option("--http/--no-http", default=True, help="Run the API and the console, or not.")
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Theirs; {_PORT}, or the next free.")
 @click.option("--dir", "directory", type=Path, help=f"Where state lives; {DIRECTORY}/ here.")
 @click.option("--grace", default=25.0, show_default=True, help="Seconds to finish in when stopped.")
 @url_option
@@ -38,18 +43,20 @@ def up(
     concurrency: int,
     pool: str,
     orchestrators: int,
+    http: bool,
+    port: int | None,
     directory: Path | None,
     grace: float,
     url: str | None,
     as_json: bool,
 ) -> None:
-    """Run a server, an orchestrator, and workers with the agents of each MODULE.
+    """Run a server, an orchestrator, the console, and workers with the agents of each MODULE.
 
     Ctrl-C stops everything; state stays in .buckstop/ and is there again next time. With --url or
     BUCKSTOP_URL, that server is used and none is started.
     """
     _check_modules(modules)
-    wanted = everything.Wanted(
+    wanted = children.Wanted(
         directory=(directory or Path(DIRECTORY)).absolute(),
         modules=modules,
         url=_fit(url or os.environ.get("BUCKSTOP_URL")),
@@ -58,8 +65,25 @@ def up(
         concurrency=concurrency,
         pool=pool,
         grace_s=grace,
+        http_port=(port or _free_port()) if http else None,
     )
     everything.Up(wanted, _as_json if as_json else _as_text).run()
+
+
+@click.command()
+@url_option
+@json_option
+def console(url: str | None, *, as_json: bool) -> None:
+    """Make a link that opens the console, logged in as you. It is good once, for ten minutes."""
+    chosen = settings(url)
+    if chosen.console is None:
+        raise SettingsError(
+            "no console is known here; start one with: buckstop up, or buckstop http; where it "
+            "runs elsewhere, set BUCKSTOP_PUBLIC_URL to its address"
+        )
+    with connect(chosen.url) as client:
+        link = login.link(client, chosen.keys, f"{chosen.console.rstrip('/')}/", person())
+    write_json({"link": link}) if as_json else print(link)
 
 
 @click.command()
@@ -100,7 +124,7 @@ def worker(
     """
     del as_json
     _check_modules(modules)
-    command, agents = everything.worker_command(modules, concurrency, pool, name)
+    command, agents = children.worker_command(modules, concurrency, pool, name)
     os.environ.update(_for_worker(settings(url)), **agents)
     os.execv(command[0], command)  # noqa: S606 -- this process becomes the worker
 
@@ -165,6 +189,21 @@ def _check_modules(modules: tuple[str, ...]) -> None:
             )
 
 
+def _free_port() -> int:
+    """Return the port that people know, or the first free one after it."""
+    for port in range(_PORT, _PORT + _PORTS_TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((children.HTTP_HOST, port))
+            except OSError:
+                continue
+            return port
+    raise click.UsageError(
+        f"ports {_PORT} to {_PORT + _PORTS_TRIED - 1} are all taken; name one with --port"
+    )
+
+
 def _exists(module: str) -> bool:
     """Look for a module without importing anything: its packages are the workers' business."""
     path: Sequence[str] | None = None
@@ -203,6 +242,8 @@ def _as_text(event: str, fields: Mapping[str, object]) -> None:
             text = f"{fields['name']} died ({fields['why']}); again in {fields['again_in_s']} s"
         case "ready":
             text = "ready: buckstop submit --help, in another terminal; Ctrl-C stops everything"
+        case "console":
+            text = f"console: {fields['link']}  (logs you in once; again: buckstop console)"
         case "stopping":
             text = f"stopping; what is under way gets {fields['grace_s']:g} s. Again: at once"
         case _:

@@ -1,7 +1,7 @@
-"""Six agents. No model is called; the tokens they charge are made up, the ledger is real.
+"""Seven agents. No model is called; the tokens they charge are made up, the ledger is real.
 
 `research`, `write` and `review` do their work. `spender` never stops calling its model. `pinger`
-and `ponger` each think that the task is the other's.
+and `ponger` each think that the task is the other's. `quote` is honest about how little it knows.
 """
 
 import time
@@ -66,6 +66,15 @@ def pinger(ctx: Context) -> Envelope:
 def ponger(ctx: Context) -> Envelope:
     """Do a little and pass it back."""
     return _pass_on(ctx, "pinger")
+
+
+@agent("quote")
+def quote(ctx: Context) -> Envelope:
+    """Write an offer, and say how sure of it one can be."""
+    with ctx.meter.call(input_tokens=400, max_tokens=CALL_TOKENS) as call:
+        call.used(400, 210)
+    offer = {"trips": 12, "price_eur": 4_800, "text": "Twelve trips by boat, **guide included**."}
+    return Envelope.success(offer, 0.55)
 
 
 def _pass_on(ctx: Context, to: str) -> Envelope:
