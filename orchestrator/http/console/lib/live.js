@@ -9,6 +9,8 @@
    `useCell(liveness)` is "live", "connecting", "reconnecting" or "away" (our server is there, but it
    cannot reach Redis). The header shows it.
 
+       const soon = useGathered(tasks.again, 1000);     // called often, it runs at most once a second
+
    A stream that breaks comes back by itself, with back-off. Then `epoch` (api.js) is raised, and
    everything that useRead shows is read again: what was announced meanwhile is not missed, and a
    page that stays open over a restart of the server heals without being touched.
@@ -16,7 +18,7 @@
    A page in the background gives its streams up after a while: a browser has six connections to a
    server for all its tabs, and forgotten tabs would take them all. */
 
-import { useEffect, useRef } from "../vendor/preact.js";
+import { useCallback, useEffect, useRef } from "../vendor/preact.js";
 import { epoch, session, whoAmI } from "./api.js";
 import { cell } from "./cell.js";
 
@@ -39,6 +41,19 @@ export function useEvents(path, listener) {
     if (!path) return undefined;
     return listen(path, (event) => current.current(event));
   }, [path]);
+}
+
+/* Announcements come in bursts: run once for all of them, the last one included. */
+export function useGathered(run, everyMs) {
+  const it = useRef({ timer: null, run }).current;
+  it.run = run;
+  useEffect(() => () => clearTimeout(it.timer), []);
+  return useCallback(() => {
+    it.timer ??= setTimeout(() => {
+      it.timer = null;
+      it.run();
+    }, everyMs);
+  }, []);
 }
 
 export function listen(path, listener) {

@@ -251,9 +251,11 @@ export function Tip({ says, children, class: more = "" }) {
 
 /* A labelled control: <${Field} label="Goal" hint="..." problem=${problem} name="goal">${(p) =>
    html`<input class="input" ...${p} />`}<//>; p carries id, name and the aria attributes. */
+export const isAbout = (problem, name) => `${problem?.field ?? ""}.`.startsWith(`${name}.`);
+
 export function Field({ label, name, hint, problem, children }) {
   const id = useId();
-  const wrong = problem && problem.field === name ? problem.message : null;
+  const wrong = isAbout(problem, name) ? problem.message : null;
   const described = [hint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(" ");
   const props = { id, name };
   if (described) props["aria-describedby"] = described;

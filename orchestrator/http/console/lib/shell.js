@@ -1,8 +1,8 @@
 /* The frame around every page: the rail with the four places, the line on top, the theme.
 
    How many letters wait is the one figure that is on every page: it stands in the rail, in the
-   tab's icon title, and calls in the colour of the desk. It is read from /v1/overview at every
-   announcement about letters, at most once a second.
+   colour of the desk. It is read from /v1/overview after every announcement about letters, at most
+   once a second.
 
        useCell(overview)      what /v1/overview said last, or undefined */
 
@@ -12,7 +12,7 @@ import { cell, useCell } from "./cell.js";
 import { Confirmation } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { KeyHelp, helpOpen, useKeys } from "./keys.js";
-import { liveness, useEvents } from "./live.js";
+import { liveness, useEvents, useGathered } from "./live.js";
 import { Link, go, here } from "./router.js";
 import { Toasts, toast } from "./toast.js";
 
@@ -29,36 +29,24 @@ const GATHER_MS = 1000;
 export function Shell({ children }) {
   const read = useRead("/v1/overview");
   useEffect(() => overview.set(read.value ?? overview.value), [read.value]);
-  useGathered(read.again);
+  const soon = useGathered(read.again, GATHER_MS);
+  useEvents("/v1/events", ({ kind }) => /^(letter|task)\./.test(kind) && soon());
   useKeys(
     PLACES.map(({ keys, word, path }) => ({ keys, does: `go to ${word}`, run: () => go(path) })),
     "Everywhere",
   );
   return html`<div class="shell">
     <a class="skip" href="#main">Skip to the page</a>
-    <${Rail} letters=${overview.value?.letters ?? 0} />
+    <${Rail} />
     <${TopLine} />
     <main id="main" tabindex="-1">${children}</main>
     <${Toasts} /><${Confirmation} /><${KeyHelp} />
   </div>`;
 }
 
-/* Announcements come in bursts; the overview is read once for all of them. */
-function useGathered(again) {
-  const [waiting] = useState({ timer: null });
-  useEvents("/v1/events", ({ kind }) => {
-    if (!/^(letter|task)\./.test(kind) || waiting.timer) return;
-    waiting.timer = setTimeout(() => {
-      waiting.timer = null;
-      again();
-    }, GATHER_MS);
-  });
-  useEffect(() => () => clearTimeout(waiting.timer), []);
-}
-
-function Rail({ letters }) {
+function Rail() {
   const path = useCell(here);
-  useCell(overview);
+  const letters = useCell(overview)?.letters ?? 0;
   return html`<nav class="rail" aria-label="Places">
     <${Link} to="/tasks" class="brand" aria-label="Buckstop, start">
       <svg class="brand-mark" viewBox="0 0 32 32" aria-hidden="true">
