@@ -12,6 +12,7 @@ Used by the command line, by `buckstop up` (which prints a login link) and by ht
 """
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Collection, Iterator
@@ -175,6 +176,13 @@ class Tokens:
         """Find whose credential this is and count the call, in one round trip."""
         c = credential
         return _answer(self._scripts.run("authenticate", [], [c.kind, c.id, c.hash, address]))
+
+    def lasts(self, token_id: str, cookie: str | None) -> bool:
+        """Say whether a token, and the session opened with it, still are; no call is counted."""
+        if cookie is not None and not self._client.exists(self._keys.session(hashed(cookie))):
+            return False
+        token = self.find(token_id)
+        return token is not None and (token.expires_ms or math.inf) > self._now_ms()
 
     def open_session(self, credential: Credential, address: str) -> tuple[Answer, str]:
         """Log in with a token or a code; return whose it is, and the new session's cookie."""
