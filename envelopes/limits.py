@@ -151,6 +151,8 @@ LEASE_MS: Final = 10_000
 """Silence after which a claim is taken away."""
 PATIENCE_MS: Final = 30_000
 """How long a message may lie on its queue before the owner looks whether it is still there."""
+SERVING_TTL_MS: Final = 15_000
+"""How long the sign that an orchestrator looks for work lasts; an idle one looks every 4 seconds."""
 WAKE_LEASE_MS: Final = 5_000
 """How long an orchestrator may think about a task before another one may."""
 LOST_MAX: Final = 3
@@ -304,6 +306,10 @@ FAILED_LOGINS_MS: Final = 60_000
 """The window in which they are counted."""
 SESSION_MS: Final = 12 * 3_600_000
 """How long a login at the console lasts: a working day."""
+WAIT_DEFAULT_S: Final = 24 * 3_600
+"""How long an address that answers one question is good for, or until the letter's due time."""
+WAIT_PER_MINUTE: Final = 60
+"""Times in a minute that it may be asked: by people and their previews, not by a loop."""
 LOGIN_CODE_S: Final = 600
 """How long a link that logs in once is good for: from a terminal into a browser."""
 AWAY_RETRY_S: Final = 2
@@ -328,8 +334,8 @@ DELIVERY_LEASE_MS: Final = 45_000
 """How long a delivery is one courier's: beyond any attempt, so that nobody else begins it too."""
 DELIVERY_DISABLE_MS: Final = 5 * 24 * 3_600_000
 """A receiver that has taken nothing for five days is gone; a long weekend is not that long."""
-DELIVERY_BODY_BYTES_MAX: Final = 64 * 1024
-"""What is read of an answer; its status is what counts."""
+RETRY_AFTER_MAX_S: Final = 3600
+"""The longest pause a receiver may ask for: an hour; who needs more is away, and retries say so."""
 DELIVERY_WHY_CHARS: Final = 200
 """What is kept of why an attempt failed: a sentence."""
 HOOK_SECRET_BYTES: Final = 32

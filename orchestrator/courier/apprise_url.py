@@ -21,7 +21,8 @@ from orchestrator.courier.address import Resolve, checked_host, resolve
 _HOSTS: Final = ("host", "smtp_host")
 """Where Apprise's services keep whom they connect to."""
 _ANY_PORT: Final = 443
-logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it repeats what it cannot parse
+_SAID: Final = logging.getLogger("apprise")
+_SAID.propagate = False  # it repeats URLs that it cannot read
 
 
 def service_of(url: str) -> Any:

@@ -1,0 +1,77 @@
+"""`python -m orchestrator.courier`: run one courier until SIGTERM or SIGINT."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Final
+
+from envelopes import limits
+from envelopes.scripts import connect
+from orchestrator import log as log_lines
+from orchestrator.checks import wait_until_fit
+from orchestrator.courier.box import Box
+from orchestrator.courier.expander import Expander
+from orchestrator.courier.loop import Courier, Sender
+from orchestrator.courier.notify import Notifications
+from orchestrator.courier.subscription import SubscriptionKind
+from orchestrator.courier.subscriptions import Subscriptions
+from orchestrator.courier.webhook import Webhooks
+from orchestrator.news import NewsStream
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+
+log = logging.getLogger("buckstop.courier")
+
+_THREADS: Final = limits.SUBSCRIPTIONS_MAX * limits.DELIVERIES_AT_ONCE
+"""Names to look up and notifications to send, each of which may hang: as many as are under way."""
+
+
+async def deliver(settings: Settings) -> None:
+    """Read the news in a thread, deliver in this loop, and stop when told to."""
+    client, keys = connect(settings.url), settings.keys
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="deliver")
+    subscriptions, box = Subscriptions(client, keys), Box(client, keys)
+    notifications = Notifications(threads, Store(client, keys), settings.console)
+    async with aclosing(Webhooks(threads)) as webhooks:
+        senders: dict[SubscriptionKind, Sender] = {
+            SubscriptionKind.WEBHOOK: webhooks,
+            SubscriptionKind.NOTIFY: notifications,
+        }
+        courier = Courier(box, subscriptions, senders)
+        expander = Expander(box, subscriptions, NewsStream(client, keys.news))
+        stopping = _read_news(expander, courier)
+        _stop_on_signal(courier)
+        log.info("delivering", extra={"server": log_lines.without_password(settings.url)})
+        await courier.run()
+        stopping.set()
+    log.info("stopped")
+
+
+def _read_news(expander: Expander, courier: Courier) -> threading.Event:
+    """Start the reader; it may be cut off at any moment, for it moves on in one script."""
+    loop, stopping = asyncio.get_running_loop(), threading.Event()
+    look = lambda: loop.call_soon_threadsafe(courier.look)  # noqa: E731 -- one line says it
+    threading.Thread(target=expander.run, args=(stopping, look), name="news", daemon=True).start()
+    return stopping
+
+
+def _stop_on_signal(courier: Courier) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, courier.stop)
+
+
+def main() -> None:
+    """Run one courier until SIGTERM or SIGINT."""
+    log_lines.start(process="courier", pid=os.getpid())
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = Settings.read()
+    wait_until_fit(connect(settings.url))
+    asyncio.run(deliver(settings))
+
+
+if __name__ == "__main__":
+    main()
