@@ -123,6 +123,10 @@ class Keys:
         """Name the record of a code that logs in once, by its hash."""
         return f"{self.prefix}code:{hashed}"
 
+    def wait(self, hashed: str) -> str:
+        """Name the record of an address at which one question is answered, by its hash."""
+        return f"{self.prefix}wait:{hashed}"
+
     @property
     def tokens(self) -> str:
         """Name the hash of bearer tokens by id; of their secrets it has the hash only."""
@@ -152,6 +156,11 @@ class Keys:
     def due(self) -> str:
         """Name the alarm clock: a sorted set of task ids by wake-up time."""
         return f"{self.prefix}due"
+
+    @property
+    def serving(self) -> str:
+        """Name the short-lived sign that an orchestrator looks for work."""
+        return f"{self.prefix}serving"
 
     @property
     def bell(self) -> str:

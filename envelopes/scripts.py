@@ -43,13 +43,13 @@ _NAMES = (
     *("due", "bell", "tasks", "letters", "agents", "workers", "stats", "calibration"),
     *("inflight", "caps", "declared_caps", "breakers", "atwork", "arrivals"),
     *("letter_facets", "dead_letters", "tenant_default", "expiring", "discards"),
-    *("news", "tokens"),
+    *("news", "tokens", "serving"),
     *("subscriptions", "disabled", "failing", "courier", "deliveries"),
 )
 _STEMS = (
     *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell"),
     *("lanes", "room", "turns", "called", "waiting", "letters_by", "letter_values"),
-    *("rate", "failed", "session", "code"),
+    *("rate", "failed", "session", "code", "wait"),
     *("tasks_by", "journal", "spend"),
     *("outbox", "sending", "delivered", "delivery", "cause"),
 )

@@ -34,11 +34,13 @@ from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import connect, new_op
 from envelopes.strict import Refused
 from orchestrator import checks, intake
+from orchestrator.amendment import amendment_faults
+from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings
 from orchestrator.store import Events, MessageDecision, Store
 from orchestrator.view import AgentView, KeptView, State, TaskView, agent_view, view
-from orchestrator.wanted import ALL, Wanted
+from orchestrator.wanted import ALL, ALL_TASKS, Page, Place, TasksWanted, Wanted
 
 REREAD_S = 1.0
 """A watcher looks at the task itself this often, in case an announcement was lost."""
@@ -52,7 +54,6 @@ AWAY_S = 30.0
 """How long a watcher waits for a server that went away."""
 PREFIX_AMONG = 10_000
 """How many of the newest tasks a shortened id is looked for in."""
-_PAGE = 500
 _LETTER_TEXTS = (
     *("kind", "reason", "why", "agent", "tenant", "task", "step"),
     *("state", "verb", "by", "decided_why"),
@@ -107,6 +108,7 @@ class DecidedLetter:
     verb: str
     by: str
     why: str
+    decided_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +146,31 @@ class Buckstop:
         """Return a task by its id or by an unambiguous beginning of it, or raise NotFound."""
         if task_id and self.store.task(task_id) is not None:
             return TaskHandle(self, task_id)
-        found = [known for known in self._newest(PREFIX_AMONG) if known.startswith(task_id)]
+        newest = self.store.find_tasks(count=PREFIX_AMONG)
+        found = [known.id for known in newest if known.id.startswith(task_id)]
         if len(found) != 1 or not task_id:
             raise NotFound(_none_or_several(task_id, found))
         return TaskHandle(self, found[0])
 
-    def tasks(self, count: int = 20, offset: int = 0) -> list[TaskView]:
-        """Return tasks, newest first."""
-        stored = ((each, self.store.task(each)) for each in self.store.tasks(offset, count))
-        return [view(each, fields) for each, fields in stored if fields is not None]
+    def tasks(
+        self, count: int = 20, before: Place | None = None, wanted: TasksWanted = ALL_TASKS
+    ) -> Page[TaskView]:
+        """Return tasks that are wanted, newest first; `before` is the `next` of the page before."""
+        shown, next_ = _page(self.store.find_tasks(wanted, count + 1, before), count)
+        stored = zip(shown, self.store.read_tasks(shown), strict=True)
+        return Page([view(each, fields) for each, fields in stored if fields], next_)
 
     def letters(
-        self, count: int = 20, offset: int = 0, wanted: Wanted = ALL
-    ) -> list[dict[str, Any]]:
-        """Return open letters that are wanted, newest first."""
-        found = self.store.letters(offset, count, wanted)
-        stored = zip(found, self.store.read_letters(found), strict=True)
-        return [_letter(each, fields) for each, fields in stored if fields]
+        self, count: int = 20, before: Place | None = None, wanted: Wanted = ALL
+    ) -> Page[dict[str, Any]]:
+        """Return open letters that are wanted, newest first, as `tasks` does."""
+        shown, next_ = _page(self.store.find_letters(wanted, count + 1, before), count)
+        stored = zip(shown, self.store.read_letters(shown), strict=True)
+        return Page([_letter(each, fields) for each, fields in stored if fields], next_)
+
+    def overview(self) -> Overview:
+        """Return everything in a few figures, as of one moment and at the cost of one call."""
+        return self.store.overview()
 
     def letter_counts(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
         """Count open letters that are wanted by kind, reason, agent or tenant, the most in front.
@@ -175,6 +185,20 @@ class Buckstop:
         if not stored:
             raise NotFound(f"no letter {letter_id!r}; see which are open: buckstop letters")
         return _letter(letter_id, stored)
+
+    def check_amendment(self, letter_id: str, result: Any) -> list[tuple[str, str]]:
+        """Say where (as a JSON pointer) and why a result would be refused as an amendment.
+
+        An empty list means that it would be delivered. Nothing is decided. Raise NotFound where
+        the letter or its task is not there any more, and Refused where no task waits on it.
+        """
+        letter = self.letter(letter_id)
+        if LetterKind(letter["kind"]).of_a_message:
+            raise Refused("verb", f"{letter_id} is a message that no task waits on: replay|discard")
+        stored = self.store.task(letter["task"])
+        if stored is None:
+            raise NotFound(_none_or_several(letter["task"], []))
+        return amendment_faults(letter_id, letter["task"], stored, result)
 
     def agents(self) -> list[AgentView]:
         """Return every agent that a worker runs or a message was sent to, by name."""
@@ -199,7 +223,7 @@ class Buckstop:
             letter = self._acted_on(decision, letter["task"], timeout)
         ours = (decision.verb.value, decision.by, decision.why)
         said = (letter["verb"], letter["by"], letter["decided_why"])
-        return DecidedLetter(decision.letter, said == ours, *said)
+        return DecidedLetter(decision.letter, said == ours, *said, letter["decided_ms"])
 
     def decide_all(
         self, wanted: Wanted, decision: Decision, timeout: float = DECIDED_WITHIN_S
@@ -209,7 +233,7 @@ class Buckstop:
         Each is a decision of its own, recorded with its task. Raise TimedOut where no orchestrator
         is at work; what was decided until then stays so, and saying it again does the rest.
         """
-        found = self.store.letters(0, limits.LETTERS_MAX, wanted)
+        found = [each.id for each in self.store.find_letters(wanted, limits.LETTERS_MAX)]
         alike = (decision.model_copy(update={"letter": letter}) for letter in found)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             said = list(threads.map(lambda one: self._decided_or_refused(one, timeout), alike))
@@ -251,13 +275,6 @@ class Buckstop:
             self._fit = True
         checks.require_desk(self.store.count_letters())
 
-    def _newest(self, count: int) -> Iterator[str]:
-        for offset in range(0, count, _PAGE):
-            page = self.store.tasks(offset, _PAGE)
-            yield from page
-            if len(page) < _PAGE:
-                return
-
     def _settle_message(self, decision: Decision) -> DecidedLetter:
         """Do what is said of a message that was set aside: at once, for no task waits on it."""
         d = decision
@@ -267,15 +284,18 @@ class Buckstop:
         settled = self.store.settle_message(said, new_op())
         if settled is None:
             raise NotFound(f"letter {d.letter!r} has expired; see which are open: buckstop letters")
-        return DecidedLetter(d.letter, settled.ours, settled.verb, settled.by, settled.why)
+        s = settled
+        return DecidedLetter(d.letter, s.ours, s.verb, s.by, s.why, s.decided_ms)
 
     def _acted_on(self, decision: Decision, task_id: str, timeout: float) -> dict[str, Any]:
         """Post a decision and return the letter once it is decided, by this decision or another."""
         give_up = time.monotonic() + timeout
+        text = decision.model_dump_json().encode()
+        if len(text) > (most := limits.ENVELOPE_BYTES_MAX):
+            raise Refused("result", f"the decision has {len(text):,} bytes; {most:,} are taken")
         with self.store.events(task_id) as events:
             before = set(self.store.journal(task_id))
-            text = f"decide\n{decision.model_dump_json()}".encode()
-            self.store.post(task_id, text, new_op())
+            self.store.post(task_id, b"decide\n" + text, new_op())
             while (left := give_up - time.monotonic()) > 0:
                 letter = self.letter(decision.letter)
                 if letter["state"] != "open":
@@ -366,6 +386,12 @@ class TaskHandle:
         return Story(self.status(), tuple(json.loads(line) for line in lines))
 
 
+def _page(found: list[Place], count: int) -> tuple[list[str], Place | None]:
+    """Say what is on a page of a list that was asked for one more, and where the next begins."""
+    more = len(found) > count > 0
+    return [each.id for each in found[:count]], found[count - 1] if more else None
+
+
 def _gather(events: Events) -> None:
     """Let announcements that come in a burst pass; one look at the task covers them all."""
     until = time.monotonic() + GATHER_S
@@ -396,6 +422,8 @@ def _letter(letter_id: str, stored: Mapping[str, bytes]) -> dict[str, Any]:
         else:
             letter[name] = value.decode("utf-8", "backslashreplace")
     letter["allowed"] = _allowed(letter, stored)
+    story = letter["story"] or {"if_nobody_decides": Verb.DISCARD.value}
+    letter["if_nobody_decides"] = story.get("if_nobody_decides", Verb.ABORT.value)
     return letter
 
 

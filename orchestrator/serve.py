@@ -10,6 +10,7 @@ Nobody polls: an idle loop sleeps on the doorbell until mail rings it or the nex
 What this loop keeps in memory is a cache and nothing else: the tasks it decided last, by version.
 """
 
+import dataclasses
 import logging
 import os
 import secrets
@@ -17,7 +18,6 @@ import signal
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -53,6 +53,7 @@ from orchestrator.core.task import Task
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Settled, Store
+from orchestrator.view import state_of
 from orchestrator.wire import Wire
 
 log = logging.getLogger("buckstop.serve")
@@ -159,9 +160,14 @@ class Orchestrator:
         return len(due.task_ids)
 
     def _look_at_desk(self, now_ms: int) -> None:
-        """Say long before the desk is full that people do not keep up."""
+        """Do what is nobody's to do, and say long before the desk is full that people are slow."""
         if now_ms < self._desk_ms:
             return
+        discarded, pruned = self._store.discard_due(), self._store.prune_tasks()
+        if discarded:
+            log.warning("messages nobody decided are let go", extra={"letters": discarded})
+        if discarded == limits.DISCARD_MAX or pruned == limits.PRUNE_MAX:
+            return  # there may be more: the next turn looks again
         self._desk_ms = now_ms + limits.DESK_LOOK_MS
         finding = desk(self._store.count_letters())
         if finding.verdict is not Verdict.GOOD:
@@ -275,7 +281,7 @@ class Orchestrator:
             alarm_ms=decision.alarm_ms,
             journal=tuple(map(_encode, decision.notes)),
             settled=tuple(
-                Settled(each.subtask, each.agent, each.served.value)
+                Settled(each.subtask, each.agent, each.served.value, each.booked)
                 for each in _of(commands, Settle)
             ),
             publish=tuple(
@@ -283,15 +289,17 @@ class Orchestrator:
             ),
             letter=next(map(_filed, _of(commands, Escalate)), None),
             letter_closed=next(map(_closed, _of(commands, CloseLetter)), None),
-            event=_event(decision),
+            event=b"",
             outcome=next((each.outcome for each in _of(commands, Conclude)), None),
             retention_ms=loaded.retention_ms,
             enter=tuple(each.agent for each in _of(commands, Wait)),
             leave=tuple(each.agent for each in _of(commands, Leave)),
             judged=tuple(map(_encode, _judged(commands))),
+            stop_reason=decision.task.stop_reason or "",
         )
-        after = Known(loaded.version + commit.raises, known.request, decision.task, written=True)
-        return Draft(commit, after, decision)
+        version = loaded.version + commit.raises
+        after = Known(version, known.request, decision.task, written=True)
+        return Draft(dataclasses.replace(commit, event=_event(decision, version)), after, decision)
 
     def _landed(self, draft: Draft) -> None:
         task = draft.after.task
@@ -359,12 +367,15 @@ def _closed(close: CloseLetter) -> LetterClosed:
     return LetterClosed(close.letter, close.verb, close.by, close.why)
 
 
-def _event(decision: Decision) -> bytes:
+def _event(decision: Decision, version: int) -> bytes:
     """Write what whoever watches the task is told of this commit."""
     task = decision.task
     return _encode(
         {
             "task": task.id,
+            "tenant": task.terms.tenant,
+            "version": version,
+            "state": state_of(task),
             "phase": task.phase,
             "outcome": task.outcome,
             "hop": task.hop,
@@ -388,7 +399,7 @@ def _line(decision: Decision) -> dict[str, Any]:
         "hop": task.hop,
         "why": dict(whys),
         "text": next((n.text for n in reversed(decision.notes) if n.text), ""),
-        "spent": asdict(task.ledger.spent),
+        "spent": dataclasses.asdict(task.ledger.spent),
     }
 
 

@@ -12,7 +12,10 @@ milliseconds of the server's clock.
                                   cancel                                             a Cancellation
                                   decide                                             a Decision
     journal:{id}        list    JSON lines: what was decided and why; the last JOURNAL_MAX
+    news                stream  what has happened to tasks and letters, see orchestrator/news.py;
+                                the last NEWS_MAX
     due                 zset    task id by alarm: when it must be looked at if nothing happens
+    serving             string  an orchestrator has looked for work lately; expires
     bell                list    wakes an idle orchestrator; a stroke says only "look"
     claim:{id}/{n}      hash    one open subtask: who runs it, what it has spent, see below
     agent.{name}        list    the agent's Celery queue: LPUSH in, RPOP out. Tasks of the default
@@ -44,21 +47,37 @@ milliseconds of the server's clock.
     letter_facets       hash    open letter -> its facets, one on each line
     letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
                                 agent, tenant, task, filed_ms, state open | decided, and then
-                                verb, by, decided_why, decided_ms, decided_op. A task's has step,
-                                hop, due_ms
+                                verb, by, decided_why, decided_ms, decided_op. due_ms is when the
+                                default applies. A task's has step, hop
                                 and story (JSON); a message's has subtask, queue, worker, bytes
                                 (the first LETTER_BYTES_MAX), size, sha256. What does not apply
                                 is absent
+    discards            zset    open letter of a message by its due time, when it is let go
     dead-letters        list    one small Celery message for each letter filed, for whoever wants
                                 to be told; the last DEAD_LETTERS_MAX
     agents              hash    agent -> JSON of what its workers last said of it
     workers             zset    worker by its last beat
     worker:{id}         string  JSON of what the worker last said of itself; expires
+    tokens              hash    bearer token by id: JSON of name, scopes, tenant, the secret's hash
+                                (orchestrator/tokens.py); gone when it is revoked
+    rate:{token}        string  when the calls a token has made would be paid off, in ms; expires
+    failed:{address}    string  wrong credentials from an address; expires with its window
+    session:{hash}      string  the token that a console's login stands for; expires
+    code:{hash}         string  the token that a login code stands for; used once, or expires
+    spend:{day}         hash    tenant|agent|model -> what was spent on that day, counted from 1970,
+                                see lua/_books.lua; expires
+    wait:{hash}         hash    an address at which one question is answered: letter, task, by,
+                                until_ms, and once it is answered the op of that; expires
     idem:{tenant}:{h}   string  the task that an idempotency key (hashed) stands for
     tasks               zset    task id by the time it was accepted
+    tasks:stage:{s}     zset    the same, of those that are open, on_desk, or ended as s says;
+                                tasks:tenant:{t} of one tenant's; tasks:stage:{s}|tenant:{t} of both
+    expiring            zset    "outcome tenant task" of each finished task by when its record is
+                                gone; then the indexes forget it
     stats               hash    counters: submitted commits conflicts escalated concluded_<outcome>
                                 pushed(_bytes) fetched(_bytes) handed_back(_bytes)
-                                quarantined(_bytes) letters_not_kept messages_discarded
+                                quarantined(_bytes) letters_not_kept messages_discarded (of which
+                                messages_defaulted by nobody, at their due time)
                                 messages_replayed(_bytes) replayed revoked_dropped claims
                                 charges refused_charges fenced_charges late_charges reports
                                 fenced_reports. pushed counts what COMMIT published, fetched every
@@ -74,6 +93,7 @@ milliseconds of the server's clock.
                 held_until   an orchestrator is thinking about it; set by CLAIM, removed by COMMIT
                 posted       ops of recent posts, by which a retry is known
                 recall       something came free for it while it was held; its COMMIT wakes it again
+                noted        how many lines its journal has had, so that each keeps its place
                 place        work, waiting (for a place of its tenant) or desk; none once it is over
                 rooms called agents in whose room it is, or was called in from: " agent agent "
                 request tenant accepted_ms retention_ms idem        written by SUBMIT, once
@@ -86,7 +106,8 @@ milliseconds of the server's clock.
                 allow_t allow_u allow_c      digits, or empty where unbounded
                 token worker since_ms beat_ms until_ms              while it is claimed
                 t u c        charged, calls in flight at their worst case; absent until a charge
-                calls        calls in flight: "op:t:u:c;op:t:u:c;"
+                calls        calls in flight: "op:t:u:c:n;op:t:u:c:n;", n is a place in models
+                models       by which model how much is charged: "t:u:c:name;", see _settle.lua
                 over         "t:u:c" really used beyond the allowance, so never booked
                 handed       the token with which it was handed back
 
@@ -108,17 +129,18 @@ from envelopes import limits
 from envelopes.decision import Verb
 from envelopes.keys import Keys
 from envelopes.ledger import Amounts, Limits
-from envelopes.letter import Facet
 from envelopes.scripts import Arg, Call, Scripts, new_op, raised
+from orchestrator.books import DayBooks, Spend
 from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.core.facts import Claim, ClaimState
-from orchestrator.wanted import ALL, Wanted, most_first
+from orchestrator.indexes import Indexes
+from orchestrator.news import News, NewsStream
 
 _LUA = Path(__file__).parent / "lua"
 OWN_FIELDS = frozenset(
     (
         *("version", "op", "held_until", "posted", "outcome"),
-        *("recall", "place", "rooms", "called"),
+        *("recall", "place", "rooms", "called", "noted"),
         *("request", "tenant", "accepted_ms", "retention_ms", "idem"),
     )
 )
@@ -202,6 +224,9 @@ class Settled:
     agent: str
     """Whose claim it is; another one's is refused."""
     verdict: Verdict
+    booked: Amounts = Amounts()  # noqa: RUF009 -- it is frozen
+    """What the ledger takes for it; the day's books take the claim's own figures, and these only
+    where its record is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +274,7 @@ class MessageSettled:
     verb: str
     by: str
     why: str
+    decided_ms: int
     ours: bool
 
 
@@ -286,6 +312,8 @@ class Commit:
     """Agents for which it waits no more. One that ends leaves all rooms by itself."""
     judged: tuple[bytes, ...] = ()
     """JSON lines for the calibration: results that a person has judged with this letter."""
+    stop_reason: str = ""
+    """Why the task has ended, for the news of it."""
 
     @property
     def raises(self) -> bool:
@@ -310,13 +338,15 @@ class Commit:
         )
 
 
-class Store:
+class Store(Indexes):
     """The server as the orchestrator sees it. Threads may share it, but one only may claim."""
 
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client  # its types leave open whether replies are decoded; ours are not
         self._keys = keys
         self._scripts = Scripts(client, _LUA, keys)
+        self._news = NewsStream(client, keys.news)
+        self._books = DayBooks(client, keys, self._scripts)
         self._name = new_op()
         self._claim_op = new_op()
 
@@ -384,8 +414,9 @@ class Store:
         )
         if not reply:
             return None
-        verb, by, why, ours = reply
-        return MessageSettled(verb.decode(), by.decode(), why.decode(), ours=bool(ours))
+        verb, by, why, decided_ms, ours = reply
+        said = verb.decode(), by.decode(), why.decode()
+        return MessageSettled(*said, decided_ms=decided_ms, ours=bool(ours))
 
     def post(self, task_id: str, letter: bytes, op: str) -> bool:
         """Put a letter into a task's mail and wake it; False where there is no such open task."""
@@ -458,47 +489,44 @@ class Store:
         """Return a task's history, oldest first."""
         return list(self._client.lrange(self._keys.journal(task_id), 0, -1))
 
+    def journal_from(
+        self, task_id: str, after: int | None, count: int
+    ) -> tuple[list[tuple[int, bytes]], int | None]:
+        """Return up to `count` lines of a task's history behind a place, each with its own.
+
+        Places are counted from 0 and stay for ever, though the oldest lines may be gone. With them
+        comes what to say as `after` for more, or None where there is no more by now.
+        """
+        keys = [self._keys.task(task_id), self._keys.journal(task_id)]
+        first, lines, more = self._scripts.run(
+            "journal", keys, [0 if after is None else after + 1, count]
+        )
+        numbered = list(enumerate(lines, first))
+        return numbered, numbered[-1][0] if numbered and more else None
+
+    def news(self, after: str, count: int, block_ms: int = 0) -> list[News]:
+        """Return up to `count` lines of news behind this one, waiting for the first if need be."""
+        return self._news.read(after, count, block_ms)
+
+    def last_news(self) -> str:
+        """Return the id of the last line of news; behind it comes what is still to happen."""
+        return self._news.last()
+
+    def news_gap(self, after: str) -> bool:
+        """Say whether lines of news behind this one may be gone."""
+        return self._news.has_gap(after)
+
+    def spend(self, days: int) -> list[Spend]:
+        """Return what was spent today and on the days before it, this many together."""
+        return self._books.read(days)
+
     def calibration(self) -> list[bytes]:
         """Return what people thought of results that agents were sure of, oldest first."""
         return list(self._client.lrange(self._keys.calibration, 0, -1))
 
-    def tasks(self, offset: int, count: int) -> list[str]:
-        """List ids of tasks, newest first; the record of an old one may have expired."""
-        return self._newest(self._keys.tasks, offset, count)
-
-    def letters(self, offset: int, count: int, wanted: Wanted = ALL) -> list[str]:
-        """List ids of open dead letters that are wanted, newest first."""
-        if count <= 0:
-            return []
-        return [each.decode() for each in self._find("list", wanted, offset, count)]
-
-    def count_letters(self, wanted: Wanted = ALL) -> int:
-        """Count the open letters that are wanted."""
-        if wanted == ALL:  # asked before every submit
-            return int(self._client.zcard(self._keys.letters))
-        return int(self._find("count", wanted))
-
-    def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
-        """Count the open letters that are wanted by one facet of theirs, the most in front."""
-        flat = self._find(facet, wanted)
-        return most_first(dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True)))
-
-    def _find(self, what: str, wanted: Wanted, offset: int = 0, count: int = 0) -> Any:
-        args: list[Arg] = [what, offset, count, _or_empty(wanted.least_age_ms)]
-        args += [part for pair in wanted.facets() for part in pair]
-        return self._scripts.run("find_letters", [], args)
-
     def letter(self, letter_id: str) -> dict[str, bytes] | None:
         """Return a dead letter, open or decided."""
         return self._hash(self._keys.letter(letter_id))
-
-    def read_letters(self, letter_ids: Sequence[str]) -> list[dict[str, bytes]]:
-        """Return dead letters in one round trip; what has expired meanwhile is empty."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for letter_id in letter_ids:
-                pipe.hgetall(self._keys.letter(letter_id))
-            found = pipe.execute()
-        return [{name.decode(): value for name, value in each.items()} for each in found]
 
     def stats(self) -> dict[str, int]:
         """Return all counters that have counted anything."""
@@ -514,6 +542,33 @@ class Store:
                 pipe.llen(lane)
             return sum(pipe.execute())
 
+    def queues(self) -> list[tuple[str, str, int]]:
+        """Return each agent's queue, and its lanes that have messages: agent, name, depth."""
+        agents = sorted(name.decode() for name in self._client.hkeys(self._keys.agents))
+        queues = [self._keys.queue(agent) for agent in agents]
+        with self._client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.zrange(self._keys.lanes(queue), 0, -1)
+            lanes = [sorted({each.decode() for each in found}) for found in pipe.execute()]
+        named = [
+            (agent, name)
+            for agent, queue, beside in zip(agents, queues, lanes, strict=True)
+            for name in dict.fromkeys((queue, *beside))
+        ]
+        with self._client.pipeline(transaction=False) as pipe:
+            for _, name in named:
+                pipe.llen(name)
+            depths = pipe.execute()
+        return [(*each, int(depth)) for each, depth in zip(named, depths, strict=True)]
+
+    def dead_letters(self) -> tuple[str, int]:
+        """Return the name of the queue that tells of letters, and its depth."""
+        return self._keys.dead_letters, int(self._client.llen(self._keys.dead_letters))
+
+    def serving(self) -> bool:
+        """Say whether an orchestrator has looked for work lately."""
+        return bool(self._client.exists(self._keys.serving))
+
     def events(self, task_id: str) -> "Events":
         """Listen to a task's commits: `with store.events(id) as events: events.get(1.0)`."""
         return Events(self._client, self._keys.events(task_id))
@@ -521,11 +576,6 @@ class Store:
     def _hash(self, key: str) -> dict[str, bytes] | None:
         found = self._client.hgetall(key)
         return {name.decode(): value for name, value in found.items()} or None
-
-    def _newest(self, key: str, offset: int, count: int) -> list[str]:
-        if count <= 0:
-            return []
-        return [i.decode() for i in self._client.zrevrange(key, offset, offset + count - 1)]
 
 
 class Events:
@@ -565,12 +615,12 @@ class Events:
 def _commit_args(c: Commit) -> list[Arg]:
     """Lay a commit out as commit.lua reads it: the head, then counted sections."""
     args: list[Arg] = [c.task_id, c.version, c.op, int(c.raises), c.mail_read]
-    args += [_or_empty(c.alarm_ms), c.outcome or "", c.retention_ms, c.event]
+    args += [_or_empty(c.alarm_ms), c.outcome or "", c.stop_reason, c.retention_ms, c.event]
     for section in (
         _pairs(c.fields),
         c.dropped,
         c.journal,
-        [arg for s in c.settled for arg in (s.subtask, s.agent, s.verdict)],
+        [arg for settled in c.settled for arg in _settled(settled)],
         [arg for outgoing in c.publish for arg in _outgoing(outgoing)],
         () if c.letter is None else _filed(c.letter),
         () if c.letter_closed is None else _closed(c.letter_closed),
@@ -581,6 +631,11 @@ def _commit_args(c: Commit) -> list[Arg]:
         args.append(len(section))
         args += section
     return args
+
+
+def _settled(s: Settled) -> tuple[Arg, ...]:
+    b = s.booked
+    return s.subtask, s.agent, s.verdict, str(b.tokens), str(b.usd_micros), str(b.calls)
 
 
 def _outgoing(o: Outgoing) -> tuple[Arg, ...]:

@@ -1,9 +1,58 @@
-"""Which letters somebody wants to see, or to decide: what all of them have in common."""
+"""What somebody wants to see or to decide, and where a list of it goes on.
+
+A list is read page by page, the newest in front. Where the next page begins is a place: the moment
+and the id of the last one shown. Things come and go between two pages, and still none is shown
+twice and none that was there all the time is left out, which no offset can promise.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
 
 from envelopes.letter import Facet
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one thing stands in a list: by its moment, and among equals by its id."""
+
+    ms: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A piece of a list, the newest in front."""
+
+    items: list[Item]
+    next: Place | None
+    """What comes after is what stands before this place; None where nothing does."""
+
+
+class Stage(StrEnum):
+    """How far a task has come, as far as it is found by that."""
+
+    OPEN = "open"
+    """Accepted, and neither over nor on the desk."""
+    ON_DESK = "on_desk"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class TasksWanted:
+    """Tasks at this stage, of this tenant; nothing said is no condition."""
+
+    stage: Stage | None = None
+    tenant: str | None = None
+
+
+ALL_TASKS = TasksWanted()
+"""Every task whose record is kept."""
 
 
 @dataclass(frozen=True, slots=True)

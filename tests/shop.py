@@ -176,7 +176,7 @@ class Office:
 
     def letters(self) -> list[dict[str, bytes]]:
         """Return all open letters, newest first."""
-        return [self.store.letter(i) or {} for i in self.store.letters(0, 1000)]
+        return self.store.read_letters([each.id for each in self.store.find_letters(count=1_000)])
 
     def _read(self, letter: bytes) -> tuple[str, Report]:
         head, envelope = letter.split(b"\n", 1)

@@ -32,6 +32,7 @@ from orchestrator.wire import Wire
 from tests.collector import look_at
 from tests.faulty import CLOCK, Client, Crash, Fault, Tape
 from tests.witness import Witness
+from tests.worlds import on_desk
 from workers.agent import Agent
 from workers.beat import Beat
 from workers.claims import LUA, Claims
@@ -191,7 +192,7 @@ class Caller:
 
     def clear_desk(self) -> bool:
         """Let forged messages go; say whether there was one."""
-        found = self.store.letters(0, 9, Wanted(kind="forged"))
+        found = on_desk(self.store, Wanted(kind="forged"))
         for letter in found:
             said = MessageDecision(letter, Verb.DISCARD, "caller", "none of ours")
             self.store.settle_message(said, f"discard-{letter}")

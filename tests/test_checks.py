@@ -240,7 +240,7 @@ def test_new_work_is_refused_while_the_desk_is_full(
         said = Decision(letter="any", verb=Verb.DISCARD, by="ann")
         assert buckstop.decide_all(Wanted(kind="forged"), said).decided == 4
         buckstop.submit(goal="after", **asked)
-        assert len(buckstop.tasks()) == 2
+        assert len(buckstop.tasks().items) == 2
 
 
 def test_an_orchestrator_says_in_its_log_that_the_desk_fills_up(

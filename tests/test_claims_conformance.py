@@ -26,6 +26,7 @@ from tests.worlds import (
     make,
     message,
     nonce,
+    on_desk,
     once,
     outgoing,
     publish,
@@ -174,7 +175,7 @@ def test_a_message_too_large_to_carry_becomes_a_letter(world: World) -> None:
     world.push(world.keys.queue("a"), large)
     _, fetched = once(world, lambda: world.worker("w").fetch([world.keys.queue("a")], 10))
     assert [one.state for one in fetched] == ["claimed"]
-    [letter_id] = world.store.letters(0, 10)
+    [letter_id] = on_desk(world.store)
     letter = world.store.letter(letter_id) or {}
     assert (letter["kind"], letter["reason"]) == (b"oversize", b"oversize")
     assert letter["queue"] == world.keys.queue("a").encode()
@@ -615,9 +616,10 @@ def test_a_quarantined_message_is_a_letter_and_gives_its_claim_back(world: World
         worker.quarantine, "the seal does not fit", "forged", f.queue, f.raw, "edited", claim
     )
     letter_id = once(world, quarantine)
-    assert world.store.letters(0, 10) == [letter_id]
+    assert on_desk(world.store) == [letter_id]
     letter = world.store.letter(letter_id) or {}
-    assert letter.pop("filed_ms").isdigit()
+    filed_ms, due_ms = int(letter.pop("filed_ms")), int(letter.pop("due_ms"))
+    assert due_ms == filed_ms + limits.MESSAGE_LETTER_MS
     assert letter == {
         "state": b"open",
         "kind": b"forged",
@@ -684,7 +686,7 @@ def test_a_full_desk_counts_what_it_cannot_keep(
         worker = world.worker("w")
         assert all(worker.quarantine("r", "k", "q", b"x", "w", None) for _ in range(2))
         assert not worker.quarantine("r", "k", "q", b"x", "w", (f.subtask, f.token))
-        assert len(world.store.letters(0, 10)) == 2
+        assert len(on_desk(world.store)) == 2
         stats = world.store.stats()
         assert (stats["quarantined"], stats["letters_not_kept"]) == (3, 1)
         assert look(world).state is ClaimState.ISSUED

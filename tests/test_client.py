@@ -26,6 +26,7 @@ from orchestrator.serve import Orchestrator
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.store import Store
 from orchestrator.view import State
+from orchestrator.wanted import Page
 from orchestrator.wire import Wire
 from tests.conftest import Fresh
 from tests.hands import Hand
@@ -175,7 +176,7 @@ def test_a_request_that_could_never_end_well_is_refused_by_field(
     with pytest.raises(Refused, match=says) as refused:
         buckstop.submit(**{**FIELDS, **change})
     assert refused.value.field == field
-    assert buckstop.tasks() == []
+    assert buckstop.tasks() == Page([], None)
 
 
 def test_an_allowance_that_just_fits_is_taken(buckstop: Buckstop) -> None:
@@ -196,7 +197,7 @@ def test_a_server_that_cannot_keep_promises_takes_no_work(buckstop: Buckstop, fr
     with pytest.raises(Unfit, match="memory"):
         buckstop.submit(**FIELDS)
     fresh.client.config_set("maxmemory", 0)
-    assert len(buckstop.tasks()) == 1
+    assert len(buckstop.tasks().items) == 1
 
 
 # --- follow --------------------------------------------------------------------------------------
@@ -306,7 +307,7 @@ def test_the_first_decision_wins_and_a_later_one_is_told_whose_it_was(
 ) -> None:
     """A person has the last word: first decision wins."""
     letter = on_the_desk(buckstop, fresh)
-    assert [each["id"] for each in buckstop.letters()] == [letter]
+    assert [each["id"] for each in buckstop.letters().items] == [letter]
     amend = Decision(letter=letter, verb=Verb.AMEND, by="ada", why="obvious", result={"said": "hi"})
     first = buckstop.decide(amend)
     assert first.first
@@ -315,7 +316,7 @@ def test_the_first_decision_wins_and_a_later_one_is_told_whose_it_was(
     assert (second.verb, second.by, second.why) == ("amend", "ada", "obvious")
     result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hi"})
-    assert buckstop.letters() == []
+    assert buckstop.letters() == Page([], None)
 
 
 def test_a_decision_that_makes_no_sense_is_refused_and_the_letter_stays(

@@ -19,11 +19,24 @@ from play import Play, bad, beg, commands, good, part, step
 from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
-from orchestrator.core.commands import Escalate
+from orchestrator.core.commands import Escalate, Note
+from orchestrator.indexes import TOO_LATE
 from orchestrator.store import LetterClosed, LetterFiled, MessageDecision, MessageSettled
-from orchestrator.wanted import Wanted
+from orchestrator.wanted import Place, Wanted
 from tests.conftest import Fresh
-from tests.worlds import KINDS, RealWorld, World, commit, make, once, refuses, submission
+from tests.worlds import (
+    KINDS,
+    RealWorld,
+    World,
+    commit,
+    make,
+    on_desk,
+    once,
+    refuses,
+    running,
+    settled,
+    submission,
+)
 
 # --- what a letter tells -------------------------------------------------------------------------
 
@@ -152,7 +165,7 @@ def test_a_stock_consumer_drains_the_queue_and_the_desk_stays_as_it_was(real: Re
     }  # fmt: skip
     assert (first, unread["kind"], unread["reason"]) == ("t1.1", "undeliverable", "unread")
     assert real.client.llen(real.keys.dead_letters) == 0
-    assert real.store.letters(0, 10) == [second, first]
+    assert on_desk(real.store) == [second, first]
 
 
 @pytest.mark.parametrize("letters", ["x", "é", "漢", "😀"])
@@ -177,7 +190,7 @@ def test_a_queue_that_nobody_drains_is_bounded(
     ids = [json.loads(raw)["headers"]["id"] for raw in real.client.lrange(
         real.keys.dead_letters, 0, -1)]  # fmt: skip
     assert ids == ["t3.1", "t2.1"]
-    assert len(real.store.letters(0, 10)) == 4
+    assert len(on_desk(real.store)) == 4
 
 
 # --- what is closed is nowhere -------------------------------------------------------------------
@@ -239,6 +252,14 @@ def desk(world: World) -> dict[str, tuple[str, str, str]]:
     return dict(reversed(about.items()))
 
 
+def read_in_pieces(world: World, wanted: Wanted, count: int) -> list[str]:
+    """Read the whole list page by page, each from where the one before it ended."""
+    pieces, before = list[Place](), None
+    while piece := world.store.find_letters(wanted, count, before):
+        pieces, before = pieces + piece, piece[-1]
+    return [each.id for each in pieces]
+
+
 @pytest.mark.parametrize("reason", [None, "hop_cap", "nothing"])
 @pytest.mark.parametrize("agent", [None, "b"])
 @pytest.mark.parametrize("tenant", [None, "acme"])
@@ -254,9 +275,9 @@ def test_letters_are_found_by_any_facets(
         for letter, is_about in about.items()
         if all(one in (None, it) for one, it in zip(said, is_about, strict=True))
     ]
-    assert world.store.letters(0, 100, wanted) == fit
-    assert world.store.letters(2, 3, wanted) == fit[2:5]
-    assert world.store.letters(0, 0, wanted) == []
+    assert on_desk(world.store, wanted) == fit
+    assert read_in_pieces(world, wanted, 3) == fit
+    assert world.store.find_letters(wanted, 0) == []
     assert world.store.count_letters(wanted) == len(fit)
     for place, facet in enumerate((Facet.REASON, Facet.AGENT, Facet.TENANT)):
         counted = Counter(about[letter][place] for letter in fit)
@@ -275,13 +296,13 @@ def test_letters_are_found_by_how_long_they_have_waited(
     every = Wanted(agent=agent, tenant=tenant)
     old = replace(every, least_age_ms=20_500)  # the last ten seconds' do not count
     older = set(list(about)[20:])
-    fit = [letter for letter in world.store.letters(0, 100, every) if letter in older]
-    assert world.store.letters(0, 100, old) == fit
-    assert world.store.letters(1, 2, old) == fit[1:3]
+    fit = [letter for letter in on_desk(world.store, every) if letter in older]
+    assert on_desk(world.store, old) == fit
+    assert read_in_pieces(world, old, 2) == fit
     assert world.store.count_letters(old) == len(fit)
     assert world.store.group_letters(Facet.KIND, old) == {"escalation": len(fit)}
     never = replace(every, least_age_ms=10**14)
-    assert world.store.letters(0, 100, never) == []
+    assert on_desk(world.store, never) == []
     assert world.store.group_letters(Facet.KIND, never) == {}
 
 
@@ -291,7 +312,7 @@ def test_a_decided_letter_is_found_no_more(world: World) -> None:
     closed = LetterClosed("t1.1", "abort", "ann", "")
     assert world.store.commit([commit(2, "close", letter_closed=closed)])
     wanted = Wanted(kind="escalation", agent="a")
-    assert world.store.letters(0, 10, wanted) == ["t2.1"]
+    assert on_desk(world.store, wanted) == ["t2.1"]
     assert world.store.group_letters(Facet.KIND) == {"escalation": 1}
 
 
@@ -304,7 +325,7 @@ def test_a_walk_of_many_letters_goes_on_where_one_look_ends(
     about = desk(real)
     wanted = Wanted(kind="escalation", reason="hop_cap", agent="a")
     fit = [letter for letter, (*said, _) in about.items() if said == ["hop_cap", "a"]]
-    assert real.store.letters(0, 100, wanted) == fit
+    assert on_desk(real.store, wanted) == fit
     assert real.store.count_letters(wanted) == len(fit)
 
 
@@ -340,7 +361,7 @@ def test_a_replayed_message_is_on_its_queue_again_byte_for_byte_and_once(
     raw = bytes(range(256))
     letter = set_aside(world, raw, tenant)
     settled = once(world, lambda: say(world, "replay", letter))
-    assert settled == MessageSettled("replay", "ann", "because", ours=True)
+    assert settled == MessageSettled("replay", "ann", "because", settled.decided_ms, ours=True)
     assert world.strokes(world.keys.queue_bell(world.keys.queue("a"))) == 1
     assert world.store.queue_depth("a") == 1
     _, [again] = world.worker("w").fetch([world.keys.queue("a")], 9)
@@ -348,7 +369,7 @@ def test_a_replayed_message_is_on_its_queue_again_byte_for_byte_and_once(
     kept = world.store.letter(letter) or {}
     assert (kept["state"], kept["verb"], kept["by"]) == (b"decided", b"replay", b"ann")
     assert (kept["decided_why"], kept["bytes"]) == (b"because", raw)
-    assert world.store.letters(0, 10, Wanted(reason="shape")) == []
+    assert on_desk(world.store, Wanted(reason="shape")) == []
     assert world.store.stats()["messages_replayed"] == 1
 
 
@@ -357,10 +378,11 @@ def test_the_first_word_on_a_message_wins_and_the_second_is_told_whose_it_was(
 ) -> None:
     """The issue: "First one wins atomically, the second gets told who was first"."""
     letter = set_aside(world, b"raw")
-    say(world, "discard", letter, op="one")
+    first = say(world, "discard", letter, op="one")
+    world.pass_time(1_000)
     before = world.snapshot()
     second = say(world, "replay", letter, by="bob", op="two")
-    assert second == MessageSettled("discard", "ann", "because", ours=False)
+    assert second == replace(first, ours=False)
     assert world.snapshot() == before
     assert world.store.queue_depth("a") == 0
     assert world.store.stats()["messages_discarded"] == 1
@@ -384,3 +406,132 @@ def test_what_is_said_of_messages_is_refused_of_a_task_s_letter(world: World) ->
     refuses(world, lambda: say(world, "discard", "t1.1"))
     refuses(world, lambda: say(world, "approve", "t1.1"))
     assert say(world, "discard", "nobody's") is None
+
+
+# --- nobody has decided it by its due time -------------------------------------------------------
+
+
+def test_a_message_letter_says_when_it_is_let_go(world: World) -> None:
+    """The issue: every letter tells "due time and what happens then"."""
+    letter = set_aside(world, b"raw")
+    kept = world.store.letter(letter) or {}
+    assert int(kept["due_ms"]) - int(kept["filed_ms"]) == limits.MESSAGE_LETTER_MS
+
+
+def test_a_message_that_nobody_decides_is_discarded_at_its_due_time(world: World) -> None:
+    """The issue: "at the due time the declared default applies and is recorded"."""
+    letter = set_aside(world, b"raw")
+    world.pass_time(limits.MESSAGE_LETTER_MS - 1_000)
+    late = set_aside(world, b"late")
+    assert world.store.discard_due() == 0
+    world.pass_time(1_000)
+    assert once(world, world.store.discard_due) in {0, 1}  # the lost reply had done it
+    kept = world.store.letter(letter) or {}
+    assert (kept["state"], kept["verb"], kept["by"]) == (b"decided", b"discard", b"default")
+    assert (kept["decided_why"], kept["bytes"]) == (TOO_LATE.encode(), b"raw")
+    assert on_desk(world.store) == [late]
+    stats = world.store.stats()
+    assert (stats["messages_discarded"], stats["messages_defaulted"]) == (1, 1)
+    assert say(world, "replay", letter) == MessageSettled(
+        "discard", "default", TOO_LATE, int(kept["decided_ms"]), ours=False
+    )
+
+
+def test_a_task_s_letter_and_a_decided_one_are_nobody_s_to_discard(world: World) -> None:
+    """A task's own owner applies its default; what a person has said stays said."""
+    escalate(world)
+    say(world, "replay", set_aside(world, b"raw"))
+    world.pass_time(limits.MESSAGE_LETTER_MS)
+    assert world.store.discard_due() == 0
+    assert on_desk(world.store) == ["t1.1"]
+
+
+def test_a_refiled_letter_keeps_its_due_time(world: World) -> None:
+    """FETCH files it; that QUARANTINE says later what it is gives nobody more time."""
+    queue = world.keys.queue("a")
+    world.push(queue, b"garbage")
+    _, [fetched] = world.worker("w").fetch([queue], 1)
+    before = (world.store.letter(fetched.letter) or {})["due_ms"]
+    world.pass_time(5_000)
+    worker = world.worker("w")
+    worker.quarantine("shape", "undeliverable", queue, b"garbage", "", None, fetched.letter)
+    assert (world.store.letter(fetched.letter) or {})["due_ms"] == before
+    world.pass_time(limits.MESSAGE_LETTER_MS - 5_000)
+    assert world.store.discard_due() == 1
+
+
+def test_one_look_lets_go_a_bounded_number_of_messages(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits on everything; the oldest go first."""
+    monkeypatch.setattr(limits, "DISCARD_MAX", 2)
+    real = RealWorld(Fresh(fresh.url, fresh.client, Keys(f"{fresh.keys.prefix}few:")))
+    letters = []
+    for number in range(5):
+        letters.append(set_aside(real, b"%d" % number))
+        real.pass_time(10)
+    real.pass_time(limits.MESSAGE_LETTER_MS)
+    assert real.store.discard_due() == 2
+    assert on_desk(real.store) == letters[:1:-1]
+    assert [real.store.discard_due() for _ in range(3)] == [2, 1, 0]
+    assert not real.client.exists(real.keys.discards)
+
+
+# --- what was decided of a message is in its task's journal --------------------------------------
+
+
+def set_aside_of_a_task(world: World) -> str:
+    """Let a worker refuse a message whose claim it holds: the letter names the task."""
+    worker, token = running(world)
+    queue = world.keys.queue("a")
+    return worker.quarantine("shape", "undeliverable", queue, b"raw", "no body", ("t1/1", token))
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_what_is_decided_of_a_message_is_in_its_task_s_journal_once(
+    world: World, verb: str
+) -> None:
+    """The issue: "Every decision is in the task's journal for good"."""
+    letter = set_aside_of_a_task(world)
+    books = {"spent": {"tokens": 7, "usd_micros": 0, "calls": 1}, "reserved": {"tokens": 9}}
+    said = json.dumps({"why": "x", "text": '"spent":{', **books}, separators=(",", ":"))
+    world.store.commit([commit(2, "noted", journal=(said.encode(),))])
+    once(world, lambda: say(world, verb, letter))
+    _, line = map(json.loads, world.store.journal("t1"))
+    assert line.keys() == set(Note.__struct_fields__)
+    text = f"{verb} by ann of the message in letter {letter}: because"
+    assert (line["why"], line["text"]) == (f"message_{verb}", text)
+    assert {name: line[name] for name in books} == books
+    assert line["at_ms"] == int((world.store.letter(letter) or {})["decided_ms"])
+    assert line["step"] is line["status"] is None
+
+
+def test_the_default_is_in_the_journal_too(world: World) -> None:
+    letter = set_aside_of_a_task(world)
+    world.pass_time(limits.MESSAGE_LETTER_MS)
+    world.store.discard_due()
+    [line] = map(json.loads, world.store.journal("t1"))
+    text = f"discard by default of the message in letter {letter}: {TOO_LATE}"
+    assert (line["why"], line["text"]) == ("message_discard", text)
+    assert line["spent"] == {"tokens": 0, "usd_micros": 0, "calls": 0}
+
+
+def test_a_line_in_the_journal_of_a_finished_task_goes_with_it(real: RealWorld) -> None:
+    """A record that outlives its task would never be forgotten."""
+    letter = set_aside_of_a_task(real)
+    real.store.look("t1", [], [1])
+    ended = commit(2, "end", settled=settled(1), outcome="aborted")
+    assert real.store.commit([ended]) == [True]
+    assert not real.client.exists(real.keys.journal("t1"))
+    say(real, "discard", letter)
+    left_ms = real.client.pttl(real.keys.journal("t1"))
+    assert 0 < left_ms <= real.client.pttl(real.keys.task("t1"))
+
+
+def test_a_journal_is_not_begun_for_a_task_that_is_no_more(world: World) -> None:
+    """What strangers write into a message is no task of ours."""
+    letter = world.worker("w").quarantine(
+        "shape", "undeliverable", world.keys.queue("a"), b"raw", "", ("nobody/1", "token")
+    )
+    assert say(world, "discard", letter).ours
+    assert world.store.journal("nobody") == []

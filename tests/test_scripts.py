@@ -370,17 +370,24 @@ def test_a_worker_that_fell_silent_is_forgotten_in_the_end(world: RealWorld) -> 
     assert world.client.zrange(world.keys.workers, 0, -1) == [b"other"]
 
 
-def test_the_index_of_tasks_does_not_grow_for_ever(world: RealWorld) -> None:
-    """Two of the oldest are looked at for each one added."""
+OPEN_INDEXES = (":stage:open", ":tenant:default", ":stage:open|tenant:default")
+
+
+def test_the_indexes_of_tasks_do_not_grow_for_ever(world: RealWorld) -> None:
+    """What has expired is forgotten in all of them, and nothing else is."""
     for number in range(4):
         world.store.submit(submission(f"t{number}"))
     for number in range(4):
-        world.store.commit([commit(1, "end", f"t{number}", outcome="aborted", retention_ms=1)])
-    world.expire(5)
-    assert len(world.store.tasks(0, 10)) == 4
-    world.store.submit(submission("t8"))
+        world.store.commit([commit(1, "end", f"t{number}", outcome="aborted")])
     world.store.submit(submission("t9"))
-    assert world.store.tasks(0, 10) == ["t9", "t8"]
+    assert world.store.prune_tasks() == 0
+    world.pass_time(60_000)
+    assert world.store.prune_tasks() == 4
+    left = {f"{world.keys.prefix}tasks{which}".encode() for which in ("", *OPEN_INDEXES)}
+    assert set(world.client.scan_iter(f"{world.keys.prefix}tasks*")) == left
+    assert all(world.client.zrange(index, 0, -1) == [b"t9"] for index in left)
+    assert not world.client.exists(world.keys.expiring)
+    assert world.store.prune_tasks() == 0
 
 
 def test_an_idempotency_key_is_kept_as_long_as_its_task(world: RealWorld) -> None:

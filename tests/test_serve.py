@@ -1,11 +1,14 @@
 """The loop on a real server: claim, load, decide, commit."""
 
+import logging
 import os
+import time
 
 import pytest
 
-from envelopes import Amounts, Envelope, Handoff
+from envelopes import Amounts, Envelope, Handoff, limits
 from envelopes.decision import Cancellation
+from envelopes.keys import Keys
 from envelopes.seal import Signer
 from orchestrator import intake
 from orchestrator.serve import Orchestrator
@@ -13,6 +16,7 @@ from orchestrator.store import Store
 from orchestrator.view import TaskView  # noqa: F401
 from orchestrator.wire import Wire
 from tests.hands import Hand
+from tests.worlds import commit
 
 PRIVATE = os.urandom(32)
 
@@ -141,3 +145,29 @@ def test_a_thousand_subtasks_go_out_in_one_commit(fresh, store, loop):
     assert loop.turn() == 1
     assert store.queue_depth("research") == 1000
     assert store.stats()["commits"] == 1
+
+
+def test_a_regular_look_lets_go_of_messages_and_forgets_expired_tasks(
+    fresh, store, loop, monkeypatch, caplog
+):
+    """The issue: "Letters never expire unseen"; and no index grows for ever."""
+    caplog.set_level(logging.WARNING, "buckstop.serve")
+    monkeypatch.setattr(limits, "MESSAGE_LETTER_MS", 1)
+    monkeypatch.setattr(limits, "DISCARD_MAX", 2)
+    monkeypatch.setattr(limits, "PRUNE_MAX", 1)
+    keys = Keys(f"{fresh.keys.prefix}soon:")
+    store = Store(fresh.client, keys)
+    claims = Hand(fresh.client, keys, "a").claims
+    for _ in range(3):
+        claims.quarantine("shape", "undeliverable", keys.queue("a"), b"raw", "why", None)
+    for _ in range(2):
+        task_id = submit(store, agent="a")
+        ended = commit(1, "end", task_id, outcome="aborted", retention_ms=1)
+        assert store.commit([ended]) == [True]
+    time.sleep(0.005)  # all of it is due, and both records have expired
+    loop = Orchestrator(store, Wire(Signer(PRIVATE), keys))
+    for _ in range(3):
+        loop.turn(idle_ms_max=1)
+    assert store.count_letters() == store.count_tasks() == 0
+    said = [r.letters for r in caplog.records if "nobody decided" in r.getMessage()]
+    assert said == [2, 1]

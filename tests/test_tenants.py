@@ -15,7 +15,7 @@ from orchestrator.keyfile import public_of
 from tests.bulkheads import LATER_MS, Scene
 from tests.conftest import Fresh
 from tests.shop import PRIVATE_KEY, Hands, Office
-from tests.worlds import KINDS, commit, make, make_kind, once, refuses, submission
+from tests.worlds import KINDS, commit, make, make_kind, on_desk, once, refuses, submission
 from workers.held import Held
 from workers.intake import Intake
 
@@ -352,7 +352,7 @@ def test_what_is_kept_of_a_refused_message_names_its_lane(scene: Scene) -> None:
     for raw in (b"garbage", b"x" * (limits.MESSAGE_BYTES_MAX + 1)):
         scene.world.push(lane, raw)
     fetched(scene, 3)
-    letters = [scene.world.store.letter(i) or {} for i in scene.world.store.letters(0, 9)]
+    letters = [scene.world.store.letter(i) or {} for i in on_desk(scene.world.store)]
     assert {letter["reason"] for letter in letters} == {b"unread", b"oversize"}
     assert {(letter["agent"], letter["tenant"]) for letter in letters} == {(b"a", b"ann")}
     assert {letter["queue"] for letter in letters} == {lane.encode()}

@@ -20,6 +20,7 @@ from envelopes.scripts import Scripts, connect
 from orchestrator.core.facts import Claim
 from orchestrator.sim.store import SimClaims, SimStore
 from orchestrator.store import Commit, Outgoing, Settled, Store, Submission, Verdict
+from orchestrator.wanted import ALL, Wanted
 from tests.conftest import Fresh
 from workers.claims import LUA, Claims
 
@@ -80,7 +81,7 @@ class SimWorld:
         tenants = b.at_work, b.waiting, s.lanes.turns
         state = (*hashes, *heads, *tenants)
         kept = [{name: value for name, value in part.items() if value} for part in state]
-        return repr((kept, sorted(s.recalled), s.judged))
+        return repr((kept, sorted(s.recalled), s.judged, s.told_news.lines, s.day_books.days))
 
     def push(self, queue: str, raw: bytes) -> None:
         self.sim.queues[queue].appendleft(raw)
@@ -163,7 +164,17 @@ class RealWorld:
 
     def snapshot(self) -> object:
         skipped = {self.keys.stats.encode(), self._offset.encode()}
-        return {key: self.client.dump(key) for key in self.client.scan_iter() if key not in skipped}
+        return {key: self._held(key) for key in self.client.scan_iter() if key not in skipped}
+
+    def _held(self, key: bytes) -> object:
+        """Read a key; a table may lie in another order after somebody has looked into it."""
+        match self.client.type(key):
+            case b"hash":
+                return self.client.hgetall(key)
+            case b"set":
+                return self.client.smembers(key)
+            case _:
+                return self.client.dump(key)
 
     def push(self, queue: str, raw: bytes) -> None:
         self.client.lpush(queue, raw)
@@ -203,6 +214,11 @@ def make_kind(request: pytest.FixtureRequest, kind: str) -> World:
 
 
 # --- what tests say in short ------------------------------------------------------------------
+
+
+def on_desk(store: Any, wanted: Wanted = ALL, count: int = 1_000) -> list[str]:
+    """Name the open letters that are wanted, the newest in front."""
+    return [place.id for place in store.find_letters(wanted, count)]
 
 
 def submission(task_id: str = "t1", key: str | None = None, **more: Any) -> Submission:

@@ -1,4 +1,4 @@
--- needs: _amounts, _facets
+-- needs: _amounts, _facets, _news
 -- Dead letters: put on the desk, found there by what they are about, told of, and taken off it.
 local function index_letter(letter, filed_ms, fields)
   local facets, lines = {}, {''}
@@ -63,16 +63,6 @@ local function write_letter(letter, fields)
   redis.call('HSET', KEY.letter .. letter, unpack(flat))
 end
 
--- Cut a text between two characters, not inside one.
-local function shortened(text)
-  if #text <= LIMIT.DEAD_LETTER_WHY_BYTES then
-    return text
-  end
-  local cut = string.gsub(string.sub(text, 1, LIMIT.DEAD_LETTER_WHY_BYTES),
-    '[\192-\255][\128-\191]*$', '')
-  return cut
-end
-
 local function json_text(text)
   return '"' .. string.gsub(text, '[%c"\\\127]', function(char)
     return string.format('\\u%04x', string.byte(char))
@@ -98,24 +88,51 @@ local function announce(letter, fields)
   redis.call('LTRIM', KEY.dead_letters, 0, LIMIT.DEAD_LETTERS_MAX - 1)
 end
 
+-- What is told of a letter when it is filed, and when its reason becomes known.
+local FILED = {'letter', 'task', 'tenant', 'kind', 'reason', 'agent', 'why'}
+local function tell_filed(event, letter, now, fields)
+  fields.letter = letter
+  tell(event, now, FILED, fields)
+end
+
+-- No task waits on a message, so no owner of one sees to its due time; DISCARD_DUE does.
+local function set_due(letter, now, fields)
+  if fields.queue then
+    fields.due_ms = digits(now + LIMIT.MESSAGE_LETTER_MS)
+    redis.call('ZADD', KEY.discards, fields.due_ms, letter)
+  end
+end
+
 local function file_letter(letter, now, fields)
   fields = complete(fields)
+  set_due(letter, now, fields)
   fields.state, fields.filed_ms = 'open', now
   write_letter(letter, fields)
   index_letter(letter, now, fields)
   announce(letter, fields)
+  tell_filed('letter.filed', letter, now, fields)
 end
 
 -- Say of a letter that is filed already what is known by now.
-local function refile_letter(letter, fields)
+local function refile_letter(letter, now, fields)
   write_letter(letter, complete(fields))
   unindex_letter(letter)
   index_letter(letter, redis.call('HGET', KEY.letter .. letter, 'filed_ms'), fields)
+  tell_filed('letter.refiled', letter, now, fields)
+end
+
+local DECIDED = {'letter', 'task', 'tenant', 'kind', 'reason', 'agent', 'verb', 'by'}
+local function tell_decided(letter, now, verb, by)
+  local said = redis.call('HMGET', KEY.letter .. letter, 'task', 'tenant', 'kind', 'reason', 'agent')
+  tell('letter.decided', now, DECIDED, {letter = letter, task = said[1], tenant = said[2],
+    kind = said[3], reason = said[4], agent = said[5], verb = verb, by = by})
 end
 
 local function close_letter(letter, now, verb, by, why, kept_ms)
   redis.call('HSET', KEY.letter .. letter, 'state', 'decided', 'verb', verb, 'by', by,
     'decided_why', why, 'decided_ms', now)
   redis.call('PEXPIRE', KEY.letter .. letter, digits(kept_ms))
+  redis.call('ZREM', KEY.discards, letter)
   unindex_letter(letter)
+  tell_decided(letter, now, verb, by)
 end

@@ -30,25 +30,33 @@ def agents(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
 @agents.command("cap")
 @click.argument("name")
 @click.argument("most", metavar="N|none")
+@json_option
 @click.pass_obj
-def cap_agent(url: str | None, name: str, most: str) -> None:
+def cap_agent(url: str | None, name: str, most: str, *, as_json: bool) -> None:
     """Let at most N messages of agent NAME be in flight, over all workers; none for no cap."""
     with connected(url) as buckstop:
         if name not in (known := buckstop.store.agents()):
             raise NotFound(f"no agent is called {name!r}; there are: {', '.join(sorted(known))}")
         buckstop.store.set_cap("agent", name, _most(most))
-    print(f"{name}: {_bound(most, 'in flight')}")
+    if as_json:
+        write_json({"agent": name, "cap": _most(most)})
+    else:
+        print(f"{name}: {_bound(most, 'in flight')}")
 
 
 @agents.command("reset")
 @click.argument("name")
+@json_option
 @click.pass_obj
-def reset(url: str | None, name: str) -> None:
+def reset(url: str | None, name: str, *, as_json: bool) -> None:
     """Close the breaker of agent NAME: it is repaired."""
     with connected(url) as buckstop:
         if not buckstop.store.reset_breaker(name):
             raise NotFound(f"nothing is held against {name!r}; see: buckstop agents")
-    print(f"{name}: its breaker is closed, and its faults are forgotten")
+    if as_json:
+        write_json({"agent": name, "breaker_open": False})
+    else:
+        print(f"{name}: its breaker is closed, and its faults are forgotten")
 
 
 @click.group(invoke_without_command=True)
@@ -73,12 +81,16 @@ def tenants(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
 @tenants.command("cap")
 @click.argument("name")
 @click.argument("most", metavar="N|none")
+@json_option
 @click.pass_obj
-def cap_tenant(url: str | None, name: str, most: str) -> None:
+def cap_tenant(url: str | None, name: str, most: str, *, as_json: bool) -> None:
     """Let at most N tasks of tenant NAME be at work; more wait; none for the usual cap."""
     with connected(url) as buckstop:
         buckstop.store.set_cap("tenant", name, _most(most))
-    print(f"{name}: {_bound(most, 'tasks at work')}")
+    if as_json:
+        write_json({"tenant": name, "cap": _most(most)})
+    else:
+        print(f"{name}: {_bound(most, 'tasks at work')}")
 
 
 @click.command()

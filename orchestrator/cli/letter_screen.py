@@ -84,7 +84,7 @@ def _decisions(letter: Mapping[str, Any], story: Mapping[str, Any]) -> Iterator[
         yield from [f"  choose: {' | '.join(question['choices'])}"] * bool(question["choices"])
     until = "whenever you like"
     if due_ms := letter.get("due_ms"):
-        until = f"until {moment(due_ms)}, then: {story.get('if_nobody_decides', 'abort')}"
+        until = f"until {moment(due_ms)}, then: {letter['if_nobody_decides']}"
     yield f"decide {until}"
     yield from (f"  buckstop decide {letter['id']} {_SAID[verb]}" for verb in letter["allowed"])
 

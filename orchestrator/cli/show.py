@@ -2,9 +2,11 @@
 
 import click
 
-from orchestrator.cli.options import connected, json_option, url_option, write_json
+from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
 from orchestrator.cli.screen import console, story, task_table
 from orchestrator.cli.waits import waits
+from orchestrator.client import Buckstop
+from orchestrator.wanted import Place, Stage, TasksWanted
 
 
 @click.command()
@@ -29,18 +31,37 @@ def show(task: str, url: str | None, *, as_json: bool) -> None:
 @click.option(
     "--count", "-n", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many."
 )
-@click.option(
-    "--offset", default=0, show_default=True, type=click.IntRange(0), help="Skip so many."
-)
+@click.option("--before", metavar="ID", help="Only what was accepted before this task.")
+@click.option("--state", type=click.Choice([each.value for each in Stage]), help="Only these.")
+@click.option("--tenant", help="Only of this tenant.")
 @url_option
 @json_option
-def tasks(count: int, offset: int, url: str | None, *, as_json: bool) -> None:
-    """List tasks, newest first."""
+def tasks(
+    count: int,
+    before: str | None,
+    state: str | None,
+    tenant: str | None,
+    url: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """List tasks, newest first. What is neither over nor on the desk is open."""
+    wanted = TasksWanted(Stage(state) if state else None, tenant)
     with connected(url) as buckstop:
-        found = buckstop.tasks(count, offset)
+        page = buckstop.tasks(count, _place(buckstop, before) if before else None, wanted)
     if as_json:
-        write_json([one.as_json() for one in found])
-    elif found:
-        console().print(task_table(found))
-    else:
+        write_json([one.as_json() for one in page.items])
+    elif page.items:
+        console().print(task_table(page.items))
+        if page.next:
+            complain(f"there are more: buckstop tasks --before {page.next.id}")
+    elif wanted == TasksWanted():
         print("no tasks; submit one with: buckstop submit")
+    else:
+        print("no such tasks; see all: buckstop tasks")
+
+
+def _place(buckstop: Buckstop, task: str) -> Place:
+    """Return where a task stands in the list."""
+    last = buckstop.task(task).status()
+    return Place(last.accepted_ms, last.id)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from envelopes.strict import compact
 from orchestrator.core import predicates, services
 from orchestrator.core.result import fingerprint
-from orchestrator.core.schema import misfit
+from orchestrator.core.schema import misfit, misfits
 from orchestrator.core.task import Composed, Role, StepState, Task, Verdict
 from orchestrator.core.turn import Turn
 
@@ -35,6 +35,13 @@ def content_refusal(task: Task, result: str) -> str | None:
     if wrong is not None:
         return f"result breaks its schema: {wrong}"
     return predicates.broken(task.terms.predicates, result)
+
+
+def content_faults(task: Task, result: str) -> list[tuple[str, str]]:
+    """Say everything for which `content_refusal` would refuse the result: where, and what."""
+    schema = task.terms.result_schema
+    wrong = [] if schema is None else misfits(json.loads(schema), result)
+    return [*wrong, *predicates.all_broken(task.terms.predicates, result)]
 
 
 def passed(turn: Turn, result: Composed | None) -> Composed | str | None:

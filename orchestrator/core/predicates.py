@@ -1,7 +1,7 @@
 """Hold a result against the declared predicates (envelopes/predicate.py)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from envelopes import Must, Predicate
@@ -13,14 +13,20 @@ _SHOWN: Final = 80
 
 def broken(predicates: Sequence[Predicate], text: str) -> str | None:
     """Name the first predicate that a result breaks, or return None where it breaks none."""
+    for at, detail in all_broken(predicates, text):
+        return f"{at or 'the result'} {detail}"
+    return None
+
+
+def all_broken(predicates: Sequence[Predicate], text: str) -> Iterator[tuple[str, str]]:
+    """Yield where (as a JSON pointer) and how a result breaks predicates, in their order."""
     if not predicates:
-        return None
+        return
     result = json.loads(text)
     for each in predicates:
         found = _place(result, each.at)
         if not _holds(each.must, found, each.value):
-            return f"{each.at or 'the result'} must {_words(each)}, but is {_shown(found)}"
-    return None
+            yield each.at, f"must {_words(each)}, but is {_shown(found)}"
 
 
 def _place(value: Any, pointer: str) -> Any:

@@ -2,12 +2,15 @@
 --
 -- KEYS   task, mail, journal
 -- ARGV   task id, expected version, op, 1 if the version is raised or 0 if only the alarm moves,
---        mail read, alarm ms or empty, outcome or empty, retention ms, event or empty; then
---        sections, each after its number of arguments:
+--        mail read, alarm ms or empty, outcome or empty, why it ended or empty, retention ms,
+--        event or empty; then sections, each after its number of arguments:
 --        fields    name, value, ...
 --        dropped   name, ...
 --        journal   line, ...
---        settled   claim number, agent, verdict, ...     (ok, fault, or empty: says nothing)
+--        settled   claim number, agent, verdict, tokens, usd micros, calls, ...
+--                                                        (ok, fault, or empty: says nothing; the sum
+--                                                        is what the ledger books where the claim's
+--                                                        record is gone)
 --        publish   agent, queue, claim number, nonce, tokens, usd micros, calls, deadline ms,
 --                  timeout ms, message, ...              (an amount is empty where unbounded)
 --        filed     letter, kind, why, due ms, story, reason, agent, step, hop      (or nothing)
@@ -21,17 +24,17 @@
 -- that the task exists, is not over, has the expected version and at least the mail read; that no
 -- claim to settle is still issued or claimed, and that each is its agent's; that no agent is sent
 -- more than its cap and its breaker let pass, as they stand before this commit.
--- Writes: state; claims and their messages; what each agent has in flight; breakers; journal;
+-- Writes: state; claims and their messages; what each agent has in flight; breakers; books; journal;
 -- letter; mail trimmed by exactly what was read; the alarm, which is now if more mail has come or
 -- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
--- the event. Whoever can use what came free is woken.
--- needs: _time, _amounts, _bell, _facets, _letter, _chunks, _lanes, _breaker, _rouse, _room, _places
+-- the event; the news. Whoever can use what came free is woken.
+-- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _room, _places, _stages
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
-local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[9]
-local version, mail_read, retention_ms = amount(ARGV[2]), amount(ARGV[5]), amount(ARGV[8])
-local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 10, 3
+local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[10]
+local version, mail_read, retention_ms = amount(ARGV[2]), amount(ARGV[5]), amount(ARGV[9])
+local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 10, 6
 
-local at = 10
+local at = 11
 local function section()
   local first = at + 1
   at = at + 1 + tonumber(ARGV[at])
@@ -51,6 +54,15 @@ local function verdicts_are_known()
   return true
 end
 
+local function settlements_are_sound()
+  for i = settled.first, settled.last, SETTLED_ARGS do
+    if not (amount(ARGV[i + 3]) and amount(ARGV[i + 4]) and amount(ARGV[i + 5])) then
+      return false
+    end
+  end
+  return true
+end
+
 local function figures_are_sound()
   for i = publish.first, publish.last, PUBLISH_ARGS do
     for dimension = i + 4, i + 6 do
@@ -62,7 +74,8 @@ local function figures_are_sound()
       return false
     end
   end
-  return version and mail_read and retention_ms and (ARGV[6] == '' or amount(ARGV[6]))
+  return settlements_are_sound()
+    and version and mail_read and retention_ms and (ARGV[6] == '' or amount(ARGV[6]))
     and (not filed.some or amount(ARGV[filed.first + 3]) and amount(ARGV[filed.first + 8]))
 end
 
@@ -79,18 +92,27 @@ local function counted(agents, agent)
   agents[agent] = agents[agent] + 1
 end
 
+-- What a claim says of its cost, or, where its record is gone, what the ledger takes for it.
+local function spent_on(claim, i)
+  local t, u, c = claim[3] or 0, claim[4] or 0, claim[5] or 0
+  if not claim[1] then
+    t, u, c = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  end
+  return {t = tonumber(t), u = tonumber(u), c = tonumber(c), models = claim[6]}
+end
+
 -- What is settled counts even where the claim is gone: whoever lost it must not keep the place.
-local freed, sent, agent_of, half_open, strangers = {}, {}, {}, {}, false
+local freed, sent, agent_of, spent_of, half_open, strangers = {}, {}, {}, {}, {}, false
 local function claims_are_over()
   for i = settled.first, settled.last, SETTLED_ARGS do
     local number, agent = ARGV[i], ARGV[i + 1]
-    local claim = redis.call('HMGET', claim_key(number), 'state', 'agent')
+    local claim = redis.call('HMGET', claim_key(number), 'state', 'agent', 't', 'u', 'c', 'models')
     if claim[1] == 'issued' or claim[1] == 'claimed' then
       return false
     end
     strangers = strangers or (claim[2] and claim[2] ~= agent)
     if not agent_of[number] then
-      agent_of[number] = agent
+      agent_of[number], spent_of[number] = agent, spent_on(claim, i)
       counted(freed, agent)
     end
   end
@@ -154,7 +176,7 @@ local function write_state()
   redis.call('HDEL', task, 'held_until', 'recall', 'called')
   in_chunks('RPUSH', journal, lines.first, lines.last)
   if lines.some then
-    redis.call('LTRIM', journal, -LIMIT.JOURNAL_MAX, -1)
+    lines_added(task, journal, lines.last - lines.first + 1)
   end
   for i = settled.first, settled.last, SETTLED_ARGS do
     redis.call('DEL', claim_key(ARGV[i]))
@@ -168,7 +190,7 @@ local function count_in_flight(agent, by)
 end
 
 local function judge_agents()
-  local breakers, keeps = {}, {}
+  local breakers, keeps, rows = {}, {}, {}
   for i = settled.first, settled.last, SETTLED_ARGS do
     local agent, verdict = agent_of[ARGV[i]], ARGV[i + 2]
     agent_of[ARGV[i]] = nil
@@ -176,8 +198,10 @@ local function judge_agents()
       local before = breakers[agent] or read_breaker(agent, now)
       keeps[agent] = keeps[agent] or before.kept or verdict == 'fault'
       breakers[agent] = judge(before, id .. '/' .. ARGV[i], verdict, now)
+      note_spent(rows, tenant, agent, verdict, spent_of[ARGV[i]])
     end
   end
+  write_books(rows, now)
   for _, agent in ipairs(freed) do
     count_in_flight(agent, -freed[agent])
     if keeps[agent] then
@@ -265,17 +289,21 @@ local function set_alarm()
   end
 end
 
+local ENDED = {'task', 'tenant', 'outcome', 'stop_reason'}
 local function conclude()
   redis.call('HSET', task, 'outcome', outcome)
   redis.call('HDEL', task, 'place')
   redis.call('HINCRBY', KEY.stats, 'concluded_' .. outcome, 1)
   redis.call('DEL', mail)
   redis.call('ZREM', KEY.due, id)
+  note_expiry(id, tenant, outcome, now + retention_ms)
   for _, key in ipairs({task, journal, redis.call('HGET', task, 'idem')}) do
     if key and key ~= '' then
       redis.call('PEXPIRE', key, digits(retention_ms))
     end
   end
+  tell('task.ended', now, ENDED,
+    {task = id, tenant = tenant, outcome = outcome, stop_reason = ARGV[8]})
 end
 
 local function each_name(names, act)
@@ -338,8 +366,13 @@ local function place_after()
   return (closed.some and place == 'desk') and 'work' or place
 end
 
+local function stage_at(at)
+  return at == 'desk' and 'on_desk' or 'open'
+end
+
 local function move_place()
   local after = place_after()
+  move_stage(id, tenant, stage_at(place), outcome ~= '' and outcome or stage_at(after))
   if after == place then
     return
   end

@@ -1,19 +1,19 @@
 -- FIND_LETTERS: list open letters that fit a filter, newest first; or count them, by a facet.
 --
 -- KEYS   none
--- ARGV   list, count, or the facet to count by; offset, count; least age in ms or empty;
---        then facet, value, ... of at most all facets
--- Reply  letters; or how many there are; or value, how many, ...
+-- ARGV   list, count, or the facet to count by; count; ms and id of the place to go on behind, or
+--        empty; least age in ms or empty; then facet, value, ... of at most all facets
+-- Reply  letter, filed ms, ...; or how many there are; or value, how many, ...
 --
 -- Writes nothing. What no index tells is found by a walk through the smallest one that fits, and
 -- that no further than it must.
--- needs: _time, _amounts, _facets
-local what, offset, count = ARGV[1], amount(ARGV[2]), amount(ARGV[3])
-local least_age_ms = ARGV[4] == '' and 0 or amount(ARGV[4])
-if not (offset and count and least_age_ms) then
+-- needs: _time, _amounts, _facets, _in_front
+local what, count, before_ms, before_id = ARGV[1], amount(ARGV[2]), ARGV[3], ARGV[4]
+local least_age_ms, FIRST = ARGV[5] == '' and 0 or amount(ARGV[5]), 6
+if not (count and least_age_ms and (before_ms == '' or amount(before_ms))) then
   return refused('figures', 'one of them is no whole number from 0 up')
 end
-for i = 5, #ARGV, 2 do
+for i = FIRST, #ARGV, 2 do
   if not RANK[ARGV[i]] then
     return refused('facet', 'it is none by which letters are found')
   end
@@ -21,7 +21,7 @@ end
 if not (RANK[what] or what == 'list' or what == 'count') then
   return refused('what', 'neither list nor count nor a facet')
 end
-local newest = ARGV[4] == '' and '+inf' or digits(math.max(0, now_ms() - least_age_ms))
+local newest = ARGV[5] == '' and '+inf' or digits(math.max(0, now_ms() - least_age_ms))
 
 local function old_enough(index)
   return redis.call('ZCOUNT', index, '-inf', newest)
@@ -29,7 +29,7 @@ end
 
 -- The smallest index, how many of it are old enough, and what its letters must be.
 local index, left, wanted, lines = KEY.letters, old_enough(KEY.letters), {}, {}
-for i = 5, #ARGV, 2 do
+for i = FIRST, #ARGV, 2 do
   table.insert(wanted, {ARGV[i], ARGV[i + 1]})
   table.insert(lines, '\n' .. ARGV[i] .. '=' .. ARGV[i + 1] .. '\n')
 end
@@ -55,10 +55,15 @@ local function fits(facets)
   return true
 end
 
+-- Where to begin: behind what is too new, and behind the place.
+local function first()
+  local too_new = redis.call('ZCARD', index) - left
+  return before_ms == '' and too_new or math.max(too_new, in_front(index, before_ms, before_id))
+end
+
 -- Show letters that fit to `see`, newest first, until it says that it has seen enough.
 local function walk(see)
-  local last = redis.call('ZCARD', index) - 1
-  for from = last + 1 - left, last, LIMIT.LUA_ARGS_MAX do
+  for from = first(), redis.call('ZCARD', index) - 1, LIMIT.LUA_ARGS_MAX do
     local letters = redis.call('ZREVRANGE', index, from, from + LIMIT.LUA_ARGS_MAX - 1)
     for i, facets in ipairs(redis.call('HMGET', KEY.letter_facets, unpack(letters))) do
       if fits(facets) and see(letters[i], facets) then
@@ -69,17 +74,17 @@ local function walk(see)
 end
 
 local function list()
-  if EXACT then
-    local first = redis.call('ZCARD', index) - left + offset
-    return count > 0 and redis.call('ZREVRANGE', index, first, first + count - 1) or {}
+  if count == 0 then
+    return {}
+  elseif EXACT then
+    local from = first()
+    return redis.call('ZREVRANGE', index, from, from + count - 1, 'WITHSCORES')
   end
-  local found, passed = {}, 0
+  local found = {}
   walk(function(letter)
-    passed = passed + 1
-    if passed > offset then
-      table.insert(found, letter)
-    end
-    return #found >= count
+    table.insert(found, letter)
+    table.insert(found, redis.call('ZSCORE', index, letter))
+    return #found >= 2 * count
   end)
   return found
 end

@@ -7,10 +7,10 @@
 --
 -- Checks: an idempotency record (it expires with its task) that stands for another task names that
 -- one; the same id with the same request is a retry; the same id with another request is refused.
--- Writes: the task, its idempotency record, index, counter; and a place at work for it, with alarm
--- now and bell. Where its tenant has all of its places taken, the task waits for one instead, and
+-- Writes: the task, its idempotency record, indexes, counter, the news; and a place at work for it,
+-- with alarm now and bell. Where its tenant has all of its places taken, the task waits for one instead, and
 -- its alarm is its deadline.
--- needs: _time, _amounts, _bell, _chunks, _rouse, _places
+-- needs: _time, _amounts, _bell, _chunks, _news, _rouse, _places, _stages
 local id, request, tenant, timeout_ms = ARGV[1], ARGV[2], ARGV[3], amount(ARGV[5])
 local now = now_ms()
 
@@ -51,16 +51,11 @@ if KEYS[2] then
   redis.call('SET', KEYS[2], id)
 end
 redis.call('HINCRBY', KEY.stats, 'submitted', 1)
--- The index forgets tasks whose record has expired: two looked at for each one added.
-for _, oldest in ipairs(redis.call('ZRANGE', KEY.tasks, 0, 1)) do
-  if redis.call('EXISTS', KEY.task .. oldest) == 0 then
-    redis.call('ZREM', KEY.tasks, oldest)
-  end
-end
-redis.call('ZADD', KEY.tasks, now, id)
+index_task(id, now, tenant)
 if at_work(tenant) < places_of(tenant) then
   take_place()
 else
   wait_for_place()
 end
+tell('task.accepted', now, {'task', 'tenant'}, {task = id, tenant = tenant})
 return {id, 1, now}

@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush, nsmallest
 from itertools import count as numbers_from
@@ -27,10 +27,17 @@ from envelopes.keys import TENANT_DEFAULT, Keys, base_of
 from envelopes.ledger import Amounts, Limits
 from envelopes.letter import Facet
 from envelopes.strict import Refused
+from orchestrator.books import OTHER, Spend
 from orchestrator.caps import CLOSED, AgentSeen, CapKind
+from orchestrator.core.commands import Note
 from orchestrator.core.facts import Claim, ClaimState
+from orchestrator.indexes import DEFAULT, TOO_LATE
+from orchestrator.news import News
 from orchestrator.sim.bulkheads import SimBulkheads
+from orchestrator.sim.indexes import SimIndexes
 from orchestrator.sim.lanes import SimLanes
+from orchestrator.sim.news import ACCEPTED, DECIDED, ENDED, FILED, SimNews
+from orchestrator.sim.spend import SimSpend, shares_of
 from orchestrator.store import (
     OWN_FIELDS,
     Commit,
@@ -44,7 +51,6 @@ from orchestrator.store import (
     Submission,
     Submitted,
 )
-from orchestrator.wanted import ALL, Wanted, most_first
 
 Reply = TypeVar("Reply")
 Ended = Sequence[tuple[str, Amounts]]
@@ -77,6 +83,10 @@ class SimClaim:
     spent: Amounts = field(default_factory=Amounts)
     """All of it: booked and over, calls in flight at their worst."""
     flying: dict[str, Amounts] = field(default_factory=dict)
+    models: dict[str, Amounts] = field(default_factory=dict)
+    """By which model how much of it is charged; what named none is the rest."""
+    model_of: dict[str, str] = field(default_factory=dict)
+    """By which model a call in flight is booked, by its op."""
     handed: str = ""
 
     @property
@@ -89,6 +99,18 @@ class SimClaim:
         for op, real in settled:
             if (worst := self.flying.pop(op, None)) is not None:
                 self.spent = self.spent - worst + real
+                self._add_to(self.model_of.pop(op), real - worst)
+
+    def name(self, op: str, worst: Amounts, model: str) -> None:
+        """Say by which model a call is booked; those that come late have one name."""
+        if model and model not in self.models and len(self.models) >= limits.CLAIM_MODELS_MAX:
+            model = OTHER
+        self.model_of[op] = model
+        self._add_to(model, worst)
+
+    def _add_to(self, model: str, more: Amounts) -> None:
+        if model:
+            self.models[model] = self.models.get(model, Amounts()) + more
 
     def holds(self, worst: Amounts) -> bool:
         """Say whether the allowance holds one more call, in every dimension."""
@@ -111,7 +133,16 @@ class SimClaim:
         return True, True
 
 
-class SimStore:
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A call to book before it is made."""
+
+    op: str
+    worst: Amounts
+    model: str
+
+
+class SimStore(SimIndexes):
     """The orchestrator's side, and the state that both sides share."""
 
     def __init__(
@@ -140,6 +171,8 @@ class SimStore:
         self.lanes = SimLanes()
         self.bulkheads = SimBulkheads(self)
         self.judged: list[bytes] = []
+        self.told_news = SimNews(clock)
+        self.day_books = SimSpend(clock)
         self.recalled: set[str] = set()
         """Tasks for which something came free while they were held."""
         self._idempotency: dict[str, str] = {}
@@ -189,19 +222,24 @@ class SimStore:
 
     def file(self, letter_id: str, fields: Mapping[str, str | bytes | int]) -> None:
         """Put a dead letter on the desk, and tell of it, unless it is there already."""
-        if letter_id not in self.desk:
+        is_new = letter_id not in self.desk
+        if is_new:
             self.told = [*self.told, letter_id][-limits.DEAD_LETTERS_MAX :]
         whose = self._addressee(str(fields["queue"])) if "queue" in fields else {}
         about = {**fields, **whose}
         about |= {facet: _ONE_WORD.sub(" ", str(about.get(facet, ""))) for facet in Facet}
+        about.setdefault("filed_ms", self.clock())
+        if whose:  # no task waits on a message, so no owner of one sees to its due time
+            about["due_ms"] = int(about["filed_ms"]) + limits.MESSAGE_LETTER_MS
         self.desk[letter_id] = {
             name: value if isinstance(value, bytes) else str(value).encode()
             for name, value in {
                 "state": "open",
-                "filed_ms": self.clock(),
                 **about,
             }.items()
         }
+        told = {**self.desk[letter_id], "letter": letter_id.encode()}
+        self.told_news.tell("letter.filed" if is_new else "letter.refiled", FILED, told)
 
     def _addressee(self, queue: str) -> dict[str, str]:
         """Say whose a message is by the queue it was found on."""
@@ -264,6 +302,8 @@ class SimStore:
         if idem:
             self._idempotency[idem] = s.task_id
         self.counters["submitted"] += 1
+        about = {"task": s.task_id.encode(), "tenant": s.tenant.encode()}
+        self.told_news.tell("task.accepted", ACCEPTED, about)
         if self.bulkheads.has_place(s.tenant):
             self.records[s.task_id]["place"] = b"work"
             self.bulkheads.count_at_work(s.tenant, 1)
@@ -430,7 +470,15 @@ class SimStore:
         record["op"], record["version"] = c.op.encode(), _text(c.version + int(c.raises))
         for name in (*c.dropped, "held_until"):
             record.pop(name, None)
-        self.journals[c.task_id] = [*self.journals[c.task_id], *c.journal][-limits.JOURNAL_MAX :]
+        self._add_lines(c.task_id, c.journal)
+
+    def _add_lines(self, task_id: str, lines: Sequence[bytes]) -> None:
+        """Add to a task's journal; each line keeps its place, though the oldest are dropped."""
+        if not lines:
+            return
+        record, journal = self.records[task_id], self.journals[task_id]
+        record["noted"] = _text(int(record.get("noted", b"0")) + len(lines))
+        self.journals[task_id] = [*journal, *lines][-limits.JOURNAL_MAX :]
 
     def _judge_agents(self, c: Commit, freed: Counter[str]) -> None:
         """Forget claims, and let each say what it says of its agent."""
@@ -440,7 +488,9 @@ class SimStore:
                 continue
             seen.add(each.subtask)
             subtask = f"{c.task_id}/{each.subtask}"
-            self.claims.pop(subtask, None)
+            claim, tenant = self.claims.pop(subtask, None), self.records[c.task_id]["tenant"]
+            spent = (each.booked, {}) if claim is None else (claim.charged, claim.models)
+            self.day_books.book(tenant.decode(), each.agent, each.verdict, shares_of(*spent))
             breaker = heads.breaker(each.agent)
             breaker.judge(subtask, each.verdict, self.clock(), self.counters)
             if each.verdict == "fault":
@@ -527,6 +577,8 @@ class SimStore:
                 "decided_ms": _text(self.clock()),
             }
         )
+        told = {**self.desk[c.letter], "letter": c.letter.encode()}
+        self.told_news.tell("letter.decided", DECIDED, told)
         heappush(self._expiry, (expires_ms, "letter", c.letter))
 
     def _set_alarm(self, c: Commit, *, recalled: bool) -> None:
@@ -551,6 +603,9 @@ class SimStore:
         heappush(self._expiry, (expires_ms, "task", c.task_id))
         if idem := record["idem"].decode():
             heappush(self._expiry, (expires_ms, "idem", idem))
+        about = {"outcome": record["outcome"], "stop_reason": c.stop_reason.encode()}
+        about |= {"task": c.task_id.encode(), "tenant": record["tenant"]}
+        self.told_news.tell("task.ended", ENDED, about)
 
     def post(self, task_id: str, letter: bytes, op: str) -> bool:
         """Put a letter into a task's mail and wake it; False where there is no such open task."""
@@ -584,14 +639,57 @@ class SimStore:
             raise Refused("letter", "a task waits on it, and no message")
         if letter["state"] != b"open":
             verb, by, why = (letter[name].decode() for name in ("verb", "by", "decided_why"))
-            return MessageSettled(verb, by, why, ours=letter.get("decided_op") == op.encode())
+            ours, decided_ms = letter.get("decided_op") == op.encode(), int(letter["decided_ms"])
+            return MessageSettled(verb, by, why, decided_ms, ours)
         if d.verb == "replay":
             self._put_back(letter)
         letter["decided_op"] = op.encode()
-        expires_ms = self.clock() + limits.RETENTION_S * 1000
-        self._close(LetterClosed(d.letter, d.verb, d.by, d.why), expires_ms)
-        self.counters[f"messages_{d.verb}ed"] += 1
-        return MessageSettled(d.verb, d.by, d.why, ours=True)
+        self._close_message(LetterClosed(d.letter, d.verb, d.by, d.why))
+        return MessageSettled(d.verb, d.by, d.why, self.clock(), ours=True)
+
+    def _close_message(self, closed: LetterClosed) -> None:
+        """Close the letter of a message, and tell of it in the journal of its task, if any."""
+        self._close(closed, self.clock() + limits.RETENTION_S * 1000)
+        self.counters[f"messages_{closed.verb}ed"] += 1
+        task_id = self.desk[closed.letter].get("task", b"").decode()
+        if task_id in self.records:
+            self._add_lines(task_id, [self._noted(task_id, closed)])
+
+    def _noted(self, task_id: str, closed: LetterClosed) -> bytes:
+        """Write a line as the core does; the books are as the last line has them."""
+        lines = self.journals.get(task_id, ())
+        books = json.loads(lines[-1]) if lines else {}
+        nothing = asdict(Amounts())
+        text = f"{closed.verb} by {closed.by} of the message in letter {closed.letter}"
+        said = {
+            "at_ms": self.clock(),
+            "why": f"message_{closed.verb}",
+            "text": f"{text}: {closed.why}" if closed.why else text,
+            "spent": books.get("spent", nothing),
+            "reserved": books.get("reserved", nothing),
+        }
+        return json.dumps(dict.fromkeys(Note.__struct_fields__) | said).encode()
+
+    def discard_due(self) -> int:
+        """Let go of messages that nobody decided in time; DISCARD_MAX at most."""
+        return self.send("discard_due", self._discard_due)
+
+    def _discard_due(self) -> int:
+        now_ms = self.clock()
+        due = sorted(
+            (int(fields["due_ms"]), name)
+            for name, fields in self.desk.items()
+            if "queue" in fields and fields["state"] == b"open" and int(fields["due_ms"]) <= now_ms
+        )[: limits.DISCARD_MAX]
+        for _, name in due:
+            self._close_message(LetterClosed(name, "discard", DEFAULT, TOO_LATE))
+        self.counters["messages_defaulted"] += len(due)
+        return len(due)
+
+    def prune_tasks(self) -> int:
+        """Forget tasks whose record has expired: here no index outlives a record."""
+        self._expire()
+        return 0
 
     def _put_back(self, letter: Mapping[str, bytes]) -> None:
         raw, queue = letter["bytes"], letter["queue"].decode()
@@ -669,33 +767,38 @@ class SimStore:
         self._expire()
         return list(self.journals.get(task_id, ()))
 
+    def journal_from(
+        self, task_id: str, after: int | None, count: int
+    ) -> tuple[list[tuple[int, bytes]], int | None]:
+        """Return up to `count` lines of a task's history behind a place, each with its own."""
+        _figure("count", count)
+        wanted = _figure("after", 0 if after is None else after + 1)
+        lines = self.journal(task_id)
+        dropped = int(self.records.get(task_id, {}).get("noted", len(lines))) - len(lines)
+        begin = max(wanted - dropped, 0)
+        numbered = list(enumerate(lines, dropped))[begin : begin + count]
+        more = bool(numbered) and begin + count < len(lines)
+        return numbered, numbered[-1][0] if more else None
+
+    def news(self, after: str, count: int, block_ms: int = 0) -> list[News]:  # noqa: ARG002 -- nothing here blocks
+        """Return up to `count` lines of news behind this one."""
+        return self.told_news.read(after, count)
+
+    def last_news(self) -> str:
+        """Return the id of the last line of news."""
+        return self.told_news.last()
+
+    def news_gap(self, after: str) -> bool:
+        """Say whether lines of news behind this one may be gone."""
+        return self.told_news.has_gap(after)
+
+    def spend(self, days: int) -> list[Spend]:
+        """Return what was spent today and on the days before it, this many together."""
+        return self.day_books.read(days)
+
     def calibration(self) -> list[bytes]:
         """Return what people thought of results that agents were sure of, oldest first."""
         return list(self.judged)
-
-    def tasks(self, offset: int, count: int) -> list[str]:
-        """List ids of tasks, newest first."""
-        self._expire()
-        return _newest({i: int(r["accepted_ms"]) for i, r in self.records.items()}, offset, count)
-
-    def letters(self, offset: int, count: int, wanted: Wanted = ALL) -> list[str]:
-        """List ids of open dead letters that are wanted, newest first."""
-        filed = {name: int(fields["filed_ms"]) for name, fields in self._open(wanted)}
-        return _newest(filed, offset, count)
-
-    def count_letters(self, wanted: Wanted = ALL) -> int:
-        """Count the open letters that are wanted."""
-        return sum(1 for _ in self._open(wanted))
-
-    def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
-        """Count the open letters that are wanted by one facet of theirs, the most in front."""
-        return most_first(Counter(fields[facet].decode() for _, fields in self._open(wanted)))
-
-    def _open(self, wanted: Wanted) -> Iterator[tuple[str, dict[str, bytes]]]:
-        now_ms = self.clock()
-        for name, fields in self.desk.items():
-            if fields["state"] == b"open" and wanted.fits(fields, now_ms):
-                yield name, fields
 
     def letter(self, letter_id: str) -> dict[str, bytes] | None:
         """Return a dead letter, open or decided."""
@@ -850,7 +953,7 @@ class SimClaims:
         store = self._store
         store.counters["quarantined"] += 1
         store.counters["quarantined_bytes"] += int(fields["size"])
-        if len(store.letters(0, limits.LETTERS_MAX)) >= limits.LETTERS_MAX:
+        if store.count_letters() >= limits.LETTERS_MAX:
             store.counters["letters_not_kept"] += 1
             return ""
         store.file(letter_id, fields)
@@ -871,11 +974,15 @@ class SimClaims:
             store.ring(store.keys.queue_bell(base_of(queue)))
         return ours
 
-    def charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
+    def charge(  # noqa: PLR0917 -- a charge has this many parts
+        self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended, model: str = ""
+    ) -> Charged:
         """Book a call at its worst case before it is made, after settling the calls that ended."""
-        return self._store.send("charge", lambda: self._charge(subtask, token, op, worst, settled))
+        call = Booking(op, worst, model)
+        return self._store.send("charge", lambda: self._charge(subtask, token, call, settled))
 
-    def _charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
+    def _charge(self, subtask: str, token: str, call: Booking, settled: Ended) -> Charged:
+        op, worst = call.op, call.worst
         _named(op)
         _whole("worst", worst)
         _settlements(settled)
@@ -886,10 +993,10 @@ class SimClaims:
         claim.settle(settled)
         if op in claim.flying:
             return "ok"
-        return self._book(claim, op, worst)
+        return self._book(claim, call)
 
-    def _book(self, claim: SimClaim, op: str, worst: Amounts) -> Charged:
-        counters = self._store.counters
+    def _book(self, claim: SimClaim, call: Booking) -> Charged:
+        counters, op, worst = self._store.counters, call.op, call.worst
         if self._store.clock() > claim.until_ms:
             counters["late_charges"] += 1
             return "late"
@@ -898,6 +1005,7 @@ class SimClaims:
             return "exhausted"
         claim.spent += worst
         claim.flying[op] = worst
+        claim.name(op, worst, call.model)
         counters["charges"] += 1
         return "ok"
 
@@ -999,6 +1107,8 @@ def _check_figures(c: Commit) -> None:
         a = o.allowance
         figures += [f for f in (a.tokens, a.usd_micros, a.calls) if f is not None]
         figures += [o.subtask, o.deadline_ms, o.timeout_ms]
+    for each in c.settled:
+        figures += [each.booked.tokens, each.booked.usd_micros, each.booked.calls]
     for figure in figures:
         _figure("figures", figure)
     if any(each.verdict not in {"ok", "fault", ""} for each in c.settled):
@@ -1059,11 +1169,6 @@ def _bounded(mail: Sequence[bytes]) -> tuple[bytes, ...]:
         taken.append(letter)
         size += len(letter)
     return tuple(taken)
-
-
-def _newest(times: Mapping[str, int], offset: int, count: int) -> list[str]:
-    newest = sorted(times, key=lambda name: (times[name], name), reverse=True)
-    return newest[offset : offset + max(count, 0)]
 
 
 def _text(figure: int) -> bytes:

@@ -1,0 +1,94 @@
+"""What the store's indexes find, found by looking at everything: a small world needs no index."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from envelopes import limits
+from envelopes.letter import Facet
+from envelopes.strict import Refused
+from orchestrator.indexes import Overview
+from orchestrator.wanted import ALL, ALL_TASKS, Place, TasksWanted, Wanted, most_first
+
+if TYPE_CHECKING:
+    from orchestrator.sim.bulkheads import SimBulkheads
+
+
+class SimIndexes:
+    """The part of the simulated store that finds things, as Indexes is of the real one."""
+
+    clock: Callable[[], int]
+    records: dict[str, dict[str, bytes]]
+    desk: dict[str, dict[str, bytes]]
+    queues: dict[str, deque[bytes]]
+    beats: dict[str, tuple[int, str]]
+    registered: dict[str, str]
+    bulkheads: "SimBulkheads"
+
+    def find_tasks(
+        self, wanted: TasksWanted = ALL_TASKS, count: int = 20, before: Place | None = None
+    ) -> list[Place]:
+        """List tasks that are wanted, newest first."""
+        fit = (Place(int(r["accepted_ms"]), i) for i, r in self._tasks(wanted))
+        return _newest(fit, count, before)
+
+    def count_tasks(self, wanted: TasksWanted = ALL_TASKS) -> int:
+        """Count the tasks that are wanted."""
+        return sum(1 for _ in self._tasks(wanted))
+
+    def find_letters(
+        self, wanted: Wanted = ALL, count: int = 20, before: Place | None = None
+    ) -> list[Place]:
+        """List open dead letters that are wanted, newest first."""
+        fit = (Place(int(fields["filed_ms"]), name) for name, fields in self._open(wanted))
+        return _newest(fit, count, before)
+
+    def count_letters(self, wanted: Wanted = ALL) -> int:
+        """Count the open letters that are wanted."""
+        return sum(1 for _ in self._open(wanted))
+
+    def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
+        """Count the open letters that are wanted by one facet of theirs, the most in front."""
+        return most_first(Counter(fields[facet].decode() for _, fields in self._open(wanted)))
+
+    def overview(self) -> Overview:
+        """Count what there is, as of one moment."""
+        stages = Counter(map(_stage, self.records.values()))
+        agents = {name for name, n in self.bulkheads.in_flight.items() if n} | set(self.registered)
+        queues = tuple(self.queues.values())
+        alive_ms = self.clock() - limits.WORKER_TTL_MS
+        return Overview(
+            open=stages["open"],
+            on_desk=stages["on_desk"],
+            letters=self.count_letters(),
+            letters_by_kind=self.group_letters(Facet.KIND),
+            waiting=sum(map(len, queues)),
+            agents=len(agents),
+            workers=sum(beat_ms > alive_ms for beat_ms, _ in self.beats.values()),
+        )
+
+    def _tasks(self, wanted: TasksWanted) -> Iterator[tuple[str, dict[str, bytes]]]:
+        for name, record in self.records.items():
+            is_at, its_tenant = _stage(record), record["tenant"].decode()
+            if wanted.stage in {None, is_at} and wanted.tenant in {None, its_tenant}:
+                yield name, record
+
+    def _open(self, wanted: Wanted) -> Iterator[tuple[str, dict[str, bytes]]]:
+        now_ms = self.clock()
+        for name, fields in self.desk.items():
+            if fields["state"] == b"open" and wanted.fits(fields, now_ms):
+                yield name, fields
+
+
+def _stage(record: Mapping[str, bytes]) -> str:
+    if outcome := record.get("outcome"):
+        return outcome.decode()
+    return "on_desk" if record.get("place") == b"desk" else "open"
+
+
+def _newest(places: Iterable[Place], count: int, before: Place | None) -> list[Place]:
+    if count < 0:
+        raise Refused("figures", "one of them is no whole number from 0 up")
+    newest = sorted(places, key=lambda place: (place.ms, place.id), reverse=True)
+    begins = (before.ms, before.id) if before else None
+    return [p for p in newest if begins is None or (p.ms, p.id) < begins][:count]
