@@ -35,14 +35,15 @@ function Console() {
 }
 
 function Room() {
-  const { page, props, pattern } = useRoute(ROUTES);
+  const { page, props } = useRoute(ROUTES);
   const path = useCell(here).split("?")[0];
   const start = path === "/" || path === "/login";
   useEffect(() => start && go("/tasks", { replace: true }), [start]);
   useHeadingFocus(path);
   if (start) return null;
-  return html`<${Guarded} key=${path}>
-    ${page ? html`<${page} key=${pattern + path} ...${props} />` : html`<${Nowhere} />`}
+  const key = page?.keeps ?? path; // The desk stays as it is while one letter after the other is read.
+  return html`<${Guarded} key=${key}>
+    ${page ? html`<${page} key=${key} ...${props} />` : html`<${Nowhere} />`}
   <//>`;
 }
 

@@ -1,0 +1,79 @@
+/* Causes: what letters have in common, by number. What is one cause is decided once. */
+
+import { html, useEffect, useState } from "../../lib/hooks.js";
+import { may, query, useRead } from "../../lib/api.js";
+import { useEvents } from "../../lib/live.js";
+import { Empty, Icon, Shown, Tabs } from "../../lib/parts.js";
+import { Link } from "../../lib/router.js";
+import { STATES } from "../../lib/parts.js";
+import { sharedCause } from "../letter/words.js";
+import { DecideAll } from "./bulk.js";
+
+const FACETS = [
+  { id: "reason", word: "Reason" },
+  { id: "agent", word: "Agent" },
+  { id: "kind", word: "Kind" },
+  { id: "tenant", word: "Tenant" },
+];
+const GATHER_MS = 700;
+
+export function Causes({ filter, total, onBack }) {
+  const [facet, setFacet] = useState("reason");
+  const [chosen, choose] = useState(null);
+  const read = useRead(`/v1/letters/counts${query({ by: facet, ...filter })}`);
+  useGathered(read.again);
+  if (total === 0) return null;
+  return html`<section class="causes" aria-labelledby="causes-title">
+    <header class="causes-head">
+      <div>
+        <button type="button" class="button quiet small causes-back" onClick=${onBack}><${Icon} name="left" />Letters</button>
+        <h2 id="causes-title">What they have in common</h2>
+        <p class="muted">Open a letter from the queue, or decide all of one cause at once.</p>
+      </div>
+      <${Tabs} tabs=${FACETS} chosen=${facet} onChoose=${setFacet} label="Group by" />
+    </header>
+    <${Shown} read=${read} empty=${(v) => !Object.keys(v.counts).length && html`<${Empty} icon="search" title="No letter fits these filters" />`}>
+      ${({ counts }) => html`<ul class="cause-list" data-testid="causes">
+        ${Object.entries(counts).map(([value, n]) => html`<${Cause} key=${value} facet=${facet} value=${value} n=${n} most=${Math.max(...Object.values(counts))}
+          onDecide=${() => choose({ facet, value, n })} />`)}
+      </ul>`}
+    <//>
+    ${chosen && html`<${DecideAll} filter=${{ ...filter, [chosen.facet]: chosen.value }} title=${titleOf(chosen.facet, chosen.value)} onClose=${() => (choose(null), read.again())} />`}
+  </section>`;
+}
+
+export function titleOf(facet, value) {
+  if (facet === "reason") return sharedCause(value);
+  if (facet === "kind") return STATES[value]?.[0] ?? value;
+  return value || `no ${facet}`;
+}
+
+const QUERY = { reason: "reason", agent: "agent", kind: "kind", tenant: "tenant" };
+
+function Cause({ facet, value, n, most, onDecide }) {
+  const title = titleOf(facet, value);
+  const label = `${n} ${n === 1 ? "letter" : "letters"}: ${title}`;
+  return html`<li class="cause">
+    <span class="cause-number figure">${n.toLocaleString("en")}</span>
+    <span class="cause-main">
+      <span class="cause-title"><bdi>${title}</bdi></span>
+      <span class="cause-bar" aria-hidden="true"><span style=${{ width: `${(100 * n) / most}%` }} /></span>
+    </span>
+    <span class="cause-tools">
+      ${value !== "" && html`<${Link} class="button quiet small" to=${`/desk${query({ [QUERY[facet]]: value })}`} aria-label=${`Show ${label}`}>Show<//>`}
+      ${may("decide") && value !== "" && html`<button type="button" class="button small" onClick=${onDecide} aria-label=${`Decide all: ${label}`}>Decide all…</button>`}
+    </span>
+  </li>`;
+}
+
+function useGathered(again) {
+  const [waiting] = useState({ timer: null });
+  useEvents("/v1/events", ({ kind }) => {
+    if (!kind.startsWith("letter.")) return;
+    waiting.timer ??= setTimeout(() => {
+      waiting.timer = null;
+      again();
+    }, GATHER_MS);
+  });
+  useEffect(() => () => clearTimeout(waiting.timer), []);
+}

@@ -1,0 +1,53 @@
+/* After the decision: who said what, what became of the task (live until it has ended), what next. */
+
+import { html } from "../../lib/hooks.js";
+import { useRead } from "../../lib/api.js";
+import { Ago, amounts, moment } from "../../lib/format.js";
+import { useEvents } from "../../lib/live.js";
+import { Badge, Icon, Text } from "../../lib/parts.js";
+import { Link } from "../../lib/router.js";
+import { doneOf, isMessage, whoOf, wordOf } from "./words.js";
+
+const FINAL = new Set(["completed", "partial", "aborted"]);
+
+export function After({ letter, mine, next, onMove }) {
+  const first = mine ? mine.first : null;
+  const said = { verb: letter.verb || mine?.verb, by: letter.by || mine?.by, why: letter.decided_why || mine?.why, at: letter.decided_ms ?? mine?.decided_ms };
+  return html`<section class=${`after ${first === false ? "is-late" : ""}`} role="status" data-testid="after" aria-label="The decision">
+    <p class="after-said">
+      <${Icon} name=${first === false ? "warn" : "completed"} />
+      <span>${sentence(first, said)} ${said.at && html`<span class="muted" title=${moment(said.at)}><${Ago} at=${said.at} /></span>`}</span>
+    </p>
+    ${said.why && html`<p class="after-why"><${Text} text=${said.why} most=${500} /></p>`}
+    ${first === false && html`<p class="after-mine muted">Your “${wordOf(mine.wished)}” changed nothing.${mine.wishedWhy && html` You wrote: <${Text} text=${mine.wishedWhy} />`}</p>`}
+    ${letter.task && !isMessage(letter) && html`<${Task} id=${letter.task} letter=${letter.id} />`}
+    <div class="after-foot">
+      ${next
+        ? html`<button type="button" class="button primary" data-testid="next-letter" onClick=${() => onMove(next)}>Next letter<kbd aria-hidden="true">n</kbd></button>`
+        : html`<${Link} to="/desk" class="button">Back to the desk<//>`}
+      ${letter.task && html`<${Link} to=${`/tasks/${encodeURIComponent(letter.task)}`} class="button quiet">See the task<//>`}
+    </div>
+  </section>`;
+}
+
+function sentence(first, { verb, by }) {
+  const who = html`<strong><bdi>${whoOf(by)}</bdi></strong>`;
+  if (first === true) return html`You <strong>${doneOf(verb)}</strong> this.`;
+  if (first === false) return html`${who} was first: it is <strong>${doneOf(verb)}</strong> already.`;
+  return html`It was <strong>${doneOf(verb)}</strong> by ${who}.`;
+}
+
+/* The task as it is now, and again after each change, until it has ended. */
+function Task({ id, letter }) {
+  const path = `/v1/tasks/${encodeURIComponent(id)}`;
+  const read = useRead(path);
+  const ended = FINAL.has(read.value?.state);
+  useEvents(read.value && !ended ? `${path}/events` : null, ({ kind }) => ["task", "end"].includes(kind) && read.again());
+  const task = read.value;
+  if (!task) return html`<p class="after-task muted">${read.problem ? read.problem.message : "Looking what the task does…"}</p>`;
+  return html`<p class="after-task" data-testid="task-state" data-state=${task.state}>
+    <span class="muted">The task is</span> <${Badge} state=${task.state} />
+    <span class="muted">hop ${task.hop} of ${task.hops_max}, ${amounts(task.ledger.spent)} spent${!ended && task.state !== "on_desk" && "; this line follows it until it has ended"}</span>
+    ${task.letter && task.letter !== letter && html`<${Link} to=${`/desk/${encodeURIComponent(task.letter)}`}>It asks again<//>`}
+  </p>`;
+}

@@ -1,0 +1,118 @@
+/* Decide: one button for each verb that makes sense, each with what it will do; then its form.
+
+   No single key and no single click decides: both open the form, with the focus where the next
+   thing is to be typed. Ctrl or Cmd with Enter sends, Escape closes. What is typed is a draft that
+   outlives everything but the decision itself. */
+
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
+import { may, post } from "../../lib/api.js";
+import { useKeys } from "../../lib/keys.js";
+import { Icon, ProblemBox } from "../../lib/parts.js";
+import { useDraft } from "./drafts.js";
+import { Form, decisionOf } from "./forms.js";
+import { Elsewhere } from "./elsewhere.js";
+import { VERBS, givesUp, wordOf } from "./words.js";
+
+const FIELDS = new Set([
+  ...["why", "result", "answer", "agent", "hops", "time"],
+  ...["budget.tokens", "budget.usd", "budget.calls"],
+]);
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+
+export function Decide({ letter, onDone }) {
+  const [draft, change, drop] = useDraft(letter.id);
+  const [wantsFocus, focusNext] = useState(0);
+  const place = useRef(null);
+  const verbs = useMemo(() => ordered(letter.allowed), [letter]);
+  const can = may("decide");
+  const verb = verbs.includes(draft.verb) ? draft.verb : can && draft.verb === undefined && verbs.includes("answer") ? "answer" : null;
+  const open = (wanted, more = {}) => (change({ verb: wanted, ...more }), focusNext((n) => n + 1));
+  const close = () => {
+    change({ verb: null });
+    place.current?.querySelector(`[data-verb="${verb}"]`)?.focus();
+  };
+  useEffect(() => void (wantsFocus && verb && first(place.current)?.focus()), [wantsFocus]);
+  useKeys(can ? [...verbs.map((each) => keyOf(each, open)), ...choiceKeys(letter, open)] : [], "One letter: decide");
+  if (!can) return html`<p class="letter-mayno"><${Icon} name="warn" />You may look, and not decide: your token lacks the scope “decide”.</p>`;
+  return html`<section class="decide" aria-labelledby="decide-title" ref=${place}>
+    <h2 id="decide-title" class="sr-only">Decide</h2>
+    <div class="verbs" data-count=${verbs.length}>
+      ${verbs.map((each) => html`<${VerbButton} key=${each} verb=${each} chosen=${each === verb} onOpen=${open} onClose=${close} />`)}
+    </div>
+    ${verb && html`<${Sheet} key=${verb} verb=${verb} letter=${letter} draft=${draft} change=${change}
+      onClose=${close} onDone=${(done) => (drop(), onDone(done))} />`}
+  </section>`;
+}
+
+const ORDER = ["answer", "approve", "amend", "retry", "reassign", "replay", "abort", "discard"];
+const ordered = (allowed) => ORDER.filter((verb) => allowed.includes(verb));
+
+const first = (place) => place?.querySelector("[data-first]") ?? place?.querySelector(".sheet input, .sheet textarea, .sheet select");
+
+const keyOf = (verb, open) => ({ keys: VERBS[verb].key, does: VERBS[verb].word.toLowerCase(), run: () => open(verb) });
+
+function choiceKeys(letter, open) {
+  const choices = letter.allowed.includes("answer") ? (letter.story?.question?.choices ?? []) : [];
+  return choices.slice(0, 9).map((answer, n) => ({ keys: String(n + 1), does: `choose answer ${n + 1}`, run: () => open("answer", { answer }) }));
+}
+
+function VerbButton({ verb, chosen, onOpen, onClose }) {
+  const { word, key, icon, does } = VERBS[verb];
+  return html`<button type="button" class=${`verb ${givesUp(verb) ? "is-ending" : ""}`} data-verb=${verb} data-testid=${`verb-${verb}`}
+    aria-expanded=${String(chosen)} aria-controls=${chosen ? "decision-sheet" : undefined} aria-keyshortcuts=${key}
+    onClick=${() => (chosen ? onClose() : onOpen(verb))}>
+    <span class="verb-word"><${Icon} name=${icon} />${word}<kbd aria-hidden="true">${key}</kbd></span>
+    <span class="verb-does">${does}</span>
+  </button>`;
+}
+
+/* One verb's form, from the first letter typed to the server's word on it. */
+function Sheet({ verb, letter, draft, change, onClose, onDone }) {
+  const { problem, sending, send } = useSending(verb, letter, draft, onDone);
+  const typed = (changes) => change({ touched: true, ...changes });
+  const byKey = (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return void (event.preventDefault(), send());
+    if (event.key === "Escape" && !event.defaultPrevented) return void (event.preventDefault(), onClose());
+    return undefined;
+  };
+  const elsewhere = problem && !FIELDS.has(problem.field) && problem.slug !== "decided-before";
+  return html`<form id="decision-sheet" class="sheet" aria-label=${`${wordOf(verb)} this letter`} data-testid="decision-form"
+    noValidate onKeyDown=${byKey} onSubmit=${(event) => (event.preventDefault(), send())}>
+    <${Form} verb=${verb} letter=${letter} draft=${draft} change=${typed} problem=${problem} />
+    ${elsewhere && html`<${NotSent} problem=${problem} again=${send} />`}
+    <div class="sheet-foot">
+      <button type="submit" class=${`button ${givesUp(verb) ? "danger" : "primary"}`} disabled=${sending} data-testid="send">
+        ${sending ? "Waiting for the owner to act…" : html`${wordOf(verb)}<kbd aria-hidden="true">${MAC ? "⌘" : "Ctrl"} ↵</kbd>`}
+      </button>
+      <button type="button" class="button quiet" onClick=${onClose}>Not now<kbd aria-hidden="true">Esc</kbd></button>
+      ${verb === "answer" && html`<${Elsewhere} letter=${letter} />`}
+    </div>
+  </form>`;
+}
+
+function NotSent({ problem, again }) {
+  const away = ["away", "unknown"].includes(problem.slug) || problem.status === 0;
+  const shown = away ? { ...problem, title: "Not sent yet", message: `${problem.message} What you typed is kept in this tab.` } : problem;
+  return html`<${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} />`;
+}
+
+function useSending(verb, letter, draft, onDone) {
+  const [state, setState] = useState({ problem: null, sending: false });
+  const current = useRef(null);
+  current.current = { draft, busy: state.sending };
+  useEffect(() => void (state.problem && document.querySelector('.sheet [aria-invalid="true"]')?.focus()), [state.problem]);
+  const send = async () => {
+    if (current.current.busy) return;
+    setState({ problem: null, sending: true });
+    try {
+      const decision = decisionOf(verb, letter, current.current.draft);
+      const done = await post(`/v1/letters/${encodeURIComponent(letter.id)}/decision`, decision);
+      onDone({ ...done, first: true });
+    } catch (problem) {
+      if (problem.slug === "decided-before") return onDone({ first: false, ...problem.extra.first, wished: verb, wishedWhy: draft.why });
+      setState({ problem, sending: false });
+    }
+    return undefined;
+  };
+  return { ...state, send };
+}

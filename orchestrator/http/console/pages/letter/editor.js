@@ -1,0 +1,147 @@
+/* Edit the result: line numbers, what is wrong with the JSON by line and column, and what the task's
+   schema and rules say of it, asked of the server while somebody types.
+
+   It starts from what is kept. The text is a draft like everything else in a decision. */
+
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
+import { post } from "../../lib/api.js";
+import { Json } from "../../lib/json.js";
+import { Icon, Tabs, Text } from "../../lib/parts.js";
+import { difference } from "./diff.js";
+import { lineOf, pointerOf, readJson } from "./json_text.js";
+
+const SETTLE_MS = 350; // A pause in typing.
+const ROWS_MIN = 8;
+const ROWS_MAX = 22;
+const DIFF_LINES_MAX = 400;
+
+const pretty = (value) => JSON.stringify(value, null, 2);
+
+export const keptText = (letter) => (letter.story?.confidence === null || !letter.story ? "" : pretty(letter.story.kept));
+
+/* Where nothing is kept, what the schema wants is a beginning. */
+export const firstText = (letter) => keptText(letter) || (letter.result_schema ? pretty(outline(letter.result_schema)) : "");
+
+function outline(schema) {
+  if (schema.type === "object" || schema.properties) {
+    const names = schema.required ?? Object.keys(schema.properties ?? {});
+    return Object.fromEntries(names.map((name) => [name, outline(schema.properties?.[name] ?? {})]));
+  }
+  if ("default" in schema) return schema.default;
+  return { array: [], string: "", number: 0, integer: 0, boolean: false }[schema.type] ?? null;
+}
+
+export function Editor({ letter, draft, change, problem }) {
+  const [view, setView] = useState("edit");
+  const before = useMemo(() => keptText(letter), [letter]);
+  const text = draft.text ?? firstText(letter);
+  const read = useMemo(() => readJson(text), [text]);
+  const checked = useCheck(letter.id, text, read);
+  const tabs = [{ id: "edit", word: "Edit" }, before && { id: "diff", word: "Changes" }, letter.result_schema && { id: "schema", word: "Schema" }];
+  return html`<div class="editor">
+    <div class="editor-bar">
+      <${Tabs} tabs=${tabs.filter(Boolean)} chosen=${view} onChoose=${setView} label="Result to deliver" />
+      <span class="editor-tools">
+        <button type="button" class="button quiet small" disabled=${Boolean(read.wrong)} onClick=${() => change({ text: pretty(read.value) })}>Format</button>
+        <button type="button" class="button quiet small" disabled=${text === firstText(letter)} onClick=${() => change({ text: undefined })}>Start over</button>
+      </span>
+    </div>
+    ${view === "edit" && html`<${Area} text=${text} marks=${marks(read, checked)} problem=${problem} onText=${(next) => change({ text: next })} />`}
+    ${view === "diff" && html`<${Changes} before=${before} after=${read.wrong ? text : pretty(read.value)} />`}
+    ${view === "schema" && html`<div class="editor-schema json"><${Json} value=${letter.result_schema} /></div>`}
+    <${Verdict} text=${text} read=${read} checked=${checked} problem=${problem} />
+  </div>`;
+}
+
+/* Ask the server what it would say, once typing pauses; an answer to an older text is dropped. */
+function useCheck(id, text, read) {
+  const [said, setSaid] = useState({ text: null });
+  useEffect(() => {
+    if (read.wrong || said.text === text) return undefined;
+    const stop = new AbortController();
+    const timer = setTimeout(async () => {
+      try {
+        const answer = await post(`/v1/letters/${encodeURIComponent(id)}/amendment`, { result: read.value }, { signal: stop.signal });
+        setSaid({ text, ...answer });
+      } catch (problem) {
+        if (!stop.signal.aborted) setSaid({ text, problem });
+      }
+    }, SETTLE_MS);
+    return () => (clearTimeout(timer), stop.abort());
+  }, [id, text]);
+  return said.text === text && !read.wrong ? said : { pending: !read.wrong };
+}
+
+const located = (read, text, errors) =>
+  (errors ?? []).map(({ at, field, detail }) => {
+    const pointer = pointerOf(at ?? field, read.places);
+    return { at: at ?? field, detail, ...(read.places.has(pointer) ? lineOf(text, read.places.get(pointer)) : {}) };
+  });
+
+const marks = (read, checked) =>
+  new Set(read.wrong ? [read.wrong.line] : located(read, checked.text ?? "", checked.errors).map(({ line }) => line));
+
+function Area({ text, marks: marked, problem, onText }) {
+  const gutter = useRef(null);
+  const lines = text.split("\n").length;
+  const follow = (event) => (gutter.current.scrollTop = event.target.scrollTop);
+  return html`<div class="editor-area">
+    <div class="editor-gutter figure" aria-hidden="true" ref=${gutter}><${Numbers} lines=${lines} marked=${marked} /></div>
+    <textarea class="editor-text" aria-label="Result to deliver, as JSON" name="result" data-first="" data-testid="editor"
+      aria-describedby="editor-verdict" aria-invalid=${marked.size || problem?.field === "result" ? "true" : undefined}
+      rows=${Math.min(ROWS_MAX, Math.max(ROWS_MIN, lines))} wrap="off" spellcheck=${false} autocapitalize="off" autocomplete="off"
+      value=${text} onInput=${(e) => onText(e.target.value)} onScroll=${follow} />
+  </div>`;
+}
+
+/* Thousands of numbers are one text; only marked lines are elements of their own. */
+function Numbers({ lines, marked }) {
+  const parts = [];
+  let from = 1;
+  for (const line of [...marked].filter((n) => n && n <= lines).sort((a, b) => a - b)) {
+    parts.push(range(from, line), html`<span class="editor-mark">${line}</span>`, "\n");
+    from = line + 1;
+  }
+  return [...parts, range(from, lines + 1)];
+}
+
+const range = (from, to) => Array.from({ length: Math.max(0, to - from) }, (_, n) => `${from + n}\n`).join("");
+
+function Verdict({ text, read, checked, problem }) {
+  const server = problem?.field === "result" ? problem.message : null;
+  return html`<div class="editor-verdict" id="editor-verdict" role="status" data-testid="editor-verdict">
+    ${said(text, read, checked)}
+    ${server && !read.wrong && html`<span class="wrong"><${Icon} name="warn" /><${Text} text=${server} /></span>`}
+  </div>`;
+}
+
+function said(text, read, checked) {
+  if (read.wrong) {
+    const { line, column, says } = read.wrong;
+    return html`<span class="wrong"><${Icon} name="warn" />Line ${line}, column ${column}: ${says}.</span>`;
+  }
+  if (checked.pending) return html`<span class="muted"><${Icon} name="waiting" />JSON is sound; asking what the task’s schema says…</span>`;
+  if (checked.problem) return html`<span class="muted"><${Icon} name="warn" />JSON is sound; its schema could not be asked: ${checked.problem.message}</span>`;
+  if (checked.ok) return html`<span class="right"><${Icon} name="completed" />Fits: it can be delivered.</span>`;
+  return html`<ul class="editor-errors">
+    ${located(read, text, checked.errors).map((one, n) => html`<li key=${n} class="wrong"><${Icon} name="warn" />
+      <span>${one.at && html`<code>${one.at}</code> `}<${Text} text=${one.detail} most=${400} />${one.line && html`<span class="muted"> (line ${one.line})</span>`}</span>
+    </li>`)}
+  </ul>`;
+}
+
+const SIGNS = { gone: ["−", "gone"], new: ["+", "new"], same: [" ", ""], skip: ["⋯", ""] };
+
+function Changes({ before, after }) {
+  const lines = useMemo(() => difference(before, after), [before, after]);
+  if (!lines.some(({ kind }) => kind === "new" || kind === "gone"))
+    return html`<p class="editor-same muted">Nothing is changed: this is what is kept.</p>`;
+  return html`<div class="diff mono" role="region" tabindex="0" aria-label="Changes against what is kept">
+    ${lines.slice(0, DIFF_LINES_MAX).map((each, n) => html`<div key=${n} class=${`diff-line is-${each.kind}`}>
+      <span class="diff-number figure" aria-hidden="true">${each.line}</span>
+      <span class="diff-sign"><span aria-hidden="true">${SIGNS[each.kind][0]}</span><span class="sr-only">${SIGNS[each.kind][1]}</span></span>
+      <span class="diff-text"><bdi>${each.text.length > 2000 ? `${each.text.slice(0, 2000)}…` : each.text}</bdi></span>
+    </div>`)}
+    ${lines.length > DIFF_LINES_MAX && html`<p class="muted">and ${lines.length - DIFF_LINES_MAX} lines more</p>`}
+  </div>`;
+}

@@ -1,0 +1,149 @@
+/* What a decision stands on: what is kept and how sure it is, what it cost, how it came to this.
+
+   Everything here was made by agents or strangers: text is drawn as text, isolated, and what is
+   giant is drawn only as far as somebody opens it. */
+
+import { html, useState } from "../../lib/hooks.js";
+import { DIMENSIONS, amount, confidence, percent } from "../../lib/format.js";
+import { Result } from "../../lib/json.js";
+import { Badge, Icon, Text } from "../../lib/parts.js";
+import { Link } from "../../lib/router.js";
+import { Message } from "./bytes.js";
+import { isMessage } from "./words.js";
+
+export function Evidence({ letter }) {
+  if (isMessage(letter)) return html`<${Message} letter=${letter} />`;
+  const story = letter.story;
+  if (!story) return null;
+  return html`<div class="evidence">
+    <${Kept} letter=${letter} story=${story} />
+    <div class="evidence-side">
+      <${Spent} story=${story} />
+      <${Goals} goals=${story.goals ?? []} task=${letter.task} />
+    </div>
+    ${story.verdicts?.length > 0 && html`<${Verdicts} verdicts=${story.verdicts} />`}
+    <${Trail} trail=${story.trail ?? []} />
+    <${Steps} steps=${story.steps ?? []} />
+  </div>`;
+}
+
+function Panel({ title, more, children, class: kind = "" }) {
+  return html`<section class=${`panel ${kind}`} aria-label=${title}>
+    <header class="panel-head"><h2>${title}</h2>${more}</header>
+    ${children}
+  </section>`;
+}
+
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+function Kept({ letter, story }) {
+  const nothing = (story.confidence ?? null) === null;
+  const bar = letter.confidence_min;
+  return html`<${Panel} title="What is kept" class="kept" more=${!nothing && html`<${Sureness} sure=${story.confidence} bar=${bar} />`}>
+    ${nothing
+      ? html`<p class="kept-none"><${Icon} name="waiting" />Nothing that could be delivered.</p>`
+      : html`<div class="kept-value" tabindex="0" role="region" aria-label="The kept result"><${Result} value=${story.kept} /></div>`}
+  <//>`;
+}
+
+/* How sure it is, against how sure it must be: a length, a mark, and both as figures. */
+export function Sureness({ sure, bar }) {
+  const below = bar !== undefined && sure < bar;
+  const said = bar === undefined ? `Confidence ${confidence(sure)}` : `Confidence ${confidence(sure)}, ${below ? "below" : "not below"} the ${confidence(bar)} it needs`;
+  return html`<span class=${`sureness ${below ? "is-below" : ""}`} role="img" aria-label=${said} title=${said}>
+    <span class="sureness-bar"><span class="sureness-is" style=${{ width: percentOf(sure) }} />
+      ${bar !== undefined && html`<span class="sureness-needs" style=${{ insetInlineStart: percentOf(bar) }} />`}</span>
+    <span class="figure"><strong>${confidence(sure)}</strong>${bar !== undefined && html` <span class="muted">of ${confidence(bar)}</span>`}</span>
+  </span>`;
+}
+
+const percentOf = (share) => `${Math.min(100, Math.max(0, share * 100))}%`;
+
+/* --- what it cost ----------------------------------------------------------------------------- */
+
+function Spent({ story }) {
+  const { spent = {}, ceiling = {}, hop, hops_max: most } = story;
+  const bounded = DIMENSIONS.filter(({ name }) => (ceiling[name] ?? null) !== null);
+  const free = DIMENSIONS.filter(({ name }) => (ceiling[name] ?? null) === null && spent[name]);
+  return html`<${Panel} title="Spent" class="spent">
+    <dl class="bars">
+      ${bounded.map(({ name, word }) => html`<${Bar} key=${name} word=${name === "usd_micros" ? "dollars" : word}
+        is=${spent[name] ?? 0} most=${ceiling[name]} write=${(n) => amount(name, n)} />`)}
+      <${Bar} word="hops" is=${hop ?? 0} most=${most} write=${String} />
+      ${free.map(({ name, word }) => html`<div key=${name} class="bar-row"><dt>${word}</dt><dd class="figure bar-said">${amount(name, spent[name])}, no ceiling</dd></div>`)}
+    </dl>
+  <//>`;
+}
+
+function Bar({ word, is, most, write }) {
+  const share = most ? is / most : 0;
+  const state = share >= 1 ? "is-full" : share >= 0.75 ? "is-high" : "";
+  return html`<div class=${`bar-row ${state}`}>
+    <dt>${word}</dt>
+    <dd>
+      <span class="bar" aria-hidden="true"><span class="bar-is" style=${{ width: percentOf(share) }} /></span>
+      <span class="bar-said figure" title=${percent(share)}><strong>${write(is)}</strong> of ${write(most)}</span>
+    </dd>
+  </div>`;
+}
+
+function Goals({ goals, task }) {
+  if (!goals.length) return null;
+  const [first, ...others] = goals;
+  return html`<${Panel} title="What was asked" class="goals" more=${task && html`<${Link} to=${`/tasks/${encodeURIComponent(task)}`} class="panel-link">See the task<//>`}>
+    <p class="goal"><${Text} text=${first} most=${240} /></p>
+    ${others.length > 0 && html`<ul class="goal-others">${others.map((goal, n) => html`<li key=${n}><${Text} text=${goal} most=${120} /></li>`)}</ul>`}
+  <//>`;
+}
+
+/* --- how it came to this ---------------------------------------------------------------------- */
+
+function Verdicts({ verdicts }) {
+  return html`<${Panel} title="What judges said" class="is-wide">
+    <ul class="verdicts">
+      ${verdicts.map((said, n) => html`<li key=${n}>
+        <span class="trail-who"><bdi>${said.by}</bdi></span>
+        ${said.given === false
+          ? html`<${Badge} state="dropped" word="no verdict" />`
+          : html`<${Badge} state=${said.ok ? "done" : "failed"} word=${said.ok ? "agrees" : "objects"} />`}
+        <span class="figure trail-sure">${said.given === false ? "" : confidence(said.confidence)}</span>
+        <span class="trail-why"><${Text} text=${said.reason} most=${300} /></span>
+      </li>`)}
+    </ul>
+  <//>`;
+}
+
+const TRAIL_SHOWN = 6;
+
+function Trail({ trail }) {
+  const [whole, setWhole] = useState(false);
+  if (!trail.length) return html`<${Panel} title="How it came to this" class="is-wide"><p class="muted">No agent has answered: there is no envelope.</p><//>`;
+  const hidden = whole ? 0 : Math.max(0, trail.length - TRAIL_SHOWN);
+  return html`<${Panel} title="How it came to this" class="is-wide" more=${html`<span class="muted panel-note">the latest last</span>`}>
+    <div class="trail" role="table" aria-label="Envelopes, the latest last">
+      <div class="trail-row trail-head" role="row">${["Hop", "Agent", "Envelope", "Sure", "Reason"].map((word) => html`<span key=${word} role="columnheader">${word}</span>`)}</div>
+      ${hidden > 0 && html`<div role="row"><span role="cell"><button type="button" class="button quiet small" onClick=${() => setWhole(true)}>Show ${hidden} earlier</button></span></div>`}
+      ${trail.slice(hidden).map((said, n) => html`<div key=${hidden + n} class="trail-row" role="row">
+        <span class="figure trail-hop" role="cell">${said.hop}</span>
+        <span class="trail-who" role="cell"><bdi>${said.agent}</bdi> <span class="muted trail-step"><bdi>${said.step}</bdi></span></span>
+        <span role="cell"><${Badge} state=${said.status} /></span>
+        <span class="figure trail-sure" role="cell">${confidence(said.confidence)}</span>
+        <span class="trail-why" role="cell"><${Text} text=${said.reason} most=${240} /></span>
+      </div>`)}
+    </div>
+  <//>`;
+}
+
+/* One step alone is told by the trail already. */
+function Steps({ steps }) {
+  if (steps.length < 2) return null;
+  return html`<${Panel} title="Steps of the plan" class="is-wide">
+    <ul class="steps">
+      ${steps.map((step) => html`<li key=${step.step}>
+        <${Badge} state=${step.phase} /><bdi class="step-name">${step.step}</bdi>
+        <span class="muted">by <bdi>${step.agent || "nobody yet"}</bdi></span>
+        ${step.reason && html`<span class="step-why"><${Text} text=${step.reason} most=${160} /></span>`}
+      </li>`)}
+    </ul>
+  <//>`;
+}
