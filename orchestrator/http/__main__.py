@@ -13,6 +13,7 @@ import uvicorn
 
 from orchestrator import log as log_lines
 from orchestrator.http.app import build
+from orchestrator.http.connection import Protocol
 from orchestrator.settings import Settings
 
 HOST_DEFAULT = "127.0.0.1"
@@ -28,6 +29,7 @@ def run(settings: Settings, host: str, port: int, proxy: str | None = None) -> N
             build(settings),
             host=host,
             port=port,
+            http=Protocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -154,7 +154,7 @@ Decides = Annotated[Caller, Security(_needs(Scope.DECIDE), scopes=[Scope.DECIDE.
 Admins = Annotated[Caller, Security(_needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]
 
 
-# --- a browser's cookie ----------------------------------------------------------------------------
+# --- a browser's cookie --------------------------------------------------------------------------
 
 
 def csrf_of(cookie: str) -> str:

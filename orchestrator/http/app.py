@@ -2,52 +2,102 @@
 
     Shield      security headers, the access log, a net under our bugs       (shield.py)
     CORS        only where BUCKSTOP_CORS_ORIGINS names somebody
+    Methods     405, OPTIONS and HEAD                                         (methods.py)
     the route   access.py says who calls, bodies.py reads, the client library does it
     problems    whatever is raised becomes problem details                    (problems.py)
 
 Endpoints are plain functions on the synchronous client, each in a thread: one round trip of Redis
 is what they wait for. Live events are the exception (live.py).
+
+BUCKSTOP_CORS_ORIGINS   pages of these origins may call with a bearer token; none unless said
+BUCKSTOP_PUBLIC_URL     where people reach this, for addresses that are given away
 """
 
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
+import anyio
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from redis import Redis
 
 from envelopes import limits
 from envelopes.scripts import connect
 from orchestrator.client import Buckstop
-from orchestrator.http import letters, problems, session, static, tasks
+from orchestrator.courier.subscriptions import Subscriptions
+from orchestrator.http import (
+    admin,
+    crew,
+    health,
+    letters,
+    live,
+    metrics,
+    openapi,
+    problems,
+    session,
+    spend,
+    static,
+    tasks,
+    waits,
+)
+from orchestrator.http.methods import Methods, queries_of, require_known_query
 from orchestrator.http.shield import Shield
 from orchestrator.settings import Settings
 from orchestrator.tokens import Tokens
+from orchestrator.wait_tokens import WaitTokens
+
+ROUTERS: Final = (
+    *(tasks.router, letters.router, waits.router, crew.router, spend.router, admin.router),
+    *(session.router, health.router, metrics.router),
+)
 
 
 def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAPI:
     """Build the app of one deployment."""
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        dependencies=[Depends(require_known_query)],
+    )
+    _connect(app, settings)
+    app.state.public_url = environ.get("BUCKSTOP_PUBLIC_URL", "").rstrip("/")
+    console = static.routes()
+    routers = [*ROUTERS, openapi.router, console]
+    for router in (*routers, live.router):
+        app.include_router(router)
+    openapi.describe(app)
+    app.state.queries = queries_of(app.openapi())
+    problems.install(app)
+    app.add_middleware(Methods, routers=routers, streams=live.router)
+    _allow_origins(app, environ.get("BUCKSTOP_CORS_ORIGINS", "").split())
+    app.add_middleware(Shield, meters=app.state.meters)
+    return app
+
+
+def _connect(app: FastAPI, settings: Settings) -> None:
+    """Make what all requests of this process share; nothing is asked of the server yet."""
     client = connect(settings.url)
-    app = FastAPI(title="Buckstop", version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.settings = settings
+    app.state.redis = client
     app.state.buckstop = Buckstop(settings=settings)
     app.state.tokens = Tokens(client, settings.keys)
-    app.state.redis = client
-    for router in (session.router, tasks.router, letters.router):
-        app.include_router(router)
-    app.include_router(static.routes())
-    problems.install(app)
-    _allow_origins(app, environ.get("BUCKSTOP_CORS_ORIGINS", "").split())
-    app.add_middleware(Shield)
-    return app
+    app.state.waits = WaitTokens(client, settings.keys)
+    app.state.subscriptions = Subscriptions(client, settings.keys)
+    app.state.live = live.Live(app.state.buckstop)
+    app.state.meters = metrics.Meters(app.state.buckstop)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = limits.HTTP_THREADS
-    yield
+    app.state.patience = anyio.CapacityLimiter(limits.DECIDING_MAX)
+    async with app.state.live:
+        yield
     buckstop: Buckstop = app.state.buckstop
     client: Redis = app.state.redis
     buckstop.close()

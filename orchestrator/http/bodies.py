@@ -13,10 +13,11 @@ from email.message import Message
 from typing import Any, Final, TypeVar
 
 from fastapi import Depends, Request
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from envelopes import limits
-from envelopes.strict import Frozen, parse
+from envelopes.strict import Frozen, Refused, check_json, refusal
 from orchestrator.http.problems import Problem
 
 Model = TypeVar("Model", bound=Frozen)
@@ -35,15 +36,32 @@ def json_body(model: type[Frozen]) -> Any:
     return Depends(read)
 
 
-def takes(model: type[Frozen]) -> dict[str, Any]:
-    """Return what OpenAPI says of an endpoint that depends on this body."""
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+async def json_value(request: Request) -> Any:
+    """Depend on the body as a JSON value, whose shape the endpoint knows."""
+    return read_json(await raw_body(request))
+
+
+def takes(name: str) -> dict[str, Any]:
+    """Return what OpenAPI says of an endpoint that depends on a body of this schema."""
+    schema = {"$ref": f"#/components/schemas/{name}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def parse_body(model: type[Model], raw: bytes) -> Model:
-    """Parse a body, or raise Refused with the field."""
-    return parse(model, raw, bytes_max=limits.REQUEST_BYTES_MAX, what="body")
+    """Parse a body, or raise Problem where it is no JSON, and Refused where a field is wrong."""
+    read_json(raw)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise refusal(error, model, "body") from None
+
+
+def read_json(raw: bytes) -> Any:
+    """Read a stranger's JSON, or raise Problem."""
+    try:
+        return check_json(raw, bytes_max=limits.REQUEST_BYTES_MAX, what="body")
+    except Refused as wrong:
+        raise Problem("unreadable", str(wrong), field=wrong.field) from None
 
 
 async def raw_body(request: Request) -> bytes:

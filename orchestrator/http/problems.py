@@ -43,8 +43,10 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "idempotency-mismatch": (422, "The key stands for another request"),
     "too-many": (429, "Too many requests"),
     "bug": (500, "Something broke on our side"),
+    "full": (503, "This process serves as many streams as it can"),
     "away": (503, "The server of Buckstop's state is away"),
     "unfit": (503, "The server of Buckstop's state cannot keep promises"),
+    "not-ready": (503, "Not everything that is needed is there"),
     "nobody-acted": (504, "No orchestrator has acted on it yet"),
 }
 """Every problem there is: its slug, its status, its title."""
@@ -129,6 +131,11 @@ def too_many(wait_ms: int, who: str) -> Problem:
     """Tell a caller when to come again."""
     seconds = -(-wait_ms // 1000)
     return Problem("too-many", f"{who}; come again in {seconds} s", _retry(seconds))
+
+
+def full(why: str) -> Problem:
+    """Send a caller to another process, or away for a while."""
+    return Problem("full", why, _retry(AWAY_RETRY_S))
 
 
 def shown_path(scope: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from orchestrator.http.access import (
 )
 from orchestrator.http.bodies import json_body, takes
 from orchestrator.http.models import In, SessionOut
+from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem
 from orchestrator.tokens import Credential, Token
 
@@ -48,7 +49,12 @@ class Login(In):
         return found
 
 
-@router.post("/session", operation_id="login", openapi_extra=takes(Login))
+@router.post(
+    "/session",
+    operation_id="login",
+    openapi_extra=takes("Login"),
+    responses=problems("unauthenticated", "csrf", "too-many"),
+)
 def login(
     request: Request,
     response: Response,
@@ -80,7 +86,7 @@ def session(request: Request, caller: Annotated[Caller, Depends(identified)]) ->
     return _session(caller.token, request.cookies.get(COOKIE, ""))
 
 
-@router.delete("/session", operation_id="logout", status_code=204)
+@router.delete("/session", operation_id="logout", status_code=204, responses=problems("not-found"))
 def logout(
     request: Request,
     response: Response,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.http.metrics import Meters
 from orchestrator.http.problems import problem_of, shown_path
 
 log = logging.getLogger("buckstop.http")
@@ -42,8 +43,9 @@ HEADERS: Final[Mapping[str, str]] = {
 class Shield:
     """The outermost of our own layers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self._app = app
+        self._meters = meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -59,7 +61,7 @@ class Shield:
                 raise
             await problem_of(bug).response(shown_path(scope))(scope, receive, answer.send)
         finally:
-            answer.tell()
+            answer.tell(self._meters)
 
 
 class _Answer:
@@ -69,25 +71,30 @@ class _Answer:
         self._scope, self._send = scope, send
         self._began = time.perf_counter()
         self.status = 0
+        self._stream = False
 
     async def send(self, message: Message) -> None:
         """Pass it on, with our headers where it has none of its own."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            self._stream = headers.get("Content-Type", "").startswith("text/event-stream")
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
-    def tell(self) -> None:
-        """Write the request's line, without a query or anything secret."""
+    def tell(self, meters: Meters) -> None:
+        """Count the request and write its line, without a query or anything secret."""
         route: Any = self._scope.get("route")
+        method, seconds = self._scope["method"], time.perf_counter() - self._began
+        path = route.path if route is not None else ""
+        meters.count(method, path, self.status, seconds, stream=self._stream)
         log.info(
             "answered" if self.status else "left",
             extra={
-                "method": self._scope["method"],
-                "path": shown_path(self._scope) if route is not None else "",
+                "method": method,
+                "path": shown_path(self._scope) if path else "",
                 "status": self.status,
-                "ms": round((time.perf_counter() - self._began) * 1000, 1),
+                "ms": round(seconds * 1000, 1),
             },
         )

@@ -1,97 +1,194 @@
-"""Tasks: submit, list, look, cancel."""
+"""Tasks: submit, list, look, cancel, and read what was decided about them."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Header, Query, Response
 
 from envelopes import TaskRequest, limits
+from envelopes.strict import Refused
 from orchestrator.cli.waits import waits
-from orchestrator.client import Buckstop, TaskHandle
+from orchestrator.client import Buckstop, NotFound, TaskHandle
 from orchestrator.http.access import Caller, Client, Reads, Submits
 from orchestrator.http.bodies import json_body, takes
-from orchestrator.http.models import Cancelled, In, Page
+from orchestrator.http.models import Cursor, Id, Limit, Page, TenantQuery, Why, cursor_of, place_of
+from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem
-from orchestrator.view import TaskView
+from orchestrator.http.shown_tasks import (
+    Cancelled,
+    Journal,
+    NoteOut,
+    TaskOut,
+    TaskSummary,
+    summary,
+    whole,
+)
+from orchestrator.view import TaskView, view
+from orchestrator.wanted import Stage, TasksWanted
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
+_OPEN = {"submitted", "working"}
+"""States that are one stage to the index."""
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=limits.KEY_CHARS_MAX,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Names this submission: with it, sent twice is submitted once.",
+    ),
+]
+StateQuery = Annotated[
+    str | None,
+    Query(
+        pattern="^(open|submitted|working|on_desk|completed|partial|aborted)$",
+        description="How far: `open` is neither over nor on the desk.",
+    ),
+]
 
-class Why(In):
-    """Why something is done."""
 
-    why: Annotated[str, Field(max_length=limits.REASON_CHARS_MAX)] = ""
-
-
-@router.post("", operation_id="submit", status_code=201, openapi_extra=takes(TaskRequest))
+@router.post(
+    "",
+    operation_id="submit",
+    status_code=201,
+    openapi_extra=takes("TaskRequest"),
+    responses={
+        200: {"model": TaskOut, "description": "The key was used before, for this request."},
+        201: {
+            "headers": {
+                "Location": {"description": "Where the task is.", "schema": {"type": "string"}}
+            }
+        },
+        **problems("idempotency-mismatch", "unfit"),
+    },
+)
 def submit(
-    http: Request,
     response: Response,
     buckstop: Client,
     caller: Submits,
     given: Annotated[TaskRequest, json_body(TaskRequest)],
-) -> dict[str, Any]:
-    """Submit a task."""
-    tenant = _tenant_of(caller, given)
-    key = http.headers.get("Idempotency-Key") or given.idempotency_key
-    handle = buckstop.submit(given.model_copy(update={"tenant": tenant, "idempotency_key": key}))
+    key: KeyHeader = None,
+) -> TaskOut:
+    """Submit a task. Once this has answered, the task ends in exactly one outcome."""
+    request = _as_asked(given, caller, key)
+    handle = buckstop.submit(request)
+    stored = _stored(buckstop, handle.id)
     if not handle.created:
+        _require_same(request, stored)
         response.status_code = 200
     response.headers["Location"] = f"/v1/tasks/{handle.id}"
-    return shown(buckstop, handle.status())
+    return _shown(buckstop, handle.id, stored)
 
 
 @router.get("", operation_id="list_tasks")
 def list_tasks(
     buckstop: Client,
     caller: Reads,
-    limit: Annotated[int, Query(ge=1, le=limits.PAGE_MAX)] = limits.PAGE_DEFAULT,
-) -> Page[dict[str, Any]]:
+    *,
+    state: StateQuery = None,
+    tenant: TenantQuery = None,
+    limit: Limit = limits.PAGE_DEFAULT,
+    cursor: Cursor = None,
+) -> Page[TaskSummary]:
     """List tasks, newest first."""
-    del caller
-    return Page(items=[one.as_json() for one in buckstop.tasks(limit)])
+    stage = None if state is None else Stage("open" if state in _OPEN else state)
+    wanted = TasksWanted(stage, caller.only(tenant))
+    found = buckstop.tasks(limit, place_of(cursor), wanted)
+    return Page(items=list(map(summary, found.items)), next=cursor_of(found.next))
 
 
-@router.get("/{task_id}", operation_id="task")
-def task(task_id: str, buckstop: Client, caller: Reads) -> dict[str, Any]:
-    """Return a task."""
-    return shown(buckstop, visible(buckstop, caller, task_id))
+@router.get("/{task_id}", operation_id="get_task", responses=problems("not-found"))
+def get_task(task_id: Id, buckstop: Client, caller: Reads) -> TaskOut:
+    """Return a task: state, ledger, steps, what is kept, and what it waits for."""
+    return _shown(buckstop, task_id, _visible(buckstop, caller, task_id))
 
 
-@router.post("/{task_id}/cancel", operation_id="cancel", status_code=202, openapi_extra=takes(Why))
-def cancel(
-    task_id: str, buckstop: Client, caller: Submits, why: Annotated[Why, json_body(Why)]
+@router.post(
+    "/{task_id}/cancel",
+    operation_id="cancel_task",
+    status_code=202,
+    openapi_extra=takes("Why"),
+    responses=problems("not-found"),
+)
+def cancel_task(
+    task_id: Id, buckstop: Client, caller: Submits, given: Annotated[Why, json_body(Why)]
 ) -> Cancelled:
-    """Ask the owner of a task to stop it."""
+    """Ask the owner of a task to stop it; what is kept is kept."""
     found = visible(buckstop, caller, task_id)
-    asked = TaskHandle(buckstop, found.id).cancel(why.why, caller.name)
+    asked = TaskHandle(buckstop, task_id).cancel(given.why, caller.name)
     return Cancelled(asked=asked, state=found.state)
 
 
-@router.get("/{task_id}/journal", operation_id="journal")
-def journal(task_id: str, buckstop: Client, caller: Reads) -> Page[dict[str, Any]]:
-    """Return what was decided about a task, and why."""
+@router.get("/{task_id}/journal", operation_id="get_journal", responses=problems("not-found"))
+def get_journal(
+    task_id: Id,
+    buckstop: Client,
+    caller: Reads,
+    after: Annotated[
+        int | None, Query(ge=0, le=limits.TIME_MS_CEILING, description="Lines behind this place.")
+    ] = None,
+    limit: Limit = limits.PAGE_DEFAULT,
+) -> Journal:
+    """Return what was decided about a task, and why, oldest first."""
     visible(buckstop, caller, task_id)
-    notes = TaskHandle(buckstop, task_id).show().journal
-    return Page(items=[{**note, "n": n} for n, note in enumerate(notes)])
+    lines, next_ = buckstop.store.journal_from(task_id, after, limit)
+    return Journal(items=[NoteOut(**json.loads(line), n=n) for n, line in lines], next=next_)
 
 
 def visible(buckstop: Buckstop, caller: Caller, task_id: str) -> TaskView:
     """Return a task that the caller may see, or raise NotFound."""
-    found = TaskHandle(buckstop, task_id).status()
-    caller.require_tenant(found.tenant, f"task {task_id!r}; list yours: GET /v1/tasks")
-    return found
+    return view(task_id, _visible(buckstop, caller, task_id))
 
 
-def shown(buckstop: Buckstop, found: TaskView) -> dict[str, Any]:
-    """Return a task, with what it waits for."""
+def _visible(buckstop: Buckstop, caller: Caller, task_id: str) -> dict[str, bytes]:
+    stored = _stored(buckstop, task_id)
+    caller.require_tenant(stored["tenant"].decode(), _none(task_id))
+    return stored
+
+
+def _stored(buckstop: Buckstop, task_id: str) -> dict[str, bytes]:
+    if (stored := buckstop.store.task(task_id)) is None:
+        raise NotFound(f"no {_none(task_id)}")
+    return stored
+
+
+def _none(task_id: str) -> str:
+    return f"task {task_id!r}; GET /v1/tasks lists those there are"
+
+
+def _shown(buckstop: Buckstop, task_id: str, stored: dict[str, bytes]) -> TaskOut:
+    found = view(task_id, stored)
     waiting = waits(found, () if found.final else buckstop.agents())
-    return {**found.as_json(), "waits": waiting}
+    request: dict[str, Any] = json.loads(stored["request"])
+    return whole(found, request, waiting)
 
 
-def _tenant_of(caller: Caller, given: TaskRequest) -> str:
-    if caller.tenant is None:
-        return given.tenant
-    if "tenant" in given.model_fields_set and given.tenant != caller.tenant:
-        raise Problem("forbidden", f"tenant: this token submits for tenant {caller.tenant!r} only")
-    return caller.tenant
+def _as_asked(given: TaskRequest, caller: Caller, key: str | None) -> TaskRequest:
+    """Put in what the body does not say: the key of the header, the tenant of the token."""
+    if key is not None and given.idempotency_key not in {None, key}:
+        raise Refused("idempotency_key", "the header Idempotency-Key says another one")
+    tenant = given.tenant
+    if caller.tenant is not None:
+        if "tenant" in given.model_fields_set and tenant != caller.tenant:
+            raise Problem(
+                "forbidden",
+                f"tenant: this token submits for {caller.tenant!r} only",
+                field="tenant",
+            )
+        tenant = caller.tenant
+    return given.model_copy(
+        update={"tenant": tenant, "idempotency_key": key or given.idempotency_key}
+    )
+
+
+def _require_same(request: TaskRequest, stored: dict[str, bytes]) -> None:
+    """Raise Problem where the key stands for another request; where a trace began is no part."""
+    before = TaskRequest.model_validate_json(stored["request"])
+    if before.model_dump(exclude={"traceparent"}) != request.model_dump(exclude={"traceparent"}):
+        raise Problem(
+            "idempotency-mismatch",
+            f"the key {request.idempotency_key!r} was used for another request; use a new one",
+            field="Idempotency-Key",
+        )

@@ -1,0 +1,63 @@
+"""Is it alive, and is it ready? For whoever starts and stops it; no token is asked for.
+
+Alive says only that the process answers: an outage of Redis is no reason to kill it. Ready says
+that what is sent here now will be done.
+"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from redis.exceptions import RedisError
+
+from orchestrator import checks
+from orchestrator.checks import Verdict
+from orchestrator.client import Buckstop
+from orchestrator.http.models import Out
+from orchestrator.http.openapi import problems
+from orchestrator.http.problems import Problem
+
+router = APIRouter(tags=["health"])
+
+_NOBODY = "no orchestrator has looked for work lately; start one with: buckstop serve"
+
+
+class Healthy(Out):
+    """It answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Out):
+    """What is sent here now will be done."""
+
+    status: Literal["ready"] = "ready"
+    notes: list[str]
+    """What somebody should know all the same."""
+
+
+@router.get("/healthz", operation_id="healthz")
+async def healthz() -> Healthy:
+    """Say that this process answers."""
+    return Healthy()
+
+
+@router.get("/readyz", operation_id="readyz", responses=problems("not-ready"))
+def readyz(request: Request) -> Ready:
+    """Say whether the server is there and fit, and an orchestrator looks for work."""
+    buckstop: Buckstop = request.app.state.buckstop
+    try:
+        findings = [
+            *checks.inspect(request.app.state.redis),
+            checks.desk(buckstop.store.count_letters()),
+        ]
+        serving = buckstop.store.serving()
+    except RedisError:
+        raise _not_ready(["Redis cannot be reached, or is just starting"]) from None
+    reasons = [str(one) for one in findings if one.verdict is Verdict.REFUSED]
+    if reasons or not serving:
+        raise _not_ready(reasons if serving else [*reasons, _NOBODY])
+    return Ready(notes=[str(one) for one in findings if one.verdict is not Verdict.GOOD])
+
+
+def _not_ready(reasons: list[str]) -> Problem:
+    return Problem("not-ready", "; ".join(reasons), {"Retry-After": "5"}, reasons=reasons)

@@ -1,0 +1,108 @@
+"""What a letter looks like over HTTP, and what can be decided about it.
+
+The story of a letter is written by the core (core/story.py) and passed on as it is.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from envelopes.letter import LetterKind
+from orchestrator.http.models import Out
+
+_ABSENT: Final[Mapping[str, Any]] = dict.fromkeys(
+    ("due_ms", "decided_ms", "hop", "size", "queue", "subtask", "worker", "sha256")
+)
+
+
+class LetterSummary(Out):
+    """A letter in a list. What does not apply is empty or null."""
+
+    id: Annotated[str, Field(examples=["88b127b7749f9c1e04f2.1"])]
+    kind: LetterKind
+    reason: Annotated[str, Field(examples=["hop_cap"])]
+    """The rule or check that led to it; letters of one cause share it."""
+    why: str
+    agent: str
+    tenant: str
+    task: str
+    step: str
+    hop: int | None
+    filed_ms: int
+    due_ms: int | None
+    """When the default applies."""
+    if_nobody_decides: str
+    """The default."""
+    allowed: list[str]
+    """What can be decided now."""
+    state: Annotated[str, Field(examples=["open"])]
+    verb: str
+    """Of what was decided: what, by whom, why, when."""
+    by: str
+    decided_why: str
+    decided_ms: int | None
+
+
+class LetterOut(LetterSummary):
+    """Everything that is needed to decide."""
+
+    story: dict[str, Any] | None
+    """Of a task: what was asked, spent and kept, and how it came to this."""
+    question: dict[str, Any] | None
+    """What an agent asks: its text, and the choices if there are any."""
+    result_schema: dict[str, Any] | None
+    """What an amendment must fit."""
+    predicates: list[dict[str, Any]]
+    confidence_min: float | None
+    size: int | None
+    """Of a message: its bytes."""
+    queue: str | None
+    subtask: str | None
+    worker: str | None
+    sha256: str | None
+    bytes: str | None
+    """Of a message: its beginning as text; what is no text is escaped."""
+    bytes_base64: str | None
+
+
+class LetterPage(Out):
+    """Some open letters, the newest in front."""
+
+    items: list[LetterSummary]
+    next: str | None
+    total: int
+    """How many there are that fit."""
+
+
+class Counts(Out):
+    """Open letters, counted by one thing that they share."""
+
+    by: str
+    counts: dict[str, int]
+    total: int
+
+
+def short(letter: Mapping[str, Any]) -> LetterSummary:
+    """Return a letter as a list shows it."""
+    known = {**_ABSENT, **letter}
+    return LetterSummary(**{name: known[name] for name in LetterSummary.model_fields})
+
+
+def whole(
+    letter: Mapping[str, Any], request: Mapping[str, Any] | None, raw: bytes | None
+) -> LetterOut:
+    """Return all of a letter, with what its task promises about the result."""
+    promised = request or {}
+    known = {
+        **_ABSENT,
+        "bytes": None,
+        **letter,
+        "question": (letter["story"] or {}).get("question"),
+        "result_schema": promised.get("result_schema"),
+        "predicates": promised.get("predicates", []),
+        "confidence_min": promised.get("confidence_min"),
+        "bytes_base64": None if raw is None else base64.b64encode(raw).decode(),
+    }
+    return LetterOut(**{name: known[name] for name in LetterOut.model_fields})
