@@ -1,0 +1,226 @@
+"""Hear what happens: one listener for the whole process, however many clients follow.
+
+It reads the stream of news from where it last was, so that an outage of the server loses none, and
+hears what each commit announces. An announcement is a hint: it says "look". Some are lost while the
+server is away, and whoever follows a task then looks by itself. So of many hints about one task
+only the last counts, and it is told four times a second at most.
+
+    async with Hub(url, keys, follows) as hub:      within the app's lifespan
+        hub.ring                                    what it has heard, for whoever listens
+        hub.away                                    whether the server is
+
+Everything here runs in the event loop and waits for nobody but the server.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from envelopes import limits
+from envelopes.keys import Keys
+from orchestrator.http.ring import EVERYBODY, Item, Ring, frame
+from orchestrator.news import START, Line, news_of, place
+
+HINT: Final = "task"
+"""The event that says only: this task has changed."""
+_log = logging.getLogger("buckstop.http.hub")
+_FIRST_PAUSE_S: Final = 0.05
+_WORLD: Final = (RedisError, OSError)
+_GLOB: Final = str.maketrans({each: f"\\{each}" for each in "*?[]^\\"})
+
+
+def connect(url: str) -> Redis:
+    """Make a client for the event loop that says at once when the server is away."""
+    settings: dict[str, Any] = {
+        "socket_timeout": limits.SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": limits.SOCKET_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": limits.SOCKET_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),  # a listener that reconnects unseen loses hints unseen
+    }
+    if url.startswith("unix:"):
+        del settings["socket_keepalive"]  # there is no TCP to keep alive
+    return Redis.from_url(url, **settings)
+
+
+class Ear(Protocol):
+    """Whoever looks at tasks by itself."""
+
+    def hint(self, task: str) -> None:
+        """Hear that a task has changed."""
+
+    def turn(self, *, away: bool) -> None:
+        """Hear that the server is away, or back; hints may have been lost."""
+
+
+class Hub:
+    """Listens, as long as its `async with` block lasts."""
+
+    def __init__(self, url: str, keys: Keys, ear: Ear) -> None:
+        self.ring = Ring(limits.LIVE_KEPT)
+        self.away = False
+        self.last: str | None = None
+        """The last news that was heard; None until the server has been reached once."""
+        self._keys, self._ear = keys, ear
+        self._client = connect(url)
+        self._readers = asyncio.Semaphore(limits.LIVE_READERS)
+        self._hints = Hints(self._tell_hint)
+        self._failures = 0
+        self._listening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._listening = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._listening is not None
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+        self._hints.close()
+        await self._client.aclose()
+
+    async def read(self, after: str, count: int) -> list[Item]:
+        """Read news that are kept, oldest first; for whoever resumes."""
+        async with self._readers:
+            found: Any = await self._client.xrange(self._keys.news, f"({after}", "+", count)
+        return [_item(line) for line in found]
+
+    async def has_gap(self, after: str) -> bool:
+        """Say whether news behind this place may be gone."""
+        async with self._readers:
+            found: Any = await self._client.xrange(self._keys.news, "-", "+", 1)
+        return after != START and bool(found) and place(found[0][0].decode()) > place(after)
+
+    # --- listening ------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._hear()
+            except* _WORLD as gone:
+                _log.warning("the server is away", extra={"why": repr(gone.exceptions[0])})
+            except* Exception as bug:  # noqa: BLE001 -- logged; the next line may be understood
+                _log.error("what was heard was not understood", exc_info=bug)
+            self._turn(away=True)
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        self._failures += 1
+        longest = min(float(limits.LIVE_BACKOFF_MAX_S), _FIRST_PAUSE_S * 2.0**self._failures)
+        return longest * random.uniform(0.5, 1)  # noqa: S311 -- no secret
+
+    async def _hear(self) -> None:
+        async with self._client.pubsub() as pubsub:
+            await pubsub.psubscribe(self._keys.events("").translate(_GLOB) + "*")
+            if await pubsub.get_message(timeout=limits.SOCKET_TIMEOUT_S) is None:
+                raise RedisTimeoutError("the server did not confirm a subscription")
+            last = await self._find_place()
+            self._turn(away=False)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._hear_news(last))
+                both.create_task(self._hear_hints(pubsub))
+
+    async def _find_place(self) -> str:
+        """Begin at the end, and after an outage where it was."""
+        if self.last is None:
+            newest: Any = await self._client.xrevrange(self._keys.news, "+", "-", 1)
+            self.last = newest[0][0].decode() if newest else START
+        elif await self.has_gap(self.last):
+            self.ring.add(gap(self.last))
+        return self.last
+
+    def _turn(self, *, away: bool) -> None:
+        if not away:
+            self._failures = 0
+        if away != self.away:
+            self.away = away
+            self._ear.turn(away=away)
+            self.ring.told.call()
+
+    async def _hear_news(self, last: str) -> None:
+        while True:
+            found: Any = await self._client.xread(
+                {self._keys.news: last}, limits.LIVE_PAGE, limits.WAIT_MS_MAX
+            )
+            for line in (line for _, lines in found or () for line in lines):
+                self.last = last = line[0].decode()
+                self.ring.add(_item(line))
+
+    async def _hear_hints(self, pubsub: Any) -> None:
+        beginning = len(self._keys.events(""))
+        while True:
+            said = await pubsub.get_message(
+                ignore_subscribe_messages=True, timeout=limits.WAIT_MS_MAX / 1000
+            )
+            if said is not None:
+                self._hints.hear(said["channel"].decode()[beginning:], said["data"])
+
+    def _tell_hint(self, task: str, line: bytes) -> None:
+        said = json.loads(line)
+        hint = {"task": task, "version": said.get("version"), "state": said.get("stage")}
+        self.ring.add(Item(HINT, said.get("tenant", ""), None, frame(HINT, hint)))
+        self._ear.hint(task)
+
+
+class Hints:
+    """Of each task the first at once, and then the last of each quarter of a second."""
+
+    def __init__(self, tell: Callable[[str, bytes], None]) -> None:
+        self._tell = tell
+        self._held: dict[str, bytes | None] = {}
+        """Tasks that were told lately, and what was heard of them since."""
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def hear(self, task: str, line: bytes) -> None:
+        """Tell this now, or soon, unless another one follows it."""
+        if task in self._held:
+            self._held[task] = line
+        else:
+            self._say(task, line)
+
+    def close(self) -> None:
+        """Say no more."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _say(self, task: str, line: bytes) -> None:
+        self._held[task] = None
+        later = asyncio.get_running_loop().call_later
+        self._timers[task] = later(limits.LIVE_HINT_S, self._pass_on, task)
+        self._tell(task, line)
+
+    def _pass_on(self, task: str) -> None:
+        line = self._held.pop(task)
+        del self._timers[task]
+        if line is not None:
+            self._say(task, line)
+
+
+def gap(after: str) -> Item:
+    """Tell everybody that news behind this place may have been missed."""
+    return Item("gap", EVERYBODY, None, frame("gap", {"after": after}))
+
+
+def _item(line: Line) -> Item:
+    news = news_of(line)
+    about = {name: _figure(name, value) for name, value in news.fields.items()}
+    return Item(news.event, about.get("tenant", ""), news.id, frame(news.event, about, news.id))
+
+
+def _figure(name: str, value: str) -> Any:
+    return int(value) if name.endswith("_ms") and value.isdecimal() else value

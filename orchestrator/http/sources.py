@@ -1,0 +1,214 @@
+"""What a stream tells: all news, or one task.
+
+    NewsSource   event: task.accepted ...   what has happened; id: its place in the news
+                 event: task                a hint: this task has changed
+                 event: gap                 news before here are gone: read the lists anew
+    TaskSource   event: note                a line of the journal; id: its place there
+                 event: task                the task as it is now
+                 event: gap                 lines before here are gone
+                 event: end                 the task is over, and this was all
+    both         event: away                Redis is; what happens meanwhile is told later
+                 event: back
+
+Each is asked for chunk after chunk by one stream (stream.py). Between two chunks it is only a
+place: in the ring, or in the journal.
+"""
+
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from redis.exceptions import RedisError
+
+from envelopes import limits
+from orchestrator.client import NotFound
+from orchestrator.http.access import Caller
+from orchestrator.http.follow import NONE, Follow, Follows, Line
+from orchestrator.http.hub import Hub, gap
+from orchestrator.http.ring import Item, frame
+from orchestrator.news import place
+
+
+class Presence:
+    """Says once that the server is away, and once that it is back."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._away = False
+
+    def frames(self) -> list[bytes]:
+        """Return what is to be said now."""
+        if self._away == self._hub.away:
+            return []
+        self._away = self._hub.away
+        return [frame("away" if self._away else "back", {})]
+
+
+class NewsSource:
+    """All news that a caller may see, from now on or from where they left."""
+
+    def __init__(
+        self, hub: Hub, caller: Caller, kinds: frozenset[str] | None, after: str | None
+    ) -> None:
+        self._hub, self._tenant, self._kinds = hub, caller.tenant, kinds
+        self._presence = Presence(hub)
+        self._resumes = after is not None
+        self._after = after or ""
+        """The last news that this caller needs no more; empty while there are none."""
+        self._place = 0
+        self._first: list[bytes] = []
+
+    async def __aenter__(self) -> Self:
+        self._place = self._hub.ring.end
+        self._after = self._after or self._hub.last or ""
+        self._first = [_opening(self._after)]
+        if self._resumes and await self._hub.has_gap(self._after):
+            self._first.append(gap(self._after).frame)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is held."""
+
+    async def chunk(self) -> bytes | None:
+        """Wait for news; None for a caller that is too far behind: it comes again and resumes."""
+        while True:
+            coming = self._hub.ring.told.next
+            items = await self._items()
+            if items is None:
+                return None
+            told = [*self._first, *self._presence.frames(), *self._wanted(items)]
+            self._first = []
+            if told:
+                return b"".join(told)
+            if not items:
+                await coming.wait()
+
+    def alive(self) -> bytes:
+        """Say that nothing has come, and up to where: what was left out is not asked for again."""
+        return f"id: {self._after}\n: alive\n\n".encode() if self._after else b": alive\n\n"
+
+    async def _items(self) -> Sequence[Item] | None:
+        if self._resumes:
+            return await self._older()
+        items = self._hub.ring.after(self._place, limits.LIVE_PAGE)
+        self._place += len(items or ())
+        return items
+
+    async def _older(self) -> Sequence[Item]:
+        """Read what was told before this stream began; the rest is in the ring by then."""
+        try:
+            items = await self._hub.read(self._after, limits.LIVE_PAGE)
+        except RedisError:
+            return ()  # the hub says that it is away, and calls when it is back
+        self._resumes = len(items) == limits.LIVE_PAGE
+        return items
+
+    def _wanted(self, items: Sequence[Item]) -> list[bytes]:
+        return [item.frame for item in items if self._is_new(item) and self._concerns(item)]
+
+    def _is_new(self, item: Item) -> bool:
+        if item.id is None:
+            return True
+        if self._after and place(item.id) <= place(self._after):
+            return False
+        self._after = item.id
+        return True
+
+    def _concerns(self, item: Item) -> bool:
+        asked = self._kinds is None or item.event in self._kinds or item.event == "gap"
+        return asked and item.concerns(self._tenant)
+
+
+class TaskSource:
+    """One task: its journal, and itself after each change, until it is over."""
+
+    def __init__(self, hub: Hub, follows: Follows, caller: Caller, task: str, after: int) -> None:
+        self._hub, self._follows, self._caller, self._task = hub, follows, caller, task
+        self._presence = Presence(hub)
+        self._after, self._version = after, NONE
+        self._first = [_opening("")]
+        self._ended = False
+        self._follow: Follow
+
+    async def __aenter__(self) -> Self:
+        self._follow = self._follows.take(self._task)
+        try:
+            await self._find()
+        except BaseException:
+            await self._follows.give_back(self._follow)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._follows.give_back(self._follow)
+
+    async def chunk(self) -> bytes | None:
+        """Wait for what the task does next; None once it is over."""
+        while not self._ended:
+            coming = self._follow.told.next
+            lines = await self._lines()
+            told = [*self._first, *self._presence.frames(), *self._told(lines), *self._now()]
+            self._first = []
+            if self._follow.over and self._after >= self._follow.last:
+                self._ended = True
+                told.append(frame("end", {"task": self._task}))
+            if told:
+                return b"".join(told)
+            await coming.wait()
+        return None
+
+    def alive(self) -> bytes:
+        """Say that nothing has come."""
+        return b": alive\n\n"
+
+    async def _find(self) -> None:
+        """Wait until the task has been read once; raise where it is not for this caller."""
+        while True:
+            coming = self._follow.told.next
+            if self._follow.seen is not None:
+                self._caller.require_tenant(self._follow.seen.tenant, f"task {self._task!r}")
+                return
+            if self._follow.trouble is not None:
+                raise self._follow.trouble
+            if self._follow.over:
+                raise NotFound(f"no task {self._task!r}")
+            await coming.wait()
+
+    async def _lines(self) -> list[Line]:
+        try:
+            return await self._follow.lines_after(self._after)
+        except RedisError:
+            return []  # the hub says that it is away, and the follow calls when it is back
+
+    def _told(self, lines: list[Line]) -> list[bytes]:
+        if not lines:
+            return []
+        missing = lines[0].place > self._after + 1
+        first = [frame("gap", {"after": self._after})] if missing else []
+        self._after = lines[-1].place
+        return [*first, *(line.frame for line in lines)]
+
+    def _now(self) -> list[bytes]:
+        seen = self._follow.seen
+        if seen is None or seen.version == self._version:
+            return []
+        self._version = seen.version
+        return [seen.frame]
+
+
+def _opening(after: str) -> bytes:
+    """Begin: when to come again, not all at once, and from where, though nothing has come yet."""
+    retry = random.randint(limits.LIVE_RETRY_MS // 2, limits.LIVE_RETRY_MS)  # noqa: S311 -- no secret
+    place = f"id: {after}\n" if after else ""
+    return f"retry: {retry}\n{place}: buckstop\n\n".encode()
