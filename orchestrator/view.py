@@ -154,7 +154,7 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
     return TaskView(
         id=task_id,
         version=int(stored.get("version", b"0")),
-        state=_state(task) if state.HEAD in stored else State.SUBMITTED,
+        state=state_of(task) if state.HEAD in stored else State.SUBMITTED,
         goal=request.goal,
         tenant=request.tenant,
         labels=request.labels,
@@ -178,7 +178,8 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
     )
 
 
-def _state(task: Task) -> State:
+def state_of(task: Task) -> State:
+    """Say in one word where a task is that somebody has decided on."""
     match task.phase, task.outcome:
         case Phase.DONE, Outcome() as outcome:
             return State(outcome.value)

@@ -52,7 +52,7 @@ class Books:
     settled: dict[str, Amounts] = field(default_factory=dict)
 
     def charge(self, *claim_and_op: Any) -> str:
-        worst, settled = claim_and_op[3:]
+        worst, settled, _model = claim_and_op[3:]
         self.charges.append(worst)
         self.settled |= dict(settled)
         return "ok"

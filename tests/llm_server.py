@@ -234,8 +234,8 @@ class Recorded:
     books: Books
     journal: list[tuple[str, Any]]
 
-    def charge(self, op: str, worst: Amounts, settled: Sequence[Settled]) -> Charged:
-        answer = self.books.charge(op, worst, settled)
+    def charge(self, op: str, worst: Amounts, settled: Sequence[Settled], model: str, /) -> Charged:
+        answer = self.books.charge(op, worst, settled, model)
         if answer == "ok":
             self.journal.append(("charged", worst))
         return answer

@@ -204,7 +204,7 @@ CORE: Final = (
     _core(
         "turn",
         "claims of settled subtasks are left behind",
-        "self.commands.append(Settle(opened.subtask, agent, served))",
+        "self.commands.append(Settle(opened.subtask, agent, served, booked))",
         "self.commands.extend(())",
     ),
     _core(

@@ -28,7 +28,7 @@ def test_an_envelope_settles_what_was_charged_and_gives_the_rest_back() -> None:
     decision = play.answer(1, good("r"), tokens=123)
     assert play.task.ledger.spent == Amounts(tokens=123)
     assert play.task.ledger.reserved == Amounts()
-    assert commands(decision, Settle) == [Settle(1, "solo", Served.OK)]
+    assert commands(decision, Settle) == [Settle(1, "solo", Served.OK, Amounts(tokens=123))]
     assert note(decision, "envelope").charged == Amounts(tokens=123)
 
 
@@ -146,7 +146,7 @@ def test_a_silent_worker_is_fenced_first_then_its_step_goes_out_again() -> None:
     decision = play.wake(after_ms=LEASE)
     assert play.looks[-1] == Look((1,), revoke=(1,))
     assert whys(decision) == ["lost", "publish"]
-    assert commands(decision, Settle) == [Settle(1, "solo", Served.FAULT)]
+    assert commands(decision, Settle) == [Settle(1, "solo", Served.FAULT, Amounts(tokens=70))]
     assert play.task.ledger.spent == Amounts(tokens=70)
     assert [(each.subtask, each.hop, each.attempt) for each in sent(decision)] == [(2, 1, 2)]
 

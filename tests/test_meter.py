@@ -225,9 +225,9 @@ def test_a_charge_does_not_overtake_the_settlement_that_makes_room_for_it(opened
     books = run.context.meter._books
 
     class SlowWithSettlements:
-        def charge(self, op, worst, settled):
+        def charge(self, op, worst, settled, model):
             threading.Event().wait(0.2 if settled else 0)
-            return books.charge(op, worst, settled)
+            return books.charge(op, worst, settled, model)
 
     meter = Meter(SlowWithSettlements(), Limits(tokens=100), over_at=run.grant.over_at)
     with meter.call(input_tokens=10, max_tokens=90) as call:
@@ -265,9 +265,9 @@ def test_a_call_that_ends_while_another_is_charged_is_settled_all_the_same(opene
         first.used(1, 1)
 
         class EndsTheFirst:
-            def charge(self, op, worst, settled):
+            def charge(self, op, worst, settled, model):
                 first.__exit__(None, None, None)
-                return books.charge(op, worst, settled)
+                return books.charge(op, worst, settled, model)
 
         meter._books = EndsTheFirst()
         meter.charge()

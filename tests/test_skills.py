@@ -7,7 +7,7 @@ and whether its breaker is open. Rules: `rerouted`, `no_such_skill`; commands: `
 import pytest
 from play import Play, bad, commands, good, note, sent, step, whys
 
-from envelopes import Envelope, Fault, Refused, limits
+from envelopes import Amounts, Envelope, Fault, Refused, limits
 from orchestrator.core.commands import Leave, Served, Settle, Wait
 from orchestrator.core.facts import Agent
 from orchestrator.core.task import Phase, StepPhase
@@ -170,7 +170,7 @@ def test_faults_of_the_agent_count_and_verdicts_about_content_do_not(
     """The issue: "a budget stop never opens a breaker"."""
     play = Play(agent="a")
     play.wake()
-    assert commands(play.answer(1, envelope), Settle) == [Settle(1, "a", served)]
+    assert commands(play.answer(1, envelope), Settle) == [Settle(1, "a", served, Amounts())]
 
 
 def test_a_silent_worker_is_a_fault_and_a_message_nobody_fetched_is_none() -> None:
@@ -179,10 +179,10 @@ def test_a_silent_worker_is_a_fault_and_a_message_nobody_fetched_is_none() -> No
     play.wake()
     play.fetch(1)
     lost = play.wake(after_ms=limits.LEASE_MS)
-    assert commands(lost, Settle) == [Settle(1, "a", Served.FAULT)]
+    assert commands(lost, Settle) == [Settle(1, "a", Served.FAULT, Amounts())]
     play.lose_message(2)
     gone = play.wake(after_ms=limits.PATIENCE_MS)
-    assert commands(gone, Settle) == [Settle(2, "a", Served.NOTHING)]
+    assert commands(gone, Settle) == [Settle(2, "a", Served.NOTHING, Amounts())]
 
 
 # --- rooms ---------------------------------------------------------------------------------------

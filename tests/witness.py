@@ -3,6 +3,7 @@
 Reads the arguments as they stand on top of each script (orchestrator/lua, workers/lua).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,14 +13,15 @@ from orchestrator.sim.auditor import Verdict
 from orchestrator.sim.evidence import ClaimEvidence, Move, Sum, Wake
 
 _FETCHED = len(fields(Fetched))
-_COMMIT_HEAD, _SETTLED, _PUBLISH, _ENTER, _LEAVE = 9, 3, 4, 7, 8
+_COMMIT_HEAD, _SETTLED, _PUBLISH, _ENTER, _LEAVE = 10, 3, 4, 7, 8
 """How long a commit's head is, and which sections follow it (commit.lua)."""
 UNSEEN_FROM_OUTSIDE = {"22 a tenant has no more at work than it may"}
 """Who is let in when shows only inside the server; test_tenants.py looks there."""
 NOT_IN_THE_STORY = ("17 ", "18 ", "19 ", "20 ", "21 an open breaker", "22 ")
 """Questions, managers, judges, owners, caps: the simulation and test_bulkheads.py have them."""
-_SENT = 10
-"""Arguments of one message in it: the agent first, its number third."""
+_SENT, _ENDED = 10, 6
+"""Arguments of one message in it: the agent first, its number third; and of one settled claim:
+number, agent, verdict, and what it cost."""
 """What FETCH says of one message; the first five are queue, raw, state, subtask, token."""
 Call = tuple[str, str]
 """A claim's token, and a paid call's op."""
@@ -45,6 +47,8 @@ class Witness:
         self._handed_back: set[str] = set()
         self._ops: set[str] = set()
         self._alarms: dict[str, int] = {}
+        self._rooms: dict[str, frozenset[str]] = defaultdict(frozenset)
+        """Agents that each task waits for."""
         self.booked: dict[Call, Booked] = {}
         self.heard: set[Call] = set()
         """Calls whose real cost has reached the server."""
@@ -93,7 +97,7 @@ class Witness:
             worst = int(tokens), int(usd), int(calls)
             self.booked[token, op] = Booked(_subtask(keys[0]), worst, self._clock())
         if reply != b"revoked":
-            self._hear(token, args[5:])
+            self._hear(token, args[6:])
 
     def _report(self, _keys: Sequence[Any], args: Sequence[Any], reply: Any) -> None:
         if reply == b"ok":
@@ -106,13 +110,21 @@ class Witness:
         task, raises, mail_read, alarm, outcome = (args[n] for n in (0, 3, 4, 5, 6))
         if not reply:
             return
-        moved = _section(args, _ENTER) or _section(args, _LEAVE)  # what agents can take is news too
-        if not mail_read and not moved and self._clock() < self._alarms.get(task, 0):
+        had_news = mail_read or self._moved(task, args)
+        if not had_news and self._clock() < self._alarms.get(task, 0):
             self.wakes.append(Wake(task, "its version" if raises else ""))
         self._alarms[task] = int(alarm or 0)
         self._note_move(task, args)
         if outcome:
             self.endings.append((task, outcome))
+
+    def _moved(self, task: str, args: Sequence[Any]) -> bool:
+        """Say whether an agent had a place: what one can take is news to a task in its room."""
+        rooms, sent = self._rooms[task], _section(args, _PUBLISH)
+        enter, leave = _section(args, _ENTER), _section(args, _LEAVE)
+        was_let_in = not rooms.isdisjoint(sent[::_SENT])
+        self._rooms[task] = rooms.union(enter).difference(leave)
+        return was_let_in or bool(enter) or bool(leave)
 
     def _note_move(self, task: str, args: Sequence[Any]) -> None:
         if args[2] in self._ops:
@@ -123,7 +135,10 @@ class Witness:
             task=task,
             at_ms=self._clock(),
             sent=tuple((sent[at + 2], sent[at]) for at in range(0, len(sent), _SENT)),
-            settled=tuple(zip(settled[::3], settled[1::3], settled[2::3], strict=True)),
+            settled=tuple(
+                (settled[at], settled[at + 1], settled[at + 2])
+                for at in range(0, len(settled), _ENDED)
+            ),
             waiting=False,
         )
         self.moves.append(move)

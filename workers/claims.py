@@ -8,6 +8,7 @@ with the old token is refused and counted, however late it comes and from whiche
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = ["LUA", "Charged", "Claims", "Ended", "Fetched", "Reported"]
 LUA = Path(__file__).parent / "lua"
 """The folder to make the `Scripts` from."""
 
+_SEPARATES = re.compile(r"[\x00-\x1f\x7f;|]")
 Ended = Sequence[tuple[str, Amounts]]
 """Calls that have ended: the op each was charged under, and what it really used."""
 
@@ -71,9 +73,14 @@ class Claims:
         args: list[Arg] = [token, int(raw is not None), raw or b""]
         return bool(self._scripts.run("hand_back", keys, args))
 
-    def charge(self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended) -> Charged:
-        """Book a call at its worst case before it is made, after settling the calls that ended."""
-        args = [token, op, *_digits(worst), *_settlements(settled)]
+    def charge(  # noqa: PLR0917 -- a charge has this many parts
+        self, subtask: str, token: str, op: str, worst: Amounts, settled: Ended, model: str = ""
+    ) -> Charged:
+        """Book a call at its worst case before it is made, after settling the calls that ended.
+
+        `model` is by whose name it stands in the books of the day; empty where nobody knows.
+        """
+        args = [token, op, *_digits(worst), _in_books(model), *_settlements(settled)]
         answer: Charged = self._scripts.run("charge", [self._keys.claim(subtask)], args).decode()
         return answer
 
@@ -122,6 +129,12 @@ class Claims:
         keys = [self._keys.claim(subtask)] if claim else []
         filed: bytes = self._scripts.run("quarantine", keys, args)
         return filed.decode()
+
+
+def _in_books(model: str) -> str:
+    """Write a model's name as a script takes it: what separates names there is replaced."""
+    plain = _SEPARATES.sub("_", model).encode(errors="replace")[: limits.MODEL_BYTES_MAX]
+    return plain.decode(errors="ignore")
 
 
 def _settlements(settled: Ended) -> list[Arg]:

@@ -56,8 +56,8 @@ class Late(Refusal):
 class Books(Protocol):
     """Where charges go: workers/claims.py, for one subtask."""
 
-    def charge(self, op: str, worst: Amounts, settled: Sequence[Settled]) -> Charged:
-        """Settle finished calls and book one more, if it fits."""
+    def charge(self, op: str, worst: Amounts, settled: Sequence[Settled], model: str, /) -> Charged:
+        """Settle finished calls and book one more, by this model's name, if it fits."""
         ...
 
 
@@ -75,6 +75,8 @@ class Meter:
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.price = price
+        self.model = ""
+        """By whose name calls are booked that name no model; empty where nobody knows."""
         self._books = books
         self._allowance = allowance
         self._over_at = over_at
@@ -102,17 +104,21 @@ class Meter:
         input_tokens: int | None = None,
         model: Price | str | None = None,
         min_tokens: int = 1,
+        booked_as: str | None = None,
     ) -> "Call":
         """Open a call to a model: `with`, or `async with`.
 
         Say how large its input is by one of `prompt`, `prompt_bytes` (each bounds the tokens from
         above) or counted `input_tokens`. With fewer than `min_tokens` of output left the call is
         refused. `model`, its name or its price, is only needed where the agent has not declared a
-        price, or uses another.
+        price, or uses another. `booked_as` is the name under which it stands in the books of the
+        day, where that is not `model`'s nor what the agent has declared.
         """
         size = _input_bound(prompt, prompt_bytes, input_tokens)
         _check_amounts(max_tokens=max_tokens, min_tokens=min_tokens)
-        return Call(self, self._price(model), size, max_tokens, min(min_tokens, max_tokens))
+        named = booked_as or (model if isinstance(model, str) else self.model)
+        useful = min(min_tokens, max_tokens)
+        return Call(self, self._price(model), named, size, max_tokens, useful)
 
     def charge(self, *, tokens: int = 0, usd: Decimal | str | int = 0, calls: int = 1) -> None:
         """Book what a tool costs, before it is used."""
@@ -185,10 +191,10 @@ class Meter:
     def _book_flat(self, tokens: int, usd: Decimal | str | int, calls: int) -> None:
         amounts = Amounts(tokens, int(Decimal(usd) * MICROS_PER_USD), calls)
         _check_amounts(tokens=amounts.tokens, usd=amounts.usd_micros, calls=calls)
-        op = self._book(lambda _: amounts)
+        op = self._book(lambda _: amounts, "")
         self._settle(op, amounts, amounts)
 
-    def _book(self, worst_in: Callable[[Limits], Amounts]) -> str:
+    def _book(self, worst_in: Callable[[Limits], Amounts], model: str) -> str:
         """Charge what `worst_in` makes of what is left; return the charge's operation id."""
         with self._lock:
             self._refuse_if_over()
@@ -201,7 +207,7 @@ class Meter:
             # All that made room for this charge goes with it, for another may overtake it; to
             # settle a call twice is to settle it once.
             op, settled = str(self._ops), list(self._pending)
-        self._deliver(op, worst, settled)
+        self._deliver(op, worst, settled, model)
         return op
 
     def _refuse_if_over(self) -> None:
@@ -210,9 +216,9 @@ class Meter:
         if self._now() >= self._over_at:
             raise Late("the subtask's time is over")
 
-    def _deliver(self, op: str, worst: Amounts, settled: list[Settled]) -> None:
+    def _deliver(self, op: str, worst: Amounts, settled: list[Settled], model: str) -> None:
         """Let the server book it too. If it cannot be reached the worst case stays booked here."""
-        answer = self._books.charge(op, worst, settled)
+        answer = self._books.charge(op, worst, settled, model)
         with self._lock:
             if answer != "revoked":
                 self._pending = [each for each in self._pending if each not in settled]
@@ -235,13 +241,20 @@ class Meter:
 class Call:
     """One call to a model: booked when its block is entered, settled when it is left."""
 
-    def __init__(
-        self, meter: Meter, price: Price | None, input_tokens: int, wanted: int, useful: int
+    def __init__(  # noqa: PLR0917 -- made by Meter.call only
+        self,
+        meter: Meter,
+        price: Price | None,
+        model: str,
+        input_tokens: int,
+        wanted: int,
+        useful: int,
     ) -> None:
         self.max_tokens = wanted
         """What the model may answer with at most, once the block is entered."""
         self._meter = meter
         self._price = price
+        self._model = model
         self._input = input_tokens
         self._useful = useful
         self._op = ""
@@ -297,7 +310,7 @@ class Call:
         self._close()
 
     def _open(self) -> None:
-        self._op = self._meter._book(self._clamped)  # noqa: SLF001 - Call is the meter's own half
+        self._op = self._meter._book(self._clamped, self._model)  # noqa: SLF001 - its own half
 
     def _clamped(self, left: Limits) -> Amounts:
         """Return the worst case of what fits into what is left."""

@@ -143,8 +143,10 @@ def _refuse_if_expired(run: Run) -> None:
 
 def _set_price(run: Run) -> None:
     """Find the declared price, which must be known where dollars are bounded."""
+    meter, price = run.context.meter, run.agent.price
+    meter.model = price if isinstance(price, str) else ""
     try:
-        run.context.meter.price = resolve(run.agent.price)
+        meter.price = resolve(price)
     except PriceUnknown:
         if run.grant.headers.allowance.usd_micros is not None:
             raise
@@ -311,5 +313,5 @@ class _Books:
     claims: Claims
     grant: Grant
 
-    def charge(self, op: str, worst: Any, settled: Any) -> Any:
-        return self.claims.charge(self.grant.subtask, self.grant.token, op, worst, settled)
+    def charge(self, op: str, worst: Any, settled: Any, model: str) -> Any:
+        return self.claims.charge(self.grant.subtask, self.grant.token, op, worst, settled, model)

@@ -49,6 +49,8 @@ class Settle(Record, frozen=True):
     subtask: int
     agent: str
     served: Served
+    booked: Amounts
+    """What the ledger takes for it, which is never more than was allowed."""
 
 
 class Wait(Record, frozen=True):

@@ -161,7 +161,8 @@ class Turn:
         opened, agent = self.steps[place].open, self.steps[place].agent
         assert opened is not None
         self.change(ledger=self.task.ledger.settle(opened.allowance, charged))
-        self.commands.append(Settle(opened.subtask, agent, served))
+        booked = charged.clamped(opened.allowance)
+        self.commands.append(Settle(opened.subtask, agent, served, booked))
         return self.set_step(place, open=None, **fields)
 
     def note(

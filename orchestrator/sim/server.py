@@ -113,6 +113,8 @@ class Server(SimStore):
             {i: (c.state, c.token, c.spent, dict(c.flying)) for i, c in self.claims.items()},
             {queue: list(messages) for queue, messages in self.queues.items() if messages},
             {i: letter["state"] for i, letter in self.desk.items()},
+            self.last_news(),
+            repr(self.day_books.days),
             dict(self.due),
             [self.counters[name] for name in _COUNTED],
         )

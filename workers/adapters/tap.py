@@ -61,4 +61,5 @@ class Tap:
             max_tokens=self.max_tokens if max_tokens is None else max_tokens,
             min_tokens=min_tokens,
             model=self.meter.priced_as(model),
+            booked_as=model,
         )

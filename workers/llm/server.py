@@ -194,6 +194,7 @@ def _booked(ctx: Context, prompt: Prompt, price: Price | str | None) -> Call:
         max_tokens=prompt.wanted,
         min_tokens=prompt.least,
         model=price,
+        booked_as=prompt.fields["model"],
     )
 
 

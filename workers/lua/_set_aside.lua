@@ -1,4 +1,4 @@
--- needs: _amounts, _letter
+-- needs: _amounts, _news, _letter
 -- Keep a message that must not run: as a letter, or where the desk is full, as a number only.
 local function set_aside(letter, now, size, fields)
   redis.call('HINCRBY', KEY.stats, 'quarantined', 1)

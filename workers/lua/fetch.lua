@@ -14,7 +14,7 @@
 -- whose turn it is, claims, counters, the reply. A message that cannot run, because it is too large to carry or has no
 -- claim to take, is filed as a letter at once: it is off its queue, and the worker may die before the
 -- gate has said what exactly is wrong with it.
--- needs: _time, _amounts, _facets, _letter, _set_aside
+-- needs: _time, _amounts, _facets, _news, _letter, _set_aside
 local last, op, worker, count = KEYS[1], ARGV[1], ARGV[2], amount(ARGV[3])
 local now = now_ms()
 if not count or count > LIMIT.FETCH_MAX then

@@ -7,8 +7,8 @@
 --
 -- Checks: a letter that is there already is a retry, unless FETCH filed it and nobody has said yet
 -- what is wrong with the message.
--- Writes: the letter, counters, the claim.
--- needs: _time, _amounts, _facets, _letter, _set_aside, _give_back
+-- Writes: the letter, the news of it, counters, the claim.
+-- needs: _time, _amounts, _facets, _news, _letter, _set_aside, _give_back
 local letter, size = ARGV[1], amount(ARGV[6])
 if not size then
   return refused('size', 'not a whole number')
@@ -18,7 +18,7 @@ local fields = {kind = ARGV[2], reason = ARGV[3], why = ARGV[4], queue = ARGV[5]
   subtask = ARGV[11]}
 local known = redis.call('HMGET', KEY.letter .. letter, 'reason', 'state')
 if known[1] == 'unread' and known[2] == 'open' then
-  refile_letter(letter, fields)
+  refile_letter(letter, now_ms(), fields)
 elseif not known[1] then
   letter = set_aside(letter, now_ms(), size, fields)
 end
