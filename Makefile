@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ chaos: setup        ## the chaos test, longer than in make test
 
 seeds: setup        ## every seeded bug, of which make test plants a quarter
 	CI=true $(BIN)/pytest -q tests/test_seeded_bugs.py --timeout 900
+
+browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)
+	$(BIN)/pytest -q --durations=10 tests/browser $(PYTEST_ARGS)
 
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000

@@ -109,13 +109,13 @@ function skillsOf({ skills, handoffs, known }) {
 }
 
 function Queue({ one }) {
-  return html`<span class="counted"><b class="figure big">${count(one.waiting)}</b>
+  return html`<span class="counted"><b class="figure big">${count(one.waiting)}</b>${" "}
     <span class="muted">waiting</span></span>`;
 }
 
 function Workers({ one }) {
   if (unserved(one)) return html`<${Badge} word="none alive" tone="aborted" icon="warn" />`;
-  return html`<span class="counted"><b class="figure big">${count(one.workers)}</b>
+  return html`<span class="counted"><b class="figure big">${count(one.workers)}</b>${" "}
     <span class="muted">alive</span></span>`;
 }
 
@@ -123,8 +123,8 @@ function InFlight({ one, again }) {
   const [open, setOpen] = useState(false);
   const full = one.cap !== null && one.in_flight >= one.cap;
   return html`<div class="in-flight">
-    <span class="counted"><b class="figure big">${count(one.in_flight)}</b>
-      <span class="muted figure">${one.cap === null ? "no cap" : `of ${count(one.cap)}`}</span>
+    <span class="counted"><b class="figure big">${count(one.in_flight)}</b>${" "}
+      <span class="muted figure">${one.cap === null ? "no cap" : `of ${count(one.cap)}`}</span>${" "}
       ${full && html`<span class="full">full</span>`}</span>
     ${one.cap !== null && html`<${Share} part=${one.in_flight} whole=${one.cap}
       class=${full ? "is-full" : ""} />`}

@@ -1,0 +1,90 @@
+"""The agents' page: what each has to do, whether it is well, and what its word is worth."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from orchestrator.tokens import Scope
+from tests.browser.bed import Bed, Person, until
+from tests.browser.conftest import Visit
+
+
+def row(page: Page, agent: str) -> Locator:
+    return page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=agent))
+
+
+def fact(page: Page, agent: str, word: str) -> Locator:
+    """Return what stands behind a word in an agent's row."""
+    pair = row(page, agent).locator("dl > div").filter(has=page.locator("dt", has_text=word))
+    return pair.locator("dd")
+
+
+def admin(bed: Bed) -> Person:
+    return bed.person("root", Scope.ADMIN)
+
+
+def test_an_agent_at_work_is_seen_without_a_reload(visit: Visit, bed: Bed, tenant: str) -> None:
+    """The issue: "agents (queue depth, in flight, breaker, ...)"; live."""
+    page = visit(admin(bed), "agents")
+    expect(fact(page, "translate", "In flight")).to_contain_text("0")
+    expect(fact(page, "translate", "Workers")).to_contain_text("1 alive")
+    gate = bed.gates / tenant
+    tasks = [bed.submit(tenant, agent="translate", input={"waits": str(gate)}) for _ in range(2)]
+    expect(fact(page, "translate", "In flight")).to_contain_text("2")
+    gate.touch()
+    for task in tasks:
+        task.wait(30)
+    expect(fact(page, "translate", "In flight")).to_contain_text("0")
+    expect(fact(page, "translate", "Since yesterday")).to_contain_text("2 good")
+    expect(fact(page, "translate", "Spent")).to_contain_text("400 tokens")
+
+
+def test_an_open_breaker_stands_in_front_and_is_closed_after_a_question(
+    visit: Visit, bed: Bed, tenant: str
+) -> None:
+    """The issue: "agents (..., breaker)"; it is reset by an administrator, and only when sure."""
+    page = visit(admin(bed), "agents")
+    for _ in range(5):
+        bed.submit(tenant, agent="fragile", input={"raises": "no"}, replans_max=0)
+    expect(row(page, "fragile")).to_contain_text("breaker open")
+    expect(page.get_by_role("heading", level=2).first).to_have_text("fragile")
+    expect(row(page, "fragile")).to_contain_text("may try it out in")
+    reader = visit(bed.person("rita", Scope.READ), "agents")
+    expect(row(reader, "fragile")).to_contain_text("buckstop agents reset fragile")
+    expect(reader.get_by_role("button", name="Close the breaker")).to_have_count(0)
+    page.get_by_role("button", name="Close the breaker of fragile").click()
+    page.get_by_role("button", name="Leave it open").click()
+    expect(row(page, "fragile")).to_contain_text("breaker open")
+    page.get_by_role("button", name="Close the breaker of fragile").click()
+    page.get_by_role("button", name="Close the breaker", exact=True).click()
+    expect(row(page, "fragile")).to_contain_text("breaker closed")
+    expect(row(reader, "fragile")).to_contain_text("breaker closed")
+
+
+def test_a_cap_is_set_and_taken_away(visit: Visit, bed: Bed) -> None:
+    """The issue: "agents (..., in flight)"; what is wrong with a cap stands beside its field."""
+    page = visit(admin(bed), "agents")
+    expect(fact(page, "review", "In flight")).to_contain_text("no cap")
+    for wish, shown in (("3", "of 3"), ("", "no cap")):
+        page.get_by_role("button", name="Set the cap of review").click()
+        page.get_by_label("At most").fill(wish)
+        page.get_by_role("button", name="Set the cap", exact=True).click()
+        expect(fact(page, "review", "In flight")).to_contain_text(shown)
+    page.get_by_role("button", name="Set the cap of review").click()
+    page.get_by_label("At most").fill("0")
+    page.get_by_role("button", name="Set the cap", exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(fact(page, "review", "In flight")).to_contain_text("no cap")
+
+
+def test_what_people_thought_stands_beside_what_an_agent_claimed(
+    visit: Visit, bed: Bed, tenant: str
+) -> None:
+    """The issue: "confidence calibration": claimed 0.4 twice, and one of the two was approved."""
+    page = visit(admin(bed), "agents")
+    expect(fact(page, "research", "Word against fact")).to_contain_text("not judged by people yet")
+    for verb in ("approve", "abort"):
+        bed.decide(bed.escalated(tenant, agent="research"), verb)
+    until("both are judged", lambda: len(bed.buckstop.store.calibration()) >= 2)
+    chart = fact(page, "research", "Word against fact").get_by_role("img")
+    expect(chart).to_have_accessible_name("claims 40 %, people let 50 % of 2 stand")
