@@ -8,20 +8,18 @@ import { useCell } from "./lib/cell.js";
 import { Empty, Page, ProblemBox, Skeleton } from "./lib/parts.js";
 import { Link, go, here, useRoute, useTitle } from "./lib/router.js";
 import { Shell } from "./lib/shell.js";
+import { Agents } from "./pages/agents.js";
+import { Budget } from "./pages/budget.js";
+import { Desk } from "./pages/desk.js";
 import { Login, codeInAddress } from "./pages/login.js";
 import { Task } from "./pages/task.js";
 import { Tasks } from "./pages/tasks.js";
-
-// Pages that are being written: what is not there yet leads nowhere.
-const { Agents } = await import("./pages/agents.js").catch(() => ({}));
-const { Budget } = await import("./pages/budget.js").catch(() => ({}));
-const { Desk, Letter } = await import("./pages/desk.js").catch(() => ({}));
 
 const ROUTES = [
   ["/tasks", Tasks],
   ["/tasks/:id", Task],
   ["/desk", Desk],
-  ["/desk/:id", Letter],
+  ["/desk/:id", Desk],
   ["/agents", Agents],
   ["/budget", Budget],
 ];

@@ -6,7 +6,7 @@
        shortId("4257d7298...") "4257d729"
 
    Times that pass are components on one shared ticker:
-       <${Ago} at=${accepted_ms} />          "3 min ago"; the exact moment on hover and to readers
+       <${Ago} at=${accepted_ms} />          "3 min ago" (`bare`: "3 min"); the exact moment on hover
        <${Countdown} to=${deadline_ms} />    "4 min 10 s left"; turns urgent below a minute
 
    Amounts of the API are {tokens, usd_micros, calls}; DIMENSIONS lists them with their words. */
@@ -116,12 +116,12 @@ function tick() {
   for (const draw of [...watchers]) draw((n) => n + 1);
 }
 
-export function Ago({ at }) {
+export function Ago({ at, bare = false }) {
   const now = useNow();
   if (!at) return null;
-  return html`<time class="figure" datetime=${new Date(at).toISOString()} title=${moment(at)}
-    >${ago(at, now)}</time
-  >`;
+  const said = bare ? ago(at, now).replace(/ ago$/, "") : ago(at, now);
+  const when = new Date(at).toISOString();
+  return html`<time class="figure" datetime=${when} title=${moment(at)}>${said}</time>`;
 }
 
 const URGENT_MS = 60000;
@@ -132,10 +132,6 @@ export function Countdown({ to, past = "over" }) {
   const left = to - now;
   const urgency = left <= 0 ? "is-over" : left < URGENT_MS ? "is-urgent" : "";
   const text = left <= 0 ? past : `${duration(Math.floor(left / 1000) * 1000)} left`;
-  return html`<time
-    class=${`figure countdown ${urgency}`}
-    datetime=${new Date(to).toISOString()}
-    title=${moment(to)}
-    >${text}</time
-  >`;
+  const when = new Date(to).toISOString();
+  return html`<time class=${`figure countdown ${urgency}`} datetime=${when} title=${moment(to)}>${text}</time>`;
 }

@@ -48,7 +48,7 @@ const STROKES = {
 export function Icon({ name, label, class: more = "" }) {
   const said = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
   return html`
-    <svg class=${`icon ${more}`} viewBox="0 0 16 16" ...${said}>
+    <svg class=${`icon ${more}`} width="16" height="16" viewBox="0 0 16 16" ...${said}>
       ${(STROKES[name] ?? STROKES.waiting).map((d) => html`<path key=${d} d=${d} />`)}
     </svg>
   `;

@@ -20,6 +20,9 @@ export function Json({ value, name, depth = 0 }) {
   if (value === null || typeof value !== "object") {
     return html`<div class="json-line">${label}<${Scalar} value=${value} /></div>`;
   }
+  if (depth === 0 && !label && membersOf(value)) {
+    return html`<${Members} value=${value} many=${Array.isArray(value)} depth=${0} />`;
+  }
   return html`<${Tree} value=${value} label=${label} depth=${depth} />`;
 }
 
@@ -28,9 +31,11 @@ function Scalar({ value }) {
   return html`<span class="json-plain">${String(value)}</span>`;
 }
 
+const membersOf = (value) => (Array.isArray(value) ? value.length : Object.keys(value).length);
+
 function Tree({ value, label, depth }) {
   const many = Array.isArray(value);
-  const size = many ? value.length : Object.keys(value).length;
+  const size = membersOf(value);
   const [open, setOpen] = useState(depth < OPEN_DEPTH && size <= OPEN_MEMBERS);
   const said = many ? `${size} ${size === 1 ? "item" : "items"}` : `${size} ${size === 1 ? "field" : "fields"}`;
   if (!size) return html`<div class="json-line">${label}<span class="muted">${many ? "[ ]" : "{ }"}</span></div>`;

@@ -124,10 +124,16 @@ async function retry(stream) {
 function heard(stream, kind, event) {
   if (kind === "away" || kind === "back") return weather(stream, kind);
   if (kind === "gap") return epoch.set((n) => n + 1);
-  if (kind === "end") disconnect(stream); // Nothing comes any more: the task is final.
+  if (kind === "end") ended(stream);
   const told = { kind, id: event.lastEventId, data: parsed(event.data) };
   for (const listener of [...stream.listeners]) listener(told);
   return undefined;
+}
+
+/* Nothing comes any more: the task is final. The server would only say everything once more. */
+function ended(stream) {
+  stream.over = true;
+  disconnect(stream);
 }
 
 function weather(stream, kind) {
@@ -160,14 +166,14 @@ document.addEventListener("visibilitychange", () => {
 function rest() {
   for (const stream of streams.values()) {
     disconnect(stream);
-    stream.broken = true;
+    stream.broken = !stream.over;
   }
 }
 
 function wake() {
-  for (const stream of streams.values()) if (!stream.source) connect(stream);
+  for (const stream of streams.values()) if (!stream.source && !stream.over) connect(stream);
 }
 
 session.watch((who) => {
-  for (const stream of streams.values()) if (who && !stream.source) connect(stream);
+  for (const stream of streams.values()) if (who && !stream.source && !stream.over) connect(stream);
 });

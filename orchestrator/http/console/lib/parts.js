@@ -18,8 +18,9 @@
    Badge      a state, as icon + word + colour: <${Badge} state="on_desk" />; kinds stand in STATES
    Meter      one dimension of a ledger: <${Meter} ledger=${task.ledger} name="tokens" />
    Meters     all bounded dimensions of it
-   Table      columns [{key, title, cell(row), end?, main?, hide?}]; on a phone rows become cards:
-              `main` is the card's first line, `end` aligns figures, `hide` leaves it out there
+   Table      columns [{key, title, cell(row), end?, main?, hide?, bare?, small?}]; on a phone rows become
+              cards: `main` is the card's first line, `hide` leaves it out there, `bare` leaves its
+              title out there; `end` aligns figures, `small` sets them smaller
    Tabs       tabs=[{id, word, count?}] chosen onChoose: filters, as buttons with aria-pressed
    Facts      pairs=[[word, what]] as a definition list
    Text       hostile text from agents: isolated, wrapped, cut in giant cases, never markup
@@ -168,7 +169,7 @@ export function Table({ columns, rows, rowKey, href, chosen, caption, onRow }) {
     else if (href) go(href(row));
   };
   const style = (column) =>
-    [column.end && "is-end", column.main && "is-main", column.hide && "is-hidden-small"]
+    [column.end && "is-end", column.main && "is-main", column.bare && "is-bare", column.small && "is-small", column.hide && "is-hidden-small"]
       .filter(Boolean)
       .join(" ");
   return html`<table class="table" role="table">

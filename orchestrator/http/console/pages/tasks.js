@@ -24,12 +24,12 @@ const SCROLLED_PX = 60;
 
 const COLUMNS = [
   { key: "goal", title: "Goal", main: true, cell: (task) => html`<${Goal} task=${task} />` },
-  { key: "state", title: "State", cell: (task) => html`<${Badge} state=${task.state} />` },
-  { key: "spend", title: "Spent", cell: (task) => html`<${Meters} ledger=${task.ledger} slim=${true} />` },
-  { key: "hops", title: "Hops", end: true, cell: (task) => `${task.hop}/${task.hops_max}` },
-  { key: "steps", title: "Steps", end: true, cell: (task) => `${task.steps_done}/${task.steps}` },
-  { key: "age", title: "Age", end: true, cell: (task) => html`<${Ago} at=${task.accepted_ms} />` },
-  { key: "end", title: "Deadline", end: true, cell: (task) => html`<${Ends} task=${task} />` },
+  { key: "state", title: "State", bare: true, cell: (task) => html`<${Badge} state=${task.state} />` },
+  { key: "spend", title: "Spent", bare: true, cell: (task) => html`<${Meters} ledger=${task.ledger} slim=${true} />` },
+  { key: "hops", title: "Hops", end: true, small: true, cell: (task) => `${task.hop}/${task.hops_max}` },
+  { key: "steps", title: "Steps", end: true, small: true, cell: (task) => `${task.steps_done}/${task.steps}` },
+  { key: "age", title: "Age", end: true, small: true, cell: (task) => html`<${Ago} at=${task.accepted_ms} bare=${true} />` },
+  { key: "end", title: "Deadline", end: true, small: true, cell: (task) => html`<${Ends} task=${task} />` },
 ];
 
 export function Tasks() {
