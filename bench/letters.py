@@ -32,7 +32,7 @@ from orchestrator.embedded import EmbeddedServer  # noqa: E402
 from orchestrator.serve import Orchestrator  # noqa: E402
 from orchestrator.settings import Settings  # noqa: E402
 from orchestrator.store import Commit, LetterFiled, Submission  # noqa: E402
-from orchestrator.wanted import ALL, Wanted  # noqa: E402
+from orchestrator.wanted import ALL, Stage, TasksWanted, Wanted  # noqa: E402
 from orchestrator.wire import Wire  # noqa: E402
 from workers.claims import LUA, Claims  # noqa: E402
 
@@ -180,17 +180,21 @@ def measured(buckstop: Buckstop, letters: list[str]) -> dict[str, dict[str, floa
     cause = Wanted("escalation", "hop_cap")
     old = Wanted(kind="escalation", least_age_ms=1_000)
     store, runs = buckstop.store, len(letters)
+    *_, far = store.find_letters(count=50_000)
     asked: dict[str, Callable[[], Any]] = {
         "list": lambda: buckstop.letters(20),
-        "list, page 2,500": lambda: buckstop.letters(20, 50_000),
-        "filter by agent": lambda: buckstop.letters(20, 0, one),
-        "filter by kind, reason, agent": lambda: buckstop.letters(20, 0, three),
-        "filter that hardly fits any": lambda: buckstop.letters(20, 0, rare),
-        "filter by kind and age": lambda: buckstop.letters(20, 0, old),
+        "list, page 2,500": lambda: buckstop.letters(20, far),
+        "filter by agent": lambda: buckstop.letters(20, wanted=one),
+        "filter by kind, reason, agent": lambda: buckstop.letters(20, wanted=three),
+        "the same, from page 2,500": lambda: buckstop.letters(20, far, three),
+        "filter that hardly fits any": lambda: buckstop.letters(20, wanted=rare),
+        "filter by kind and age": lambda: buckstop.letters(20, wanted=old),
         "count three facets": lambda: store.count_letters(three),
         "group all by reason": lambda: store.group_letters(Facet.REASON, ALL),
         "group one kind by reason": lambda: store.group_letters(Facet.REASON, old),
         "group one cause by agent": lambda: store.group_letters(Facet.AGENT, cause),
+        "all in a few figures": buckstop.overview,
+        "list tasks on the desk": lambda: store.find_tasks(TasksWanted(Stage.ON_DESK), 20, far),
     }
     times = {name: timed([ask] * runs) for name, ask in asked.items()}
     abort = [Decision(letter=each, verb=Verb.ABORT, by="bench") for each in letters]

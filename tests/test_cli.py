@@ -175,6 +175,37 @@ def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:
         assert "buckstop tasks" in said.err or "buckstop letters" in said.err
 
 
+# --- lists ---------------------------------------------------------------------------------------
+
+
+def test_tasks_are_listed_by_state_and_tenant_and_page_by_page(run: Run, fresh: Fresh) -> None:
+    """`buckstop tasks`: filtered, newest first, and how to see the rest is said."""
+    acme = ("--tenant", "acme")
+    ids = [run("submit", *HELLO, *DONE, *acme, "--json").json["task"] for _ in range(3)]
+    escalated(fresh, 1)
+    listed = lambda *flags: [each["id"] for each in run("tasks", "--json", *flags).json]  # noqa: E731 -- said often
+    assert listed("--tenant", "acme", "--state", "open") == ids[::-1]
+    assert listed("--tenant", "acme", "--state", "on_desk") == []
+    assert listed("--tenant", "acme", "-n", "1", "--before", ids[1]) == ids[:1]
+    said = run("tasks", "--tenant", "acme", "-n", "1")
+    assert f"buckstop tasks --before {ids[2]}" in said.err
+    assert "buckstop tasks" in run("tasks", "--state", "partial").out
+    assert run("tasks", "--state", "asleep").code == Exit.REFUSED
+    assert run("tasks", "--before", "nobody").code == Exit.NOT_FOUND
+
+
+def test_what_an_operator_sets_is_answered_in_json(run: Run, fresh: Fresh) -> None:
+    """The issue: "Each takes --json", subcommands too."""
+    Hand(fresh.client, fresh.keys, "greet").claims.register({"greet": {}})
+    store = Store(fresh.client, fresh.keys)
+    assert run("agents", "cap", "greet", "3", "--json").json == {"agent": "greet", "cap": 3}
+    assert run("agents", "cap", "greet", "none", "--json").json == {"agent": "greet", "cap": None}
+    assert run("tenants", "cap", "acme", "7", "--json").json == {"tenant": "acme", "cap": 7}
+    assert store.caps() == {"tenant:acme": 7}
+    refused = run("agents", "reset", "greet", "--json")
+    assert (refused.code, json.loads(refused.err)["exit"]) == (Exit.NOT_FOUND, Exit.NOT_FOUND)
+
+
 # --- the desk ------------------------------------------------------------------------------------
 
 
@@ -252,6 +283,7 @@ def test_a_message_that_was_set_aside_is_shown_and_decided(run: Run, fresh: Fres
     [letter] = set_aside(fresh, 1)
     said = run("letters", "show", letter).out
     assert f"buckstop decide {letter} replay" in said
+    assert re.search(r"decide until 20.*, then: discard", said)
     assert "raw 0" in said
     assert run("decide", letter, "discard", "--by", "ann", "--why", "spam").code == Exit.OK
     second = run("decide", letter, "replay")
