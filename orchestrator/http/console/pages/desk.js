@@ -105,7 +105,7 @@ function useListKeys(place, id) {
     next?.focus({ preventScroll: true });
     next?.scrollIntoView({ block: "nearest" });
   };
-  const filter = () => place.current.querySelector(".filters button, .filters select")?.focus();
+  const filter = () => place.current.querySelector(".desk-filters button, .desk-filters select")?.focus();
   useKeys(
     [
       { keys: "j", does: "down the queue", run: () => step(1) },

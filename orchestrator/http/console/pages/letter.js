@@ -8,7 +8,7 @@
 
 import { html, useEffect, useRef, useState } from "../lib/hooks.js";
 import { useRead } from "../lib/api.js";
-import { Ago, Countdown, moment, shortId } from "../lib/format.js";
+import { Ago, duration, moment, shortId, useNow } from "../lib/format.js";
 import { useKeys } from "../lib/keys.js";
 import { useEvents } from "../lib/live.js";
 import { Badge, Copy, Empty, Icon, ProblemBox, Skeleton, Text } from "../lib/parts.js";
@@ -17,7 +17,7 @@ import { After } from "./letter/after.js";
 import { Decide } from "./letter/decide.js";
 import { Evidence } from "./letter/evidence.js";
 import { Question } from "./letter/question.js";
-import { askOf, causeOf, fateOf, isMessage } from "./letter/words.js";
+import { askOf, causeOf, fateOf } from "./letter/words.js";
 
 export function LetterPage({ id, next, onMove }) {
   const read = useRead(`/v1/letters/${encodeURIComponent(id)}`);
@@ -89,9 +89,11 @@ function Head({ letter }) {
 function Said({ letter }) {
   const question = letter.story?.question ?? letter.question;
   if (question) return html`<${Question} text=${question.text} goal=${letter.story?.goals?.[0]} />`;
-  return html`<div class="letter-why">
-    <${Text} text=${letter.why} most=${420} />
-  </div>`;
+  const goal = letter.story?.goals?.[0];
+  return html`
+    ${goal && html`<p class="letter-goal"><span class="letter-label">Asked for</span><${Text} text=${goal} most=${260} /></p>`}
+    <p class="letter-why"><span class="letter-label">Stopped by</span><${Text} text=${letter.why} most=${320} /></p>
+  `;
 }
 
 function Open({ letter, onDone }) {
@@ -101,14 +103,17 @@ function Open({ letter, onDone }) {
   `;
 }
 
+const SOON_MS = 30 * 60_000;
+
 function Fate({ letter }) {
+  const now = useNow();
   const due = letter.due_ms;
-  return html`<p class="letter-fate" data-testid="fate">
+  if (!due) return html`<p class="letter-fate"><${Icon} name="clock" /><span>It has no due time: decide whenever you like.</span></p>`;
+  const left = due - now;
+  const within = html`within <time class="letter-due figure" datetime=${new Date(due).toISOString()}>${duration(Math.floor(left / 1000) * 1000)}</time>`;
+  return html`<p class=${`letter-fate ${left < SOON_MS ? "is-soon" : ""}`} data-testid="fate">
     <${Icon} name="clock" />
-    ${due
-      ? html`<span>If nobody decides, <strong>${fateOf(letter)}</strong>
-          <span class="letter-due">${" "}<${Countdown} to=${due} past="now" /></span>
-          <span class="muted letter-at">${moment(due)}</span></span>`
-      : html`<span>${isMessage(letter) ? "No task waits on it, and it has no due time." : "It has no due time."} Decide whenever you like.</span>`}
+    <span>If nobody decides ${left > 0 ? within : "now"}, <strong>${fateOf(letter)}</strong>.
+      <span class="muted letter-at"> ${moment(due)}</span></span>
   </p>`;
 }

@@ -3,13 +3,12 @@
    Kinds are chips, for there are seven; reasons, agents and tenants may be many, so each is a
    select. The counts of one facet are those under all other filters: what a click would bring. */
 
-import { html } from "../../lib/hooks.js";
+import { html, useEffect } from "../../lib/hooks.js";
 import { query, useRead } from "../../lib/api.js";
-import { STATES, Icon } from "../../lib/parts.js";
-import { useEffect } from "../../lib/hooks.js";
+import { Icon, STATES } from "../../lib/parts.js";
 
 const AGES = [
-  ["", "any age"],
+  ["", "Age"],
   ["600", "over 10 min"],
   ["3600", "over 1 h"],
   ["86400", "over 1 day"],
@@ -29,7 +28,7 @@ function useCounts(facet, filter, version) {
 
 export function Filters({ filter, want, version }) {
   const props = { filter, want, version };
-  return html`<div class="filters" role="group" aria-label="Filter letters">
+  return html`<div class="desk-filters" role="group" aria-label="Filter letters">
     <${Kinds} ...${props} />
     <div class="filter-selects">
       <${Facet} facet="reason" word="reason" ...${props} />
@@ -61,12 +60,14 @@ function Facet({ facet, word, filter, want, version }) {
   if (chosen && !(chosen in counts)) counts[chosen] = 0;
   return html`<span class=${`chip-select ${chosen ? "is-on" : ""}`}>
     <select aria-label=${`Filter by ${word}`} value=${chosen} onChange=${(e) => want({ [facet]: e.target.value })}>
-      <option value="">any ${word}</option>
+      <option value="">${chosen ? `any ${word}` : title(word)}</option>
       ${Object.entries(counts).map(([value, n]) => html`<option key=${value} value=${value} disabled=${value === ""}>
         ${value === "" ? `no ${word}` : value.replaceAll("_", " ")} (${n.toLocaleString("en")})</option>`)}
     </select><${Icon} name="down" />
   </span>`;
 }
+
+const title = (word) => word[0].toUpperCase() + word.slice(1);
 
 function Age({ filter, want }) {
   const chosen = filter.older_s ?? "";

@@ -8,7 +8,7 @@ import { Ago, duration, useNow } from "../../lib/format.js";
 import { Icon, ProblemBox, STATES } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
 import { hasDraft } from "../letter/drafts.js";
-import { causeOf, doneOf, fateOf, whoOf } from "../letter/words.js";
+import { causeOf, doneOf, whoOf } from "../letter/words.js";
 
 const SOON_MS = 30 * 60_000;
 
@@ -32,7 +32,7 @@ function Row({ row, fresh, chosen, href }) {
     <${Link} to=${href} class="queue-row" aria-current=${chosen ? "true" : undefined} data-letter=${row.id} data-testid="queue-row">
       <span class=${`queue-icon tone-${tone}`}><${Icon} name=${icon} label=${STATES[row.kind]?.[0] ?? row.kind} /></span>
       <span class="queue-main">
-        <span class="queue-cause"><bdi>${causeOf(row)}</bdi></span>
+        <span class="queue-first"><span class="queue-cause"><bdi>${causeOf(row)}</bdi></span><span class="queue-age"><${Ago} at=${row.filed_ms} /></span></span>
         <span class="queue-why" dir="auto">${cut(row.why)}</span>
         <span class="queue-foot">
           ${row.agent && html`<span class="queue-agent"><bdi>${row.agent}</bdi></span>`}
@@ -43,7 +43,6 @@ function Row({ row, fresh, chosen, href }) {
             : html`<${Due} row=${row} />`}
         </span>
       </span>
-      <span class="queue-age"><${Ago} at=${row.filed_ms} /></span>
     <//>
   </li>`;
 }
@@ -57,7 +56,7 @@ function Due({ row }) {
   const now = useNow();
   if (!row.due_ms) return null;
   const left = row.due_ms - now;
-  const fate = SHORT_FATE[row.if_nobody_decides] ?? (row.story ? fateOf(row) : "");
+  const fate = SHORT_FATE[row.if_nobody_decides] ?? ("");
   const text = left <= 0 ? "due now" : `${fate ? `${fate} in ` : "due in "}${duration(Math.floor(left / 60_000) * 60_000 || left)}`;
   return html`<span class=${`queue-due figure ${left < SOON_MS ? "is-soon" : ""}`}><${Icon} name="clock" />${text}</span>`;
 }

@@ -21,7 +21,7 @@ function Choices({ choices, chosen, wrong, onChoose }) {
     onChoose(choices[place]);
     list.current.querySelectorAll("input")[place].focus();
   };
-  return html`<fieldset class="choices" ref=${list} onKeyDown=${byKey} aria-describedby=${wrong ? "answer-wrong" : undefined}>
+  return html`<fieldset class="answers" ref=${list} onKeyDown=${byKey} aria-describedby=${wrong ? "answer-wrong" : undefined}>
     <legend>Your answer</legend>
     ${choices.map((choice, n) => html`<label key=${n} class="choice">
       <input type="radio" name="answer" value=${choice} checked=${chosen === choice}

@@ -21,7 +21,7 @@ export function Message({ letter }) {
       <header class="panel-head"><h2>The message</h2></header>
       <${Facts} pairs=${[
         ["Queue", letter.queue && html`<bdi class="mono">${letter.queue}</bdi>`],
-        ["Size", letter.size !== undefined && html`<span class="figure">${count(letter.size)} bytes</span>`],
+        ["Size", letter.size !== null && html`<span class="figure">${count(letter.size)} bytes</span>`],
         ["Found by", letter.worker && html`<bdi class="mono">${letter.worker}</bdi>`],
         ["Subtask", letter.subtask && html`<bdi class="mono">${letter.subtask}</bdi>`],
       ]} />

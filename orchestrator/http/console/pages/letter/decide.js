@@ -96,6 +96,12 @@ function NotSent({ problem, again }) {
   return html`<${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} />`;
 }
 
+/* At its field, a message need not name the field again. */
+function plain(problem) {
+  const said = problem.errors?.find(({ field }) => field === problem.field)?.detail;
+  return said && FIELDS.has(problem.field) ? Object.assign(problem, { message: said }) : problem;
+}
+
 function useSending(verb, letter, draft, onDone) {
   const [state, setState] = useState({ problem: null, sending: false });
   const current = useRef(null);
@@ -110,7 +116,7 @@ function useSending(verb, letter, draft, onDone) {
       onDone({ ...done, first: true });
     } catch (problem) {
       if (problem.slug === "decided-before") return onDone({ first: false, ...problem.extra.first, wished: verb, wishedWhy: draft.why });
-      setState({ problem, sending: false });
+      setState({ problem: plain(problem), sending: false });
     }
     return undefined;
   };

@@ -7,7 +7,6 @@ import { html, useState } from "../../lib/hooks.js";
 import { DIMENSIONS, amount, confidence, percent } from "../../lib/format.js";
 import { Result } from "../../lib/json.js";
 import { Badge, Icon, Text } from "../../lib/parts.js";
-import { Link } from "../../lib/router.js";
 import { Message } from "./bytes.js";
 import { isMessage } from "./words.js";
 
@@ -19,11 +18,11 @@ export function Evidence({ letter }) {
     <${Kept} letter=${letter} story=${story} />
     <div class="evidence-side">
       <${Spent} story=${story} />
-      <${Goals} goals=${story.goals ?? []} task=${letter.task} />
+      <${Steps} steps=${story.steps ?? []} />
     </div>
     ${story.verdicts?.length > 0 && html`<${Verdicts} verdicts=${story.verdicts} />`}
     <${Trail} trail=${story.trail ?? []} />
-    <${Steps} steps=${story.steps ?? []} />
+    <${Goals} goals=${(story.goals ?? []).slice(1)} />
   </div>`;
 }
 
@@ -38,7 +37,7 @@ function Panel({ title, more, children, class: kind = "" }) {
 
 function Kept({ letter, story }) {
   const nothing = (story.confidence ?? null) === null;
-  const bar = letter.confidence_min;
+  const bar = letter.confidence_min ?? undefined;
   return html`<${Panel} title="What is kept" class="kept" more=${!nothing && html`<${Sureness} sure=${story.confidence} bar=${bar} />`}>
     ${nothing
       ? html`<p class="kept-none"><${Icon} name="waiting" />Nothing that could be delivered.</p>`
@@ -87,12 +86,11 @@ function Bar({ word, is, most, write }) {
   </div>`;
 }
 
-function Goals({ goals, task }) {
+/* The task's own goal stands on top of the letter; these are what its steps were asked besides. */
+function Goals({ goals }) {
   if (!goals.length) return null;
-  const [first, ...others] = goals;
-  return html`<${Panel} title="What was asked" class="goals" more=${task && html`<${Link} to=${`/tasks/${encodeURIComponent(task)}`} class="panel-link">See the task<//>`}>
-    <p class="goal"><${Text} text=${first} most=${240} /></p>
-    ${others.length > 0 && html`<ul class="goal-others">${others.map((goal, n) => html`<li key=${n}><${Text} text=${goal} most=${120} /></li>`)}</ul>`}
+  return html`<${Panel} title="What its steps were asked" class="is-wide">
+    <ul class="goal-others">${goals.map((goal, n) => html`<li key=${n}><${Text} text=${goal} most=${160} /></li>`)}</ul>
   <//>`;
 }
 
@@ -137,12 +135,12 @@ function Trail({ trail }) {
 /* One step alone is told by the trail already. */
 function Steps({ steps }) {
   if (steps.length < 2) return null;
-  return html`<${Panel} title="Steps of the plan" class="is-wide">
-    <ul class="steps">
+  return html`<${Panel} title="Steps of the plan" class="steps-panel">
+    <ul class="steps" tabindex="0" role="region" aria-label="Steps of the plan">
       ${steps.map((step) => html`<li key=${step.step}>
-        <${Badge} state=${step.phase} /><bdi class="step-name">${step.step}</bdi>
-        <span class="muted">by <bdi>${step.agent || "nobody yet"}</bdi></span>
-        ${step.reason && html`<span class="step-why"><${Text} text=${step.reason} most=${160} /></span>`}
+        <bdi class="step-name">${step.step}</bdi>
+        <span class="muted step-agent"><bdi>${step.agent || "nobody yet"}</bdi></span>
+        <${Badge} state=${step.phase} />
       </li>`)}
     </ul>
   <//>`;

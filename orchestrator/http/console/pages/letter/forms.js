@@ -29,6 +29,8 @@ const WHYS = {
   discard: "Why let it go?",
 };
 const TOLD = new Set(["retry"]); // The agents are told why.
+const ALONE = new Set(["approve", "abort", "replay", "discard"]); // Nothing but the why is asked.
+const TERSE = new Set(["answer", "amend", "reassign"]);
 
 export function Form({ verb, letter, draft, change, problem }) {
   const Fields = { amend: Editor, answer: Answer, retry: Retry, reassign: Reassign }[verb];
@@ -42,8 +44,8 @@ export function Form({ verb, letter, draft, change, problem }) {
 function Why({ verb, draft, change, problem }) {
   const hint = TOLD.has(verb) ? "Planner and manager agents are told this. It stays in the journal." : "Stays in the task’s journal, with your name.";
   return html`<${Field} label=${WHYS[verb]} name="why" hint=${hint} problem=${problem}>
-    ${(p) => html`<textarea class="input why" rows="2" maxlength="4096" ...${p} dir="auto"
-      data-first=${verb === "approve" || verb === "abort" || verb === "replay" || verb === "discard" ? "" : undefined}
+    ${(p) => html`<textarea class="input why" rows=${TERSE.has(verb) ? 1 : 2} maxlength="4096" ...${p} dir="auto"
+      data-first=${ALONE.has(verb) ? "" : undefined}
       value=${draft.why ?? ""} onInput=${(e) => change({ why: e.target.value })} />`}
   <//>`;
 }
@@ -74,15 +76,17 @@ function Retry({ letter, draft, change, problem }) {
   const set = (name) => (e) => change({ [name]: e.target.value });
   const props = (name) => ({ value: given(draft, letter, name), onInput: set(name) });
   const now = (name) => `of ${amount(name, ceiling[name])} now`;
+  const names = [...bounded.map(({ name }) => name), "hops", "time"];
+  const first = names.find((name) => given(draft, letter, name)) ?? names[0];
   return html`
     <fieldset class="more">
       <legend>More of</legend>
       <div class="more-fields">
-        ${bounded.map(({ name, word }, n) => html`<${More} key=${name} word=${name === "usd_micros" ? "US dollars" : word}
-          name=${`budget.${name === "usd_micros" ? "usd" : name}`} hint=${now(name)} first=${n === 0} problem=${problem}
+        ${bounded.map(({ name, word }) => html`<${More} key=${name} word=${name === "usd_micros" ? "US dollars" : word}
+          name=${`budget.${name === "usd_micros" ? "usd" : name}`} hint=${now(name)} first=${first === name} problem=${problem}
           step=${name === "usd_micros" ? "0.01" : "1"} ...${props(name)} />`)}
-        <${More} word="hops" name="hops" hint=${`of ${most} now`} step="1" first=${!bounded.length} problem=${problem} ...${props("hops")} />
-        <${More} word="time" name="time" hint="such as 90s, 5m, 2h" text=${true} problem=${problem} ...${props("time")} />
+        <${More} word="hops" name="hops" hint=${`of ${most} now`} step="1" first=${first === "hops"} problem=${problem} ...${props("hops")} />
+        <${More} word="time" name="time" hint="such as 90s, 5m, 2h" text=${true} first=${first === "time"} problem=${problem} ...${props("time")} />
       </div>
     </fieldset>
     ${letter.allowed.includes("reassign") && html`<${Other} letter=${letter} draft=${draft} change=${change} problem=${problem} />`}

@@ -4,12 +4,12 @@
    text of whoever filed it is shown beneath, never instead. */
 
 export const VERBS = {
-  approve: { word: "Approve", key: "a", icon: "check", done: "approved", does: "Deliver what is kept as it is." },
-  amend: { word: "Amend", key: "e", icon: "tasks", done: "amended", does: "Edit the result, then deliver that." },
-  answer: { word: "Answer", key: "w", icon: "question", done: "answered", does: "Tell the agent; it goes on with it." },
-  retry: { word: "Retry", key: "r", icon: "again", done: "retried", does: "Let it go on, with more of what ran out." },
+  approve: { word: "Approve", key: "a", icon: "check", done: "approved", does: "Deliver what is kept." },
+  amend: { word: "Amend", key: "e", icon: "tasks", done: "amended", does: "Deliver your own version." },
+  answer: { word: "Answer", key: "w", icon: "question", done: "answered", does: "Tell the agent; it goes on." },
+  retry: { word: "Retry", key: "r", icon: "again", done: "retried", does: "Let it go on, with more." },
   reassign: { word: "Reassign", key: "g", icon: "handoff", done: "reassigned", does: "Let another agent do it." },
-  abort: { word: "Abort", key: "x", icon: "stop", done: "aborted", does: "End it. What is kept stays with the task." },
+  abort: { word: "Abort", key: "x", icon: "stop", done: "aborted", does: "End it; nothing is delivered." },
   replay: { word: "Replay", key: "p", icon: "again", done: "replayed", does: "Put it back on its queue, byte for byte." },
   discard: { word: "Discard", key: "d", icon: "close", done: "discarded", does: "Let it go; the letter stays as its record." },
 };
@@ -25,22 +25,22 @@ export const doneOf = (verb) => VERBS[verb]?.done ?? verb;
 /* Why a task came to the desk: the rule that stopped it. */
 const RULES = {
   gate: "The result did not pass the gate",
-  hop_cap: "It was passed on as often as it may be",
+  hop_cap: "It was passed around too often",
   budget: "Its budget is used up",
   deadline: "Its time is over",
-  no_plan_left: "A step broke, and there is no other way left",
-  replan_cap: "It has been re-planned as often as it may be",
-  subtask_cap: "It has used all the subtasks it may have",
-  plan_exhausted: "All is done, and it is still not finished",
+  no_plan_left: "A step failed, and no plan is left",
+  replan_cap: "It was re-planned too often",
+  subtask_cap: "It has used up its subtasks",
+  plan_exhausted: "All is done, but it is not finished",
   stalled: "It makes no progress",
-  same_answer: "An agent gives the same answer again and again",
+  same_answer: "An agent repeats its answer",
   ping_pong: "Two agents pass it back and forth",
-  repetition: "The same work is sent out again and again",
+  repetition: "The same work is sent out repeatedly",
 };
 
 /* Why a message was set aside: the check that it failed. */
 const CHECKS = {
-  oversize: "A message is larger than a worker takes",
+  oversize: "A message is too large",
   undecodable: "A message is not JSON",
   deep: "A message is nested too deep",
   shape: "A message is not one of Celery’s",
@@ -85,13 +85,13 @@ export const sharedCause = (reason) =>
 
 export function askOf(letter) {
   const can = new Set(letter.allowed);
-  if (isMessage(letter)) return can.has("replay") ? "Put it back, or let it go?" : "Only part of it was kept: let it go?";
+  if (isMessage(letter)) return can.has("replay") ? "Put it back, or let it go?" : "Let it go?";
   if (can.has("answer")) return "What do you say?";
   if (can.has("approve")) return "Is what is kept good enough?";
   return "Let it go on, or end it?";
 }
 
-/* What happens at the due time, as a sentence that ends in "in 3 h" or "at". */
+/* What happens at the due time. */
 export function fateOf(letter) {
   const verb = letter.if_nobody_decides ?? letter.story?.if_nobody_decides ?? (isMessage(letter) ? "discard" : "abort");
   const then = {
