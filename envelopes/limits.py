@@ -288,6 +288,8 @@ PAGE_DEFAULT: Final = 50
 """Items of a list where nobody says how many: a screen of them."""
 PAGE_MAX: Final = 500
 """Items of a list at most: one script's short work, and one answer's size."""
+LETTER_AGE_S_MAX: Final = 10**9
+"""The least age one can ask for: thirty years, and far below what a script takes for a figure."""
 TOKENS_MAX: Final = 1_000
 """Bearer tokens there may be; each is a person or a service, and a list of more nobody reads."""
 TOKEN_SECRET_BYTES: Final = 32
@@ -338,8 +340,8 @@ RETRY_AFTER_MAX_S: Final = 3600
 """The longest pause a receiver may ask for: an hour; who needs more is away, and retries say so."""
 DELIVERY_WHY_CHARS: Final = 200
 """What is kept of why an attempt failed: a sentence."""
-HOOK_SECRET_BYTES: Final = 32
-"""Standard Webhooks says 24 to 64."""
+HOOK_SECRET_BITS: Final = 256
+"""Nobody can try them all; Standard Webhooks says 192 to 512."""
 HOOK_ROTATION_MS: Final = 24 * 3_600_000
 """How long a replaced secret still signs beside the new one: a day to change it everywhere."""
 HOOK_URL_CHARS_MAX: Final = 2_000
@@ -348,7 +350,7 @@ ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; one that none of these answers for is away."""
 NEWS_BATCH: Final = 100
 """Lines of news that become deliveries in one script, for up to all subscriptions at once."""
-GATHER_S: Final = 5
+NOTIFY_GATHER_S: Final = 5
 """How long the first letter of a cause waits for company: a burst is one message."""
 QUIET_DEFAULT_S: Final = 900
 """After a message nothing more of its cause for a quarter of an hour, then one that counts."""

@@ -81,7 +81,7 @@ def _delivery(news: News, subscription: Subscription) -> NewDelivery:
 def _grouping(news: News, subscription: Subscription) -> Iterator[tuple[str, Any]]:
     if subscription.kind is SubscriptionKind.NOTIFY and news.event != TEST:
         yield "cause", cause_key(cause_of(news))
-        yield "gather_ms", limits.GATHER_S * 1000
+        yield "gather_ms", limits.NOTIFY_GATHER_S * 1000
         yield "quiet_ms", subscription.quiet_s * 1000
 
 

@@ -21,7 +21,7 @@ _PREFIX: Final = "whsec_"
 
 def new_secret() -> str:
     """Make a secret that cannot be guessed."""
-    key = secrets.token_bytes(limits.HOOK_SECRET_BYTES)
+    key = secrets.token_bytes(limits.HOOK_SECRET_BITS // 8)
     return _PREFIX + base64.b64encode(key).decode("ascii")
 
 
