@@ -68,6 +68,25 @@ milliseconds of the server's clock.
                                 see lua/_books.lua; expires
     wait:{hash}         hash    an address at which one question is answered: letter, task, by,
                                 until_ms, and once it is answered the op of that; expires
+    subscriptions       hash    who is told of the news: JSON by id, with its webhook secret or its
+                                Apprise URL (orchestrator/courier/subscription.py)
+    disabled            hash    subscription that nothing is sent to -> since when, and why
+    failing             hash    subscription -> since when its receiver has taken nothing
+    courier             hash    place: the last line of news that has become deliveries, by which op;
+                                edition: raised by each change of a subscription; removed: the op
+                                of the last removal
+    deliveries          zset    subscription by when there is something to do for it
+    outbox:{sub}        zset    delivery that waits for the receiver, by when it is due
+    sending:{sub}       zset    delivery that a courier is at, by when its lease ends
+    delivered:{sub}     list    deliveries that are over, the newest in front; the last
+                                DELIVERIES_KEPT
+    delivery:{id}       hash    one message to one receiver: subscription, event, about (letter or
+                                task), named (the first letters it tells of), letters (how many),
+                                more (others of its cause were told of), body, state waiting |
+                                sending | done | given_up | moot, attempts, token of the claim,
+                                status and why of the last attempt, created_ms, due_ms, ended_ms
+    cause:{sub}/{hash}  hash    delivery: the last message of a cause; free_ms: until when no other
+                                one is sent; expires
     idem:{tenant}:{h}   string  the task that an idempotency key (hashed) stands for
     tasks               zset    task id by the time it was accepted
     tasks:stage:{s}     zset    the same, of those that are open, on_desk, or ended as s says;
@@ -84,6 +103,8 @@ milliseconds of the server's clock.
                                 message that was popped, whoever wrote it. And
                                 bulkhead_conflicts breaker_conflicts (both are conflicts too)
                                 breaker_opened breaker_closed breaker_probes breaker_resets
+                                deliveries(_done, _failed, _given_up, _moot, _not_kept)
+                                subscriptions_disabled
     last:{caller}       hash    op and reply of the caller's last CLAIM or FETCH that handed
                                 something out, so that a retry gets the same again; expires
     events:{id}         channel one JSON line for each commit that says something
