@@ -13,7 +13,7 @@ import uvicorn
 
 from orchestrator import log as log_lines
 from orchestrator.http.app import build
-from orchestrator.http.connection import Protocol
+from orchestrator.http.connection import Protocol, allow_many
 from orchestrator.settings import Settings
 
 HOST_DEFAULT = "127.0.0.1"
@@ -23,6 +23,7 @@ PORT_DEFAULT = 8780
 def run(settings: Settings, host: str, port: int, proxy: str | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     log_lines.start(process="http", pid=os.getpid())
+    allow_many()
     logging.getLogger("uvicorn.access").disabled = True  # ours leaves out what is secret
     uvicorn.Server(
         uvicorn.Config(

@@ -14,8 +14,9 @@ from orchestrator.courier.subscription import NewSubscription, SubscriptionKind,
 from orchestrator.courier.subscriptions import Subscriptions
 from orchestrator.http.access import Admins, TokenBook
 from orchestrator.http.bodies import json_body, takes
-from orchestrator.http.models import Id, In, Listed, Out
-from orchestrator.http.openapi import problems
+from orchestrator.http.models import WHOLE, Id, In, Listed, Out
+from orchestrator.http.openapi import links, problems
+from orchestrator.http.problems import Problem
 from orchestrator.tokens import Scope, Shown, id_of
 
 router = APIRouter(prefix="/v1", tags=["admin"])
@@ -32,9 +33,9 @@ class NewToken(In):
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     tenant: Name | None = None
     """Sees and touches this tenant's only; a tenant's token is no admin's."""
-    days: Annotated[int, Field(ge=1, le=limits.TOKEN_DAYS_MAX)] | None = None
+    days: Annotated[int, Field(ge=1, le=limits.TOKEN_DAYS_MAX), WHOLE] | None = None
     """How long it is good for; null for no end."""
-    per_minute: Annotated[int, Field(ge=1, le=limits.TOKEN_PER_MINUTE_MAX)] | None = None
+    per_minute: Annotated[int, Field(ge=1, le=limits.TOKEN_PER_MINUTE_MAX), WHOLE] | None = None
 
 
 class TokenOut(Out):
@@ -62,7 +63,13 @@ def list_tokens(tokens: TokenBook, caller: Admins) -> Listed[TokenOut]:
     return Listed(items=[TokenOut(**one.as_json()) for one in tokens.list()])
 
 
-@router.post("/tokens", operation_id="new_token", status_code=201, openapi_extra=takes("NewToken"))
+@router.post(
+    "/tokens",
+    operation_id="new_token",
+    status_code=201,
+    openapi_extra=takes("NewToken"),
+    responses={201: links(("revoke_token", "token_id"))},
+)
 def new_token(
     tokens: TokenBook, caller: Admins, given: Annotated[NewToken, json_body(NewToken)]
 ) -> TokenMade:
@@ -84,11 +91,16 @@ def new_token(
     "/tokens/{token_id}",
     operation_id="revoke_token",
     status_code=204,
-    responses=problems("not-found"),
+    responses=problems("not-found", "own-token"),
 )
 def revoke_token(token_id: Id, tokens: TokenBook, caller: Admins) -> None:
     """Revoke a token, and end every session that was opened with it."""
-    del caller
+    if token_id == caller.token.id:
+        raise Problem(
+            "own-token",
+            "this is the token you call with, and you would lock yourself out; revoke it with "
+            f"another one, or with: buckstop token revoke {token_id}",
+        )
     if not tokens.revoke(token_id):
         raise NotFound(f"no token {token_id!r}; GET /v1/tokens lists those there are")
 
@@ -148,6 +160,13 @@ def list_subscriptions(book: Book, caller: Admins) -> Listed[SubscriptionOut]:
     operation_id="new_subscription",
     status_code=201,
     openapi_extra=takes("NewSubscription"),
+    responses={
+        201: links(
+            ("remove_subscription", "subscription_id"),
+            ("test_subscription", "subscription_id"),
+            ("list_deliveries", "subscription_id"),
+        )
+    },
 )
 def new_subscription(
     book: Book, caller: Admins, given: Annotated[NewSubscription, json_body(NewSubscription)]

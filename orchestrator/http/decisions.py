@@ -13,7 +13,7 @@ from envelopes.decision import Decision, Verb
 from envelopes.letter import LetterKind
 from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import Refused, compact, parse
-from orchestrator.http.models import In, Out, Why
+from orchestrator.http.models import WHOLE, In, Out, Why
 from orchestrator.http.shown_letters import LetterSummary
 from orchestrator.wanted import Wanted
 
@@ -47,7 +47,7 @@ class Retry(Why):
 
     verb: Literal["retry"]
     budget: Amount | None = None
-    hops: Annotated[int, Field(ge=0, le=limits.HOPS_CEILING)] = 0
+    hops: Annotated[int, Field(ge=0, le=limits.HOPS_CEILING), WHOLE] = 0
     time: Seconds | None = None
     agent: Name | None = None
     """Go on with this one."""
@@ -97,7 +97,7 @@ class Filter(In):
     reason: Annotated[str, Field(max_length=limits.NAME_CHARS_MAX)] | None = None
     agent: Annotated[str, Field(max_length=limits.NAME_CHARS_MAX)] | None = None
     tenant: Name | None = None
-    older_s: Annotated[int, Field(ge=0, le=limits.AMOUNT_CEILING)] | None = None
+    older_s: Annotated[int, Field(ge=0, le=limits.LETTER_AGE_S_MAX), WHOLE] | None = None
 
     def wanted(self, tenant: str | None) -> Wanted:
         """Return it as the store knows it, for this tenant only if one is named."""

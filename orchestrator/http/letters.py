@@ -50,7 +50,7 @@ def filtered(
     tenant: TenantQuery = None,
     older_s: Annotated[
         int | None,
-        Query(ge=0, le=limits.AMOUNT_CEILING, description="That have waited so many seconds."),
+        Query(ge=0, le=limits.LETTER_AGE_S_MAX, description="That have waited so many seconds."),
     ] = None,
 ) -> Wanted:
     """Return which letters are meant, of those that the caller may see."""

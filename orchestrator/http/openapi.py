@@ -93,6 +93,16 @@ async def openapi_json(request: Request) -> JSONResponse:
     return JSONResponse(app.openapi())
 
 
+def links(*parameters: tuple[str, str]) -> dict[str, Any]:
+    """Return where an answer leads on: by operation, the parameter its `id` is."""
+    return {
+        "links": {
+            operation: {"operationId": operation, "parameters": {name: "$response.body#/id"}}
+            for operation, name in parameters
+        }
+    }
+
+
 def problems(*slugs: str) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of these problems, by status."""
     by_status: dict[int, list[str]] = {}

@@ -36,6 +36,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "too-slow": (408, "The request's body took too long to arrive"),
     "decided-before": (409, "Somebody else has decided"),
     "ended-before": (409, "The task has ended"),
+    "own-token": (409, "The token calls with itself"),
     "gone": (410, "It was used, or its time is over"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The body is not JSON"),

@@ -7,7 +7,7 @@ of theirs under somebody else's login.
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from envelopes import limits
 from envelopes.strict import Refused
@@ -34,16 +34,20 @@ router = APIRouter(tags=["session"])
 class Login(In):
     """What somebody logs in with: a token, or the code of a login link."""
 
-    token: Annotated[str, Field(max_length=limits.KEY_CHARS_MAX)] | None = None
-    code: Annotated[str, Field(max_length=limits.KEY_CHARS_MAX)] | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["token"]}, {"required": ["code"]}]}
+    )
+
+    token: Annotated[str, Field(max_length=limits.KEY_CHARS_MAX)] = ""
+    code: Annotated[str, Field(max_length=limits.KEY_CHARS_MAX)] = ""
 
     def credential(self) -> Credential:
         """Return what is to be looked up, or raise Refused."""
-        if (self.token is None) == (self.code is None):
+        if len(self.model_fields_set) != 1:
             raise Refused("token", "log in either with a token or with a code")
-        if self.code is not None:
+        if "code" in self.model_fields_set:
             return Credential.code(self.code)
-        found = Credential.token(self.token or "")
+        found = Credential.token(self.token)
         if found is None:
             raise unauthenticated("a token reads bk_, 12 characters, _, 43 characters")
         return found

@@ -12,7 +12,7 @@ from orchestrator.client import Buckstop, NotFound, TaskHandle
 from orchestrator.http.access import Caller, Client, Reads, Submits
 from orchestrator.http.bodies import json_body, takes
 from orchestrator.http.models import Cursor, Id, Limit, Page, TenantQuery, Why, cursor_of, place_of
-from orchestrator.http.openapi import problems
+from orchestrator.http.openapi import links, problems
 from orchestrator.http.problems import Problem
 from orchestrator.http.shown_tasks import (
     Cancelled,
@@ -57,9 +57,12 @@ StateQuery = Annotated[
     responses={
         200: {"model": TaskOut, "description": "The key was used before, for this request."},
         201: {
+            **links(
+                ("get_task", "task_id"), ("get_journal", "task_id"), ("cancel_task", "task_id")
+            ),
             "headers": {
                 "Location": {"description": "Where the task is.", "schema": {"type": "string"}}
-            }
+            },
         },
         **problems("idempotency-mismatch", "unfit"),
     },

@@ -20,7 +20,7 @@ from orchestrator.client import DECIDED_WITHIN_S, REREAD_S, Buckstop, DecidedLet
 from orchestrator.http.access import Client, Decides, address_of
 from orchestrator.http.bodies import json_body, takes
 from orchestrator.http.letters import decided_or_problem, in_patience, visible
-from orchestrator.http.models import Id, In, Out
+from orchestrator.http.models import WHOLE, Id, In, Out
 from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem, too_many
 from orchestrator.wait_tokens import Wait, WaitTokens
@@ -34,7 +34,7 @@ Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$", description="The add
 class NewWait(In):
     """How long an address is to be good for."""
 
-    ttl_s: Annotated[int, Field(ge=1, le=limits.RETENTION_S)] = limits.WAIT_DEFAULT_S
+    ttl_s: Annotated[int, Field(ge=1, le=limits.RETENTION_S), WHOLE] = limits.WAIT_DEFAULT_S
     """At most until the letter's due time."""
 
 
