@@ -6,6 +6,7 @@ from typing import Any
 
 from redis import Redis
 
+from envelopes import limits
 from envelopes.keys import Keys
 from orchestrator.sim.evidence import (
     Bytes,
@@ -15,6 +16,7 @@ from orchestrator.sim.evidence import (
     LetterEvidence,
     TaskEvidence,
     agent_caps,
+    spend_of,
     task_evidence,
 )
 from orchestrator.store import Store
@@ -66,6 +68,7 @@ def look_at(
         bytes=Bytes(*strange, queued=sum(len(raw) for raw in queued)),
         agents={name: seen.facts for name, seen in store.agents().items()},
         caps=agent_caps(store.caps()),
+        spend=spend_of(store.spend(limits.SPEND_DAYS_MAX)),
         **seen,
     )
 

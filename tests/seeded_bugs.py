@@ -32,6 +32,10 @@ def _store(name: str, line: str, wrong: str) -> Bug:
     return Bug(name, "orchestrator/sim/store.py", line, wrong)
 
 
+def _spend(name: str, line: str, wrong: str) -> Bug:
+    return Bug(name, "orchestrator/sim/spend.py", line, wrong)
+
+
 CORE: Final = (
     _core(
         "absorb",
@@ -464,6 +468,21 @@ METER: Final = (
         "a settled call costs nothing",
         "self.spent = self.spent - worst + real",
         "self.spent = self.spent - worst",
+    ),
+    _store(
+        "what a claim that is gone had spent is in no day's books",
+        "spent = (each.booked, {}) if claim is None else (claim.charged, claim.models)",
+        "spent = (Amounts(), {}) if claim is None else (claim.charged, claim.models)",
+    ),
+    _spend(
+        "a call is booked by its model and once more by none",
+        "left -= shares[model]",
+        "left -= Amounts()",
+    ),
+    _spend(
+        "what names no model is in no day's books",
+        "if not shares or left != Amounts():",
+        "if not shares:",
     ),
     _store(
         "a zombie may charge",

@@ -185,6 +185,9 @@ FORGERIES: Mapping[str, Forgery] = {
     "nothing_is_lost_and_nothing_unexpected": _gone,
     "spent_and_reserved_never_exceed_the_ceiling": lambda e: _line(e, "envelope", spent=_A_LOT),
     "the_ending_is_kept_back_from_subtasks": lambda e: _line(e, "publish", allowance=_A_LOT),
+    "the_books_of_the_days_are_the_settlements": lambda e: replace(
+        e, spend={**(e.spend or {}), ("default", "steady"): (1, 2, 3)}
+    ),
     "spent_is_the_sum_of_settlements": lambda e: _line(e, "envelope", charged=_A_LOT),
     "all_that_was_burned_is_booked": lambda e: _effect(
         e, real=(MUCH, MUCH, MUCH), worst=(MUCH, MUCH, MUCH)
@@ -272,7 +275,7 @@ def test_a_run_without_anything_proves_nothing() -> None:
     """PROMISES: "A run in which a predicate had nothing to check is void, not green"."""
     nobody = frozenset()
     seen = (nobody, nobody, {}, [], [], {}, Bytes(), [], [], [], [], [], {}, nobody, [], [])
-    nothing = Evidence(*seen)
+    nothing = Evidence(*seen, spend={})
     void = audit(nothing).void
     assert audit(nothing).violations == []
     assert {"no letter was seen", "no refused charge was seen", "no re-issue was seen"} < set(void)
@@ -282,9 +285,9 @@ def test_a_run_without_anything_proves_nothing() -> None:
 
 def test_what_a_collector_cannot_see_is_not_held_against_the_run(clean: Evidence) -> None:
     """A real server keeps no list of repeated calls: such a predicate is unseen, not void."""
-    known = ("effects", "inputs", "retries", "wakes", "cancelled", "moves", "admissions")
+    known = ("effects", "inputs", "retries", "wakes", "cancelled", "moves", "admissions", "spend")
     verdict = audit(replace(clean, **dict.fromkeys(known)))
-    assert len(verdict.unseen) == 14
+    assert len(verdict.unseen) == 15
     assert not verdict.unseen & set(verdict.void)
 
 

@@ -37,6 +37,7 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (3, money.spent_and_reserved_never_exceed_the_ceiling),
     (3, money.the_ending_is_kept_back_from_subtasks),
     (4, money.spent_is_the_sum_of_settlements),
+    (4, money.the_books_of_the_days_are_the_settlements),
     (5, money.all_that_was_burned_is_booked),
     (5, money.no_call_is_made_that_could_overrun_its_allowance),
     (6, money.no_charge_comes_after_the_end_of_a_subtask),

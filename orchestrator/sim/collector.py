@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from envelopes import limits
 from orchestrator.sim.cast import about
 from orchestrator.sim.evidence import (
     Bytes,
@@ -10,6 +11,7 @@ from orchestrator.sim.evidence import (
     LetterEvidence,
     TaskEvidence,
     agent_caps,
+    spend_of,
     task_evidence,
 )
 
@@ -44,6 +46,7 @@ def collect(world: "World") -> Evidence:
         admissions=server.admissions,
         agents=about(),
         caps=agent_caps(server.caps()),
+        spend=spend_of(server.spend(limits.SPEND_DAYS_MAX)),
         vanished=frozenset(world.gremlin.vanished),
         neglected=[*server.asleep, *world.vigil.neglected],
         failures=world.failures,

@@ -10,9 +10,11 @@ predicates that would need it say so.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from orchestrator.books import Spend
 
 Json = Mapping[str, Any]
 Sum = tuple[int, int, int]
@@ -172,6 +174,8 @@ class Evidence:
     """What their workers have said of them."""
     caps: Mapping[str, int] = field(default_factory=dict)
     """What agents may have in flight, as operators have set it."""
+    spend: Mapping[tuple[str, str], Sum] | None = None
+    """What the books of all days say together, by tenant and agent."""
     failures: Sequence[str] = ()
     """Decisions that could not be made because an exception came out of them."""
     neglected: Sequence[str] = ()
@@ -202,6 +206,16 @@ def task_evidence(
         claims=claims,
         messages=messages,
     )
+
+
+def spend_of(rows: Iterable[Spend]) -> dict[tuple[str, str], Sum]:
+    """Add up the rows of the days' books by tenant and agent."""
+    sums: dict[tuple[str, str], Sum] = {}
+    for row in rows:
+        tokens, usd, calls = sums.get((row.tenant, row.agent), (0, 0, 0))
+        more = tokens + row.tokens, usd + row.usd_micros, calls + row.calls
+        sums[row.tenant, row.agent] = more
+    return sums
 
 
 def amounts(value: Json) -> Sum:

@@ -31,6 +31,8 @@ _LOOK_MS: Final = 3_000
 """The longest sleep on an empty queue."""
 _STUBBORN: Final = 0.5
 """The share of runs that go on after they have lost their claim."""
+_MODELS: Final = ("", "small", "large")
+"""By whose name calls are booked."""
 
 
 @dataclass(slots=True)
@@ -245,7 +247,9 @@ class Worker:
         self._world.booked.setdefault(one.token, []).append(booked)
         worst = Amounts(*call.worst)
         charged: Charged = yield from self._surely(
-            lambda: self.claims.charge(one.subtask, one.token, booked.op, worst, _ended(ended))
+            lambda: self.claims.charge(
+                one.subtask, one.token, booked.op, worst, _ended(ended), _model_of(call)
+            )
         )
         _settle(ended, heard=charged != "revoked")
         booked.made = charged == "ok"
@@ -256,6 +260,11 @@ class Worker:
 
     def _unsettled(self, token: str) -> list[Booked]:
         return [b for b in self._world.booked.get(token, ()) if b.made and not b.settled]
+
+
+def _model_of(call: Call) -> str:
+    """Name the model that is called, without asking the dice: some calls name none."""
+    return _MODELS[call.lasts_ms % len(_MODELS)]
 
 
 def _given(order: Order) -> Inputs:

@@ -54,6 +54,24 @@ def _last_books(book: Book, head: Json) -> str | None:
     return None
 
 
+def the_books_of_the_days_are_the_settlements(case: Case) -> Checks | None:
+    """Compare each row with what our own books say was settled at that agent for that tenant."""
+    spend = case.evidence.spend
+    return None if spend is None else _by_day(case, spend)
+
+
+def _by_day(case: Case, spend: Mapping[tuple[str, str], Sum]) -> Checks:
+    settled: dict[tuple[str, str], Sum] = defaultdict(lambda: (0, 0, 0))
+    for book in case.books.values():
+        for ended in book.settled.values():
+            whose = book.task.request["tenant"], ended.agent
+            settled[whose] = plus(settled[whose], ended.booked)
+    for tenant, agent in {**spend, **settled}:
+        theirs, ours = spend.get((tenant, agent)), settled.get((tenant, agent))
+        wrong = f"{agent} for {tenant}: the days' books say {theirs}, settled were {ours}"
+        yield None if theirs == ours else wrong
+
+
 def all_that_was_burned_is_booked(case: Case) -> Checks | None:
     """Compare each subtask's booked cost with the model's own account, from below and above."""
     effects = case.evidence.effects
