@@ -92,8 +92,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    do_GET = do_POST
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
 

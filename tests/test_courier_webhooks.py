@@ -1,6 +1,8 @@
 """Webhooks to a real receiver that fails, hangs, redirects, and is gone."""
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,6 +12,7 @@ from receiver import HANG, OK, Receiver, receiving
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from envelopes import limits
+from orchestrator.courier.box import Sent, Verb
 from tests.conftest import Fresh
 
 
@@ -221,7 +224,7 @@ def test_a_busy_receiver_is_left_alone_for_as_long_as_it_asks(
 def test_a_receiver_that_hangs_delays_nobody_and_is_not_flooded(
     office: PostOffice, receiver: Receiver
 ) -> None:
-    """ "One slow endpoint never delays others": it has a bounded number under way, others theirs."""
+    """One slow endpoint never delays others: it has a bounded number under way, others theirs."""
     receiver.answers["/slow"] = [HANG]
     slow, quick = office.hook(receiver.url("/slow")), office.hook(receiver.url("/quick"))
     office.tell(count=20)
@@ -242,9 +245,6 @@ def test_a_receiver_that_hangs_delays_nobody_and_is_not_flooded(
 
 def test_a_receiver_that_drips_its_answer_is_cut_off_in_time(office: PostOffice) -> None:
     """10 s are for all of it: a byte now and then does not make it longer."""
-    import socket
-    import threading
-
     with socket.create_server(("127.0.0.1", 0)) as listening:
         over = threading.Event()
 
@@ -282,7 +282,7 @@ def test_nobody_there_is_a_failure_with_a_reason(office: PostOffice) -> None:
 def test_deliveries_are_begun_in_the_order_of_the_news(
     office: PostOffice, receiver: Receiver
 ) -> None:
-    """ "Deliveries of one subscription are begun in the order of the news"."""
+    """The courier: "Deliveries of one subscription are begun in the order of the news"."""
     hook = office.hook(receiver.url())
     told = office.tell(count=50)
     office.expand()
@@ -290,8 +290,6 @@ def test_deliveries_are_begun_in_the_order_of_the_news(
     while claimed := office.box.claim().claimed:
         begun += [json.loads(one.body)["data"]["news"] for one in claimed]
         for one in claimed:
-            from orchestrator.courier.box import Sent, Verb
-
             office.box.settle(one, Sent(Verb.DONE), 0)
     assert begun == told
     assert office.states(hook) == ["done"] * 50
@@ -300,9 +298,8 @@ def test_deliveries_are_begun_in_the_order_of_the_news(
 def test_no_secret_is_in_what_is_logged_listed_or_kept_of_a_delivery(
     office: PostOffice, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """ "Secrets never appear in logs, journal, letters, news or list output"."""
+    """Secrets never appear in logs, news or list output: shown once, masked afterwards."""
     caplog.set_level("DEBUG")
-    receiver.answers["/in"] = [500, 307, 410]
     url = receiver.url("/in?token=s3cret-in-the-query")
     hook = office.hook(url)
     receiver.answers["/in?token=s3cret-in-the-query"] = [500, 307, 410]

@@ -28,6 +28,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 """Asked for a host and a port; answers with addresses as text, or raises OSError."""
 
 _PORTS: Final = {"http": 80, "https": 443}
+_PORT_END: Final = 2**16
 _UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")
 """All that has been given out of IPv6 to be reached by anybody lies in here."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -137,4 +138,6 @@ def _read(text: str, *, allow_private: bool) -> httpx.URL:
         raise Refused("url", "a user and password in it would be sent to whoever answers")
     if not url.host:
         raise Refused("url", "it names no host")
+    if url.port is not None and not 0 < url.port < _PORT_END:
+        raise Refused("url", f"{url.port} is no port")
     return url

@@ -21,8 +21,8 @@ from orchestrator.courier.address import Resolve, checked_host, resolve
 _HOSTS: Final = ("host", "smtp_host")
 """Where Apprise's services keep whom they connect to."""
 _ANY_PORT: Final = 443
-_SAID: Final = logging.getLogger("apprise")
-_SAID.propagate = False  # it repeats URLs that it cannot read
+for _name in ("apprise", "urllib3"):  # what they say of a URL has its secrets in it
+    logging.getLogger(_name).propagate = False
 
 
 def service_of(url: str) -> Any:

@@ -2,9 +2,9 @@
 
 A cause is what a person would do something about: five hundred letters because the agent `write`
 comes to its hop cap are one cause, however many tasks they belong to. The first news of a cause
-waits NOTIFY_GATHER_S for company and becomes one message; then nothing is said of it for the quiet time,
-and at its end one message says how many came on top. If a message is late, because the service is
-away, what comes meanwhile joins it.
+waits NOTIFY_GATHER_S for company and becomes one message; then nothing is said of it for the quiet
+time, and at its end one message says how many came on top. If a message is late, because the
+service is away, what comes meanwhile joins it.
 
 The counting is done where the deliveries are written (lua/expand_news.lua), so that any number of
 couriers keep one count.

@@ -76,6 +76,7 @@ class Notifications:
             count=claimed.count,
             more=claimed.more,
             due_ms=min(due, default=None),
+            default=_default(letters[0]) if letters else "",
             console=self._console,
         )
 
@@ -84,6 +85,13 @@ def _is_moot(facts: dict[str, str], letters: Sequence[dict[str, bytes]]) -> bool
     """Say whether what was filed as unread has been read since: that is news of its own."""
     reason = facts.get("reason", "").encode()
     return all(letter.get("reason", b"") != reason for letter in letters)
+
+
+def _default(letter: dict[str, bytes]) -> str:
+    """Return what happens to a letter that nobody decides; a message's is thrown away."""
+    if "story" not in letter:
+        return "discard"
+    return str(json.loads(letter["story"]).get("if_nobody_decides", ""))
 
 
 def _notify(service: Any, text: Message, timeout_s: float) -> Sent:

@@ -44,6 +44,8 @@ class Occasion:
     """Others of the same cause were told of a short while ago."""
     due_ms: int | None = None
     """The first moment at which a letter's default applies."""
+    default: str = ""
+    """What happens then, if nobody decides."""
     console: str | None = None
     """Where the console is."""
 
@@ -87,8 +89,8 @@ def _fact(occasion: Occasion, name: str) -> str:
 
 
 def _headed(occasion: Occasion, one: str, many: str) -> str:
-    counted = f"{occasion.count:,} {one if occasion.count == 1 else many}"
-    return f"and {counted} more" if occasion.more else counted
+    what = one if occasion.count == 1 else many
+    return f"and {occasion.count:,} more {what}" if occasion.more else f"{occasion.count:,} {what}"
 
 
 def _lines(occasion: Occasion, *lines: str) -> str:
@@ -124,7 +126,8 @@ def _due(occasion: Occasion) -> str:
         return ""
     moment = datetime.fromtimestamp(occasion.due_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     first = "" if occasion.count == 1 else "the first "
-    return f"Due: {first}{moment}; then what was declared for it happens without anybody."
+    then = plain(occasion.default) or "what was declared for it"
+    return f"Due: {first}{moment}; if nobody decides by then: {then}."
 
 
 def _decided(occasion: Occasion) -> Message:
