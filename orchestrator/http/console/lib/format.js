@@ -35,7 +35,7 @@ export function money(micros) {
 
 export const count = (n) => whole.format(n ?? 0);
 
-export const short = (n) => ((n ?? 0) < 10000 ? whole.format(n ?? 0) : compact.format(n).toLowerCase());
+export const short = (n) => ((n ?? 0) < 10000 ? whole.format(n ?? 0) : compact.format(n).replace("K", "k"));
 
 export function amount(name, n) {
   return name === "usd_micros" ? money(n ?? 0) : count(n);

@@ -17,7 +17,7 @@
    Shown      a useRead(): skeleton at first, problem box, empty state, else its child function
    Badge      a state, as icon + word + colour: <${Badge} state="on_desk" />; kinds stand in STATES
    Meter      one dimension of a ledger: <${Meter} ledger=${task.ledger} name="tokens" />
-   Meters     all bounded dimensions of it
+   Meters     all bounded dimensions of it; Tightest: the one that is nearest to its ceiling
    Table      columns [{key, title, cell(row), end?, main?, hide?, bare?, small?}]; on a phone rows become
               cards: `main` is the card's first line, `hide` leaves it out there, `bare` leaves its
               title out there; `end` aligns figures, `small` sets them smaller
@@ -69,7 +69,8 @@ export const STATES = {
 };
 
 export function Badge({ state, word, tone, icon }) {
-  const [says, colour, drawn] = STATES[state] ?? [state, "idle", "waiting"];
+  const known = Object.hasOwn(STATES, state ?? "") ? STATES[state] : [state, "idle", "waiting"];
+  const [says, colour, drawn] = known;
   return html`<span class=${`badge tone-${tone ?? colour}`}>
     <${Icon} name=${icon ?? drawn} /><span>${word ?? says}</span>
   </span>`;
@@ -145,7 +146,7 @@ export function Meter({ ledger, name, slim = false }) {
   return html`<div class=${`meter ${slim ? "is-slim" : ""}`}>
     <div class="meter-words figure" aria-hidden="true">
       <span><strong>${shortAmount(name, spent)}</strong> of ${shortAmount(name, ceiling)}</span>
-      ${!slim && html`<span class="muted">${name === "usd_micros" ? "" : word}</span>`}
+      <span class="muted">${name === "usd_micros" ? "" : word}</span>
     </div>
     <div class="meter-bar" role="img" aria-label=${said} title=${said}>
       <span class="meter-spent" style=${{ width: share(spent) }} />
@@ -153,6 +154,14 @@ export function Meter({ ledger, name, slim = false }) {
       <span class="meter-ending" style=${{ width: share(ending) }} />
     </div>
   </div>`;
+}
+
+/* Of several ceilings the one that is nearest: it is the one that will stop the task. */
+export function Tightest({ ledger }) {
+  const used = ({ name }) => (ledger.spent[name] + ledger.reserved[name]) / (ledger.ceiling[name] || 1);
+  const bounded = DIMENSIONS.filter(({ name }) => (ledger.ceiling[name] ?? null) !== null);
+  const [first] = bounded.toSorted((a, b) => used(b) - used(a));
+  return first ? html`<${Meter} ledger=${ledger} name=${first.name} slim=${true} />` : null;
 }
 
 export function Meters({ ledger, slim = false }) {

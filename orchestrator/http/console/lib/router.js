@@ -83,8 +83,13 @@ export function Link({ to, children, ...rest }) {
   return html`<a ...${rest} href=${to} onClick=${follow}>${children}</a>`;
 }
 
+// How many letters wait: a tab in the background says it too.
+export const calling = cell(0);
+
 export function useTitle(title) {
+  const n = useCell(calling);
   useEffect(() => {
-    document.title = title ? `${title} · Buckstop` : "Buckstop";
-  }, [title]);
+    const waiting = n ? `(${n > 999 ? "999+" : n}) ` : "";
+    document.title = waiting + (title ? `${title} · Buckstop` : "Buckstop");
+  }, [title, n]);
 }

@@ -1,7 +1,7 @@
 /* The frame around every page: the rail with the four places, the line on top, the theme.
 
-   How many letters wait is the one figure that is on every page: it stands in the rail, in the
-   colour of the desk. It is read from /v1/overview after every announcement about letters, at most
+   How many letters wait is the one figure that is on every page: it stands in the rail and on
+   top, in the colour of the desk, and in the tab's title. It is read from /v1/overview after every announcement about letters, at most
    once a second.
 
        useCell(overview)      what /v1/overview said last, or undefined */
@@ -13,7 +13,7 @@ import { Confirmation } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { KeyHelp, helpOpen, useKeys } from "./keys.js";
 import { liveness, useEvents, useGathered } from "./live.js";
-import { Link, go, here } from "./router.js";
+import { Link, calling, go, here } from "./router.js";
 import { Toasts, toast } from "./toast.js";
 
 export const overview = cell(undefined);
@@ -77,11 +77,23 @@ const WEATHER = {
   away: ["away", "Redis is away"],
 };
 
+/* On every page but the desk itself: somebody waits, and here is the way. */
+function Call() {
+  const letters = useCell(overview)?.letters ?? 0;
+  const path = useCell(here);
+  useEffect(() => calling.set(letters), [letters]);
+  if (!letters || path.startsWith("/desk")) return null;
+  return html`<${Link} to="/desk" class="call-chip">
+    <${Icon} name="person" />${letters} ${letters === 1 ? "letter waits" : "letters wait"} for a person
+  <//>`;
+}
+
 function TopLine() {
   const who = useCell(session);
   const [kind, said] = WEATHER[useCell(liveness)];
   return html`<header class="topline">
     <span class=${`live is-${kind}`} role="status"><span class="live-dot" />${said}</span>
+    <${Call} />
     <span class="who" dir="auto" title=${`May: ${who.scopes.join(", ")}`}>
       <${Icon} name="person" /><span class="who-name">${who.name}</span>
       ${who.tenant && html`<span class="muted who-tenant">of ${who.tenant}</span>`}

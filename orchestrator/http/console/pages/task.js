@@ -6,11 +6,11 @@
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/hooks.js";
 import { may, post, useRead } from "../lib/api.js";
 import { confirmed } from "../lib/dialog.js";
-import { Ago, Countdown, confidence, moment, shortId } from "../lib/format.js";
+import { Ago, Countdown, DIMENSIONS, confidence, moment, shortAmount, shortId } from "../lib/format.js";
 import { Json, Result } from "../lib/json.js";
 import { useKeys } from "../lib/keys.js";
 import { useEvents, useGathered } from "../lib/live.js";
-import { Badge, Copy, Empty, Facts, Icon, Meters, Page, ProblemBox, Skeleton, Text } from "../lib/parts.js";
+import { Badge, Copy, Empty, Facts, Icon, Meter, Page, ProblemBox, Skeleton, Text } from "../lib/parts.js";
 import { Link, go, useTitle } from "../lib/router.js";
 import { toast } from "../lib/toast.js";
 import { stopped, why } from "../lib/whys.js";
@@ -157,12 +157,26 @@ function Outcome({ task }) {
 }
 
 function Budget({ ledger }) {
-  return html`<div class="stack"><${Meters} ledger=${ledger} />
-    <ul class="legend">
-      <li><span class="swatch meter-spent" />spent</li>
-      <li><span class="swatch meter-reserved" />reserved for open subtasks</li>
-      <li><span class="swatch is-ending" />kept for the ending</li>
-    </ul></div>`;
+  const bounded = DIMENSIONS.filter(({ name }) => (ledger.ceiling[name] ?? null) !== null);
+  return html`<div class="stack">
+    ${bounded.map(({ name }) => html`<div key=${name} class="stack close">
+      <${Meter} ledger=${ledger} name=${name} />
+      <ul class="legend figure">
+        ${parts(ledger, name).map(([word, look, n]) => html`<li key=${word}>
+          <span class=${`swatch ${look}`} />${word} <strong>${shortAmount(name, n)}</strong></li>`)}
+      </ul>
+    </div>`)}
+  </div>`;
+}
+
+function parts({ ceiling, spent, reserved, ending }, name) {
+  const [most, out, held, kept] = [ceiling, spent, reserved, ending].map((each) => each[name] ?? 0);
+  return [
+    ["spent", "meter-spent", out],
+    ["reserved", "meter-reserved", held],
+    ["free", "is-free", Math.max(0, most - out - held - kept)],
+    ["for the ending", "is-ending", kept],
+  ];
 }
 
 function Caps({ task }) {

@@ -5,7 +5,7 @@ import { may, session, useRead } from "../lib/api.js";
 import { useCell } from "../lib/cell.js";
 import { Ago, Countdown, count, shortId } from "../lib/format.js";
 import { useKeys } from "../lib/keys.js";
-import { Badge, Empty, Icon, Meters, Page, Shown, Skeleton, Table, Tabs } from "../lib/parts.js";
+import { Badge, Empty, Icon, Page, Shown, Skeleton, Table, Tabs, Tightest } from "../lib/parts.js";
 import { go, useQuery, useTitle } from "../lib/router.js";
 import { overview } from "../lib/shell.js";
 import { stopped } from "../lib/whys.js";
@@ -25,11 +25,11 @@ const SCROLLED_PX = 60;
 const COLUMNS = [
   { key: "goal", title: "Goal", main: true, cell: (task) => html`<${Goal} task=${task} />` },
   { key: "state", title: "State", bare: true, cell: (task) => html`<${Badge} state=${task.state} />` },
-  { key: "spend", title: "Spent", bare: true, cell: (task) => html`<${Meters} ledger=${task.ledger} slim=${true} />` },
+  { key: "spend", title: "Spent", bare: true, cell: (task) => html`<${Tightest} ledger=${task.ledger} />` },
   { key: "hops", title: "Hops", end: true, small: true, cell: (task) => `${task.hop}/${task.hops_max}` },
   { key: "steps", title: "Steps", end: true, small: true, cell: (task) => `${task.steps_done}/${task.steps}` },
   { key: "age", title: "Age", end: true, small: true, cell: (task) => html`<${Ago} at=${task.accepted_ms} bare=${true} />` },
-  { key: "end", title: "Deadline", end: true, small: true, cell: (task) => html`<${Ends} task=${task} />` },
+  { key: "end", title: "End", end: true, small: true, cell: (task) => html`<${Ends} task=${task} />` },
 ];
 
 export function Tasks() {

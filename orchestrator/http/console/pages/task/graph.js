@@ -15,8 +15,8 @@ const ROWS = 10; // As many as are seen at once; the next ones stand beside them
 const ROOMY = 24; // With more subtasks than this, boxes have one line.
 const SIZES = {
   roomy: { tall: 46, row: 58, least: 96, most: 168, between: 44 },
-  long: { tall: 46, row: 58, least: 84, most: 168, between: 26 },
-  dense: { tall: 26, row: 32, least: 84, most: 104, between: 36 },
+  long: { tall: 46, row: 58, least: 78, most: 168, between: 16 },
+  dense: { tall: 26, row: 32, least: 100, most: 112, between: 36 },
 };
 const LONG = 6; // With more hops than this, the lines between them are short.
 const HEAD = 26;
@@ -29,11 +29,12 @@ export function Graph({ nodes, chosen, choose, over }) {
   const [place, wide] = useWidth();
   const drawn = useMemo(() => laidOut(nodes, wide), [nodes, wide]);
   const shown = over ? nodes.map((each) => (each.state === "open" ? { ...each, state: "revoked" } : each)) : nodes;
+  useNewest(place, drawn.width);
   const byId = new Map(shown.map((each) => [each.subtask, each]));
   return html`<div>
     <div class="graph" ref=${place} tabindex="0" role="region" aria-label="Graph of hops; scrolls sideways">
       <svg width=${drawn.width} height=${drawn.height} role="group" aria-label=${summed(shown)}>
-        ${drawn.columns.map(({ hop, x, wide: w }) => html`<g key=${hop}>
+        ${drawn.columns.map(({ hop, x, wide: w }) => html`<g key=${x}>
           <text class="graph-hop" x=${x} y="14">hop ${hop}</text>
           <line class="graph-rule" x1=${x} x2=${x + w} y1="20" y2="20" />
         </g>`)}
@@ -75,8 +76,9 @@ function Boxes({ drawn, byId, chosen, choose }) {
 function Box({ box, node, drawn, chosen, tab, onKey, pick }) {
   const { word, tone, icon } = looks(node.state);
   const { wide, size } = drawn;
-  const narrow = wide < NARROW;
-  const more = `${word}${narrow ? "" : ` ${confidence(node.confidence)}`}`;
+  const nth = `#${node.subtask}`;
+  const more = `${word}${wide < NARROW ? "" : ` ${confidence(node.confidence)}`}`;
+  const room = wide - nth.length * CHAR - 16;
   const press = (event) => {
     if (event.key !== "Enter" && event.key !== " ") return onKey(event);
     event.preventDefault();
@@ -87,17 +89,15 @@ function Box({ box, node, drawn, chosen, tab, onKey, pick }) {
     aria-label=${told(node)} onClick=${pick} onKeyDown=${press}>
     <title>${told(node)}</title>
     <rect width=${wide} height=${size.tall} rx="7" />
-    <g transform=${`translate(9 ${size.tall > 30 ? 9 : 6})`}><${NodeIcon} name=${icon} /></g>
+    <text class="node-nth" x=${wide - 8} y=${size.tall > 30 ? 19 : 17}>${nth}</text>
     ${size.tall > 30
-      ? html`<text class="node-agent" x="30" y="20">${fits(node.agent, wide - 58)}</text>
-          <text class="node-nth" x=${wide - 8} y="20">#${node.subtask}</text>
-          <text class="node-more" x="10" y="37">${fits(more, wide - 16)}</text>`
-      : html`<text class="node-agent" x="28" y="17">${fits(node.agent, wide - 62)}</text>
-          <text class="node-nth" x=${wide - 7} y="17">#${node.subtask}</text>`}
+      ? html`<text class="node-agent" x="9" y="19">${fits(node.agent, room)}</text>
+          <g transform="translate(8 26)"><${Icon} name=${icon} class="node-icon" /></g>
+          <text class="node-more" x="25" y="37">${fits(more, wide - 28)}</text>`
+      : html`<g transform="translate(6 6)"><${Icon} name=${icon} class="node-icon" /></g>
+          <text class="node-agent" x="24" y="17">${fits(node.agent, room - 15)}</text>`}
   </g>`;
 }
-
-const NodeIcon = ({ name }) => html`<g class="node-icon"><${Icon} name=${name} /></g>`;
 
 function looks(state) {
   if (Object.hasOwn(STATES, state ?? "")) {
@@ -153,10 +153,10 @@ function laidOut(nodes, room) {
 
 function placed(at, hop, of, folds, wide, size) {
   const whole = folds * wide + (folds - 1) * FOLD;
-  at.columns.push({ hop, x: at.x, wide: whole });
   for (const [n, node] of of.entries()) {
     const [column, row] = [Math.floor(n / ROWS), n % ROWS];
     const x = at.x + column * (wide + FOLD);
+    if (!row) at.columns.push({ hop, x, wide });
     at.boxes.push({ subtask: node.subtask, x, y: HEAD + 4 + row * size.row, column: hop * 1000 + column });
   }
   at.x += whole + size.between;
@@ -191,6 +191,20 @@ function neighbour(boxes, box, key) {
   );
   const far = (each) => (side ? Math.abs(each.x - box.x) * 100 : 0) + Math.abs(each.y - box.y);
   return there.reduce((best, each) => (!best || far(each) < far(best) ? each : best), null);
+}
+
+/* What does not fit scrolls; the newest hop is in sight, until somebody scrolls elsewhere. */
+function useNewest(place, width) {
+  const followed = useRef(true);
+  useEffect(() => {
+    const box = place.current;
+    const look = () => (followed.current = box.scrollLeft + box.clientWidth >= box.scrollWidth - 8);
+    box.addEventListener("scroll", look, { passive: true });
+    return () => box.removeEventListener("scroll", look);
+  }, []);
+  useEffect(() => {
+    if (followed.current) place.current.scrollLeft = place.current.scrollWidth;
+  }, [width]);
 }
 
 function useWidth() {
