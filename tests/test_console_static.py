@@ -75,7 +75,7 @@ class Inline(HTMLParser):
             self.found.append(f"{self._in}: {data.strip()[:40]}")
 
     def handle_endtag(self, tag: str) -> None:
-        self._in = ""
+        self._in = "" if tag == self._in else self._in
 
 
 def inline(page: str) -> list[str]:
@@ -156,14 +156,12 @@ def test_every_module_is_reached_from_the_app() -> None:
 
 def test_what_others_wrote_is_unchanged_and_its_licence_lies_beside_it() -> None:
     """vendor/README.md: "Files as their makers publish them, unchanged"."""
-    rows = re.findall(
-        r"^\| (\S+\.\w+) \|.*\| ([0-9a-f]{64}) \|$", (VENDOR / "README.md").read_text(), re.M
-    )
-    noted = dict(rows)
+    readme = (VENDOR / "README.md").read_text()
+    noted = dict(re.findall(r"^\| (\S+\.\w+) \|.*\| ([0-9a-f]{64}) \|$", readme, re.MULTILINE))
     kept = {p.name for p in VENDOR.iterdir() if p.suffix not in {".LICENSE", ".md"}}
     assert noted.keys() == kept
     assert {name: sha256((VENDOR / name).read_bytes()).hexdigest() for name in kept} == noted
-    licences = set(re.findall(r"\w+\.LICENSE", (VENDOR / "README.md").read_text()))
+    licences = set(re.findall(r"\w+\.LICENSE", readme))
     assert licences == {p.name for p in VENDOR.glob("*.LICENSE")}
 
 

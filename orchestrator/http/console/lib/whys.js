@@ -47,6 +47,7 @@ const WHYS = {
   budget: ["budget used up", "desk", "tokens", "What is free does not hold the next step. No call was made that could overrun the ceiling."],
   deadline: ["deadline passed", "desk", "clock", "The time for the whole task is over."],
   stalled: ["no progress", "desk", "warn", "Answers came without progress, and another plan did not help."],
+  repetition: ["repetition", "desk", "again", "The same message would have gone to the same agent once too often."],
   same_answer: ["going in circles", "desk", "again", "An agent gave the same answer again and again."],
   ping_pong: ["ping-pong", "desk", "handoff", "The step went to and fro between too few agents."],
   no_plan_left: ["no plan left", "desk", "warn", "A step is broken, and there is no other agent or plan for it."],
