@@ -48,10 +48,9 @@ milliseconds of the server's clock.
     letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
                                 agent, tenant, task, filed_ms, state open | decided, and then
                                 verb, by, decided_why, decided_ms, decided_op. due_ms is when the
-                                default applies. A task's has step, hop
-                                and story (JSON); a message's has subtask, queue, worker, bytes
-                                (the first LETTER_BYTES_MAX), size, sha256. What does not apply
-                                is absent
+                                default applies. A task's has step, hop and story (JSON); a
+                                message's has subtask, queue, worker, bytes (the first
+                                LETTER_BYTES_MAX), size, sha256. What does not apply is absent
     discards            zset    open letter of a message by its due time, when it is let go
     dead-letters        list    one small Celery message for each letter filed, for whoever wants
                                 to be told; the last DEAD_LETTERS_MAX
