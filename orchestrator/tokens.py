@@ -15,7 +15,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -46,6 +46,10 @@ SHOWN_PATTERN: Final = (
 nothing that turns the text around, for it stands in records as who decided."""
 
 Shown = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=SHOWN_PATTERN)]
+
+
+class NoRoom(Refused):
+    """There are as many tokens as there may be."""
 
 
 class Scope(StrEnum):
@@ -196,7 +200,7 @@ class Tokens:
 
     def _require_room(self) -> None:
         if self._client.hlen(self._keys.tokens) >= limits.TOKENS_MAX:
-            raise Refused("name", f"there are {limits.TOKENS_MAX:,} tokens; revoke some first")
+            raise NoRoom("name", f"there are {limits.TOKENS_MAX:,} tokens; revoke some first")
 
     def _now_ms(self) -> int:
         seconds, micros = self._client.time()
@@ -211,14 +215,6 @@ def id_of(text: str) -> str:
 def hashed(secret: str) -> str:
     """Return what the server keeps of a secret."""
     return sha256(secret.encode()).hexdigest()
-
-
-def scopes_of(names: Collection[str]) -> Iterator[Scope]:
-    """Read scopes, or raise Refused with those there are."""
-    for name in names:
-        if name not in set(Scope):
-            raise Refused("scopes", f"{name!r} is none of {', '.join(Scope)}")
-        yield Scope(name)
 
 
 def _secret() -> str:

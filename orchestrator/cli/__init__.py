@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "calibration": ("crew", "Show what each agent's confidence is worth."),
     "agents": ("crew", "List agents; cap one, or close its breaker."),
     "tenants": ("crew", "List tenants; cap one."),
+    "http": ("web", "Serve the HTTP API and the console."),
+    "token": ("web", "Make, list and revoke bearer tokens."),
     "hooks": ("hooks", "List who is told of news; make, try and remove them."),
     "courier": ("hooks", "Run one courier, which tells them."),
     "check": ("run", "Look whether the server can keep what Buckstop promises."),

@@ -1,9 +1,10 @@
 """Tokens and subscriptions: who may call, and who is told."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from envelopes import limits
 from envelopes.letter import LetterKind
@@ -25,8 +26,17 @@ router = APIRouter(prefix="/v1", tags=["admin"])
 # --- tokens --------------------------------------------------------------------------------------
 
 
+_TENANTS_ADMIN: Final[JsonDict] = {
+    "required": ["scopes", "tenant"],
+    "properties": {"scopes": {"contains": {"const": "admin"}}, "tenant": {"type": "string"}},
+}
+"""What no token may be: admin is of the whole deployment."""
+
+
 class NewToken(In):
     """A token that is to be made."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _TENANTS_ADMIN})
 
     name: Shown
     """Who it is; stands in the record of whatever is decided with it."""
@@ -68,7 +78,7 @@ def list_tokens(tokens: TokenBook, caller: Admins) -> Listed[TokenOut]:
     operation_id="new_token",
     status_code=201,
     openapi_extra=takes("NewToken"),
-    responses={201: links(("revoke_token", "token_id"))},
+    responses={201: links(("revoke_token", "token_id")), **problems("no-room")},
 )
 def new_token(
     tokens: TokenBook, caller: Admins, given: Annotated[NewToken, json_body(NewToken)]

@@ -5,7 +5,7 @@ each, what is an operation's own stands beside it as `responses=problems("not-fo
 read by bodies.py, so their schemas are added here too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.routing import BaseRoute
 
 from orchestrator.http.bodies import BODIES
 from orchestrator.http.decisions import VERBS, describe_decisions
@@ -122,25 +123,15 @@ def _answer(slugs: list[str]) -> dict[str, Any]:
     return answer
 
 
-def describe(app: FastAPI) -> None:
-    """Let the app describe itself so, once somebody asks."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _described(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
+def described(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """Return the document about these routes."""
     told = get_openapi(
         title="Buckstop",
         version=VERSION,
         summary=SUMMARY,
         description=DESCRIPTION.strip(),
         tags=[{"name": name, "description": line} for name, line in TAGS],
-        routes=app.routes,
+        routes=routes,
     )
     schemas = told["components"]["schemas"]
     for theirs in ("HTTPValidationError", "ValidationError"):

@@ -22,6 +22,7 @@ from envelopes.limits import AWAY_RETRY_S, FIELD_CHARS_MAX
 from envelopes.strict import Refused
 from orchestrator.checks import Unfit
 from orchestrator.client import NotFound, TimedOut
+from orchestrator.tokens import NoRoom
 
 log = logging.getLogger("buckstop.http")
 
@@ -37,6 +38,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "decided-before": (409, "Somebody else has decided"),
     "ended-before": (409, "The task has ended"),
     "own-token": (409, "The token calls with itself"),
+    "no-room": (409, "There are as many as there may be"),
     "gone": (410, "It was used, or its time is over"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The body is not JSON"),
@@ -104,6 +106,8 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case NoRoom():
+            return Problem("no-room", str(error))
         case Refused():
             return refused(error.field, error.why)
         case NotFound():

@@ -1,0 +1,127 @@
+"""Commands about the way in over HTTP: http (the process), token (who may call)."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Final
+
+import click
+from redis import Redis
+from rich.table import Table
+from rich.text import Text
+
+from envelopes import limits
+from envelopes.scripts import connect
+from orchestrator.cli.options import json_option, settings, url_option, write_json
+from orchestrator.cli.screen import console, moment
+from orchestrator.client import NotFound
+from orchestrator.tokens import Scope, Token, Tokens, id_of
+
+_SCOPES: Final = click.Choice([each.value for each in Scope])
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8780, show_default=True, help="Port.")
+@click.option("--proxy", metavar="ADDRESSES", help="Proxies whose X-Forwarded-* is believed.")
+@url_option
+@json_option
+def http(host: str, port: int, proxy: str | None, url: str | None, *, as_json: bool) -> None:
+    """Serve the API and the console; any number may run. Its log is JSON lines in any case.
+
+    Without TLS: to be reached from elsewhere, put a proxy with TLS in front and name it.
+    """
+    del as_json
+    from orchestrator.http.__main__ import run  # noqa: PLC0415 -- it imports FastAPI, which is slow
+
+    run(settings(url), host, port, proxy)
+
+
+@click.group()
+@url_option
+@click.pass_context
+def token(ctx: click.Context, url: str | None) -> None:
+    """Make, list and revoke bearer tokens."""
+    ctx.obj = url
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=_SCOPES,
+    help="What it may do; may be said again. admin is everything.",
+)
+@click.option("--tenant", help="It sees and touches this tenant's only.")
+@click.option("--days", type=int, help="How long it is good for; else for ever.")
+@click.option("--per-minute", type=int, help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else.")
+@json_option
+@click.pass_obj
+def new(
+    url: str | None,
+    name: str,
+    *,
+    scopes: tuple[str, ...],
+    tenant: str | None,
+    days: int | None,
+    per_minute: int | None,
+    as_json: bool,
+) -> None:
+    """Make a token for NAME, and show it: this once and never again.
+
+    NAME stands in the record of whatever is decided with it.
+    """  # fmt: skip
+    with _opened(url) as client:
+        text = _tokens(client, url).new(
+            name, list(map(Scope, scopes)), tenant=tenant, days=days, per_minute=per_minute
+        )
+    if as_json:
+        write_json({"id": id_of(text), "token": text})
+    else:
+        print(text)
+
+
+@token.command("list")
+@json_option
+@click.pass_obj
+def list_(url: str | None, *, as_json: bool) -> None:
+    """List tokens, the newest first; their secrets are known to nobody."""
+    with _opened(url) as client:
+        found = _tokens(client, url).list()
+    if as_json:
+        write_json([one.as_json() for one in found])
+    elif found:
+        console().print(_table(found))
+    else:
+        print("there is no token; make one with: buckstop token new NAME --scope read")
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@click.pass_obj
+def revoke(url: str | None, token_id: str) -> None:
+    """Revoke a token, and end every session that was opened with it."""
+    with _opened(url) as client:
+        if not _tokens(client, url).revoke(token_id):
+            raise NotFound(f"no token {token_id!r}; see which there are: buckstop token list")
+    print(f"{token_id}: revoked")
+
+
+def _table(tokens: Iterable[Token]) -> Table:
+    table = Table("id", "name", "scopes", "tenant", "a minute", "made", "good until", box=None)
+    for one in tokens:
+        until = "for ever" if one.expires_ms is None else moment(one.expires_ms)
+        scopes, made = ", ".join(one.scopes), moment(one.created_ms)
+        minute, tenant = f"{one.per_minute:,}", one.tenant or "all"
+        table.add_row(one.id, Text(one.name), scopes, tenant, minute, made, until)
+    return table
+
+
+def _opened(url: str | None) -> AbstractContextManager[Redis]:
+    return connect(settings(url).url)
+
+
+def _tokens(client: Redis, url: str | None) -> Tokens:
+    return Tokens(client, settings(url).keys)
