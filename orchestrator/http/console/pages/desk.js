@@ -34,7 +34,7 @@ export function Desk({ id }) {
   const view = id ? "has-letter" : causes ? "has-causes" : "has-list";
   return html`<div class=${`desk ${view}`} ref=${place}>
     <section class="desk-queue" aria-label="Queue of letters">
-      <${QueueHead} id=${id} queue=${queue} wanted=${wanted} want=${want} filter=${filter} />
+      <${QueueHead} heads=${!id && !causes} queue=${queue} wanted=${wanted} want=${want} filter=${filter} />
       <${Shown} read=${queue} empty=${() => !queue.rows.length && html`<${NothingWaits} filtered=${isFiltered(filter)} want=${want} />`}>
         ${() => html`<${List} queue=${queue} chosen=${id} sort=${wanted.sort} href=${(each) => addressOf(each, wanted)} />`}
       <//>
@@ -42,8 +42,8 @@ export function Desk({ id }) {
     <div class="desk-letter">
       ${id
         ? html`<${Link} to=${`/desk${query(wanted)}`} class="desk-back"><${Icon} name="left" />Desk<//>
-            <${LetterPage} id=${id} next=${next} onMove=${move} />`
-        : html`<${Causes} filter=${filter} total=${queue.total} onBack=${() => want({ view: "" })} />`}
+            <${LetterPage} id=${id} next=${next} onMove=${move} onDecided=${queue.noteDecided} />`
+        : html`<${Causes} heads=${causes} filter=${filter} total=${queue.total} onBack=${() => want({ view: "" })} />`}
     </div>
   </div>`;
 }
@@ -61,12 +61,12 @@ function nextAfter(rows, id) {
   return (rows.slice(at + 1).find(open) ?? rows.slice(0, Math.max(0, at)).find(open))?.id ?? null;
 }
 
-function QueueHead({ id, queue, wanted, want, filter }) {
-  const Title = id ? "p" : "h1";
+function QueueHead({ heads, queue, wanted, want, filter }) {
+  const Title = heads ? "h1" : "p"; // A page has one h1: the letter, else the causes, else this.
   const sort = wanted.sort === "due" ? "due" : "new";
   return html`<header class="queue-head">
     <div class="queue-title">
-      <${Title} class="queue-word" tabindex=${id ? undefined : -1}>Desk</${Title}>
+      <${Title} class="queue-word" tabindex=${heads ? -1 : undefined}>Desk</${Title}>
       ${queue.total !== undefined && html`<span class="queue-count figure" data-testid="queue-total">${queue.total.toLocaleString("en")} ${queue.total === 1 ? "letter waits" : "letters wait"}</span>`}
       <span class="queue-tools">
         <button type="button" class="button quiet small" aria-label=${`Order: ${sort === "due" ? "due first" : "newest first"}. Change it`}

@@ -1,7 +1,7 @@
 /* One letter: why it is here, what happens if nobody decides, what can be decided, and on what
    evidence. In that order, because that is the order in which a person asks.
 
-       <${LetterPage} id=${id} next=${nextId} onMove=${(id) => ...} />
+       <${LetterPage} id=${id} next=${nextId} onMove=${(id) => ...} onDecided=${(id, {verb, by}) => ...} />
 
    The parts: decide.js (the verbs and their forms), editor.js (amend), evidence.js (what led here),
    bytes.js (a message's original), after.js (what became of the decision), words.js (all words). */
@@ -19,12 +19,17 @@ import { Evidence } from "./letter/evidence.js";
 import { Question } from "./letter/question.js";
 import { askOf, causeOf, fateOf } from "./letter/words.js";
 
-export function LetterPage({ id, next, onMove }) {
+export function LetterPage({ id, next, onMove, onDecided }) {
   const read = useRead(`/v1/letters/${encodeURIComponent(id)}`);
   const [mine, setMine] = useState(null); // What this page's own decision came to.
   useEffect(() => setMine(null), [id]);
   useEvents("/v1/events", ({ kind, data }) => kind.startsWith("letter.") && data?.letter === id && read.again());
   useKeys([next && { keys: "n", does: "next letter", run: () => onMove(next) }], "One letter");
+  const done = (said) => {
+    setMine(said);
+    onDecided(id, said);
+    read.again();
+  };
   const letter = read.value;
   useTitle(letter ? `${causeOf(letter)} · Desk` : "Letter");
   useFocus(id, Boolean(letter || read.problem));
@@ -33,7 +38,7 @@ export function LetterPage({ id, next, onMove }) {
     <${Head} letter=${letter} />
     ${read.problem && html`<${ProblemBox} problem=${read.problem} again=${read.again} stale=${true} />`}
     ${letter.state === "open" && !mine
-      ? html`<${Open} key=${id} letter=${letter} onDone=${(done) => (setMine(done), read.again())} />`
+      ? html`<${Open} key=${id} letter=${letter} onDone=${done} />`
       : html`<${After} key=${id} letter=${letter} mine=${mine} next=${next} onMove=${onMove} />`}
     <${Evidence} letter=${letter} />
   </article>`;

@@ -114,7 +114,7 @@ function Done({ done, verb, onClose }) {
       ${refused.length > 0 && ` ${lettersOf(refused.length)} stay open: the decision made no sense of them.`}</span></p>
     ${refused.length > 0 && html`<ul class="bulk-refused">
       ${refused.slice(0, REFUSED_SHOWN).map(([id, why]) => html`<li key=${id}><${Link} to=${`/desk/${encodeURIComponent(id)}`} onClick=${onClose}><span class="mono">${id}</span><//>
-        <${Text} text=${why} most=${300} /></li>`)}
+        <${Text} text=${why.replace(/^verb: /, "")} most=${200} /></li>`)}
       ${refused.length > REFUSED_SHOWN && html`<li class="muted">and ${refused.length - REFUSED_SHOWN} more</li>`}
     </ul>`}
     <div class="row end"><button type="button" class="button primary" autofocus onClick=${onClose}>Done</button></div>

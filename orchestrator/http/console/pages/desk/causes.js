@@ -17,17 +17,18 @@ const FACETS = [
 ];
 const GATHER_MS = 700;
 
-export function Causes({ filter, total, onBack }) {
+export function Causes({ heads, filter, total, onBack }) {
   const [facet, setFacet] = useState("reason");
   const [chosen, choose] = useState(null);
   const read = useRead(`/v1/letters/counts${query({ by: facet, ...filter })}`);
   useGathered(read.again);
-  if (total === 0) return null;
+  if (total === 0 && !heads) return null;
+  const Title = heads ? "h1" : "h2";
   return html`<section class="causes" aria-labelledby="causes-title">
     <header class="causes-head">
       <div>
         <button type="button" class="button quiet small causes-back" onClick=${onBack}><${Icon} name="left" />Letters</button>
-        <h2 id="causes-title">What they have in common</h2>
+        <${Title} id="causes-title" class="causes-title" tabindex="-1">What they have in common</${Title}>
         <p class="muted">Open a letter from the queue, or decide all of one cause at once.</p>
       </div>
       <${Tabs} tabs=${FACETS} chosen=${facet} onChoose=${setFacet} label="Group by" />

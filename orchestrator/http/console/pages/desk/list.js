@@ -16,11 +16,11 @@ export function List({ queue, chosen, href, sort }) {
   const list = useRef(null);
   const above = useStill(list, queue.rows);
   return html`
-    ${above.count > 0 && html`<button type="button" class="queue-above" onClick=${above.show}>
-      <${Icon} name="plus" />${above.count} new above</button>`}
     <ol class="queue" ref=${list} data-testid="queue">
       ${queue.rows.map((row) => html`<${Row} key=${row.id} row=${row} fresh=${queue.fresh.has(row.id)} chosen=${row.id === chosen} href=${href(row.id)} />`)}
     </ol>
+    ${above.count > 0 && html`<button type="button" class="queue-above" data-testid="new-above" onClick=${above.show}>
+      ${above.count} new above</button>`}
     ${queue.more && html`<${Older} more=${queue.more} shown=${queue.rows.length} total=${queue.total} sort=${sort} />`}
   `;
 }

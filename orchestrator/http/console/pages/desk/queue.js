@@ -6,6 +6,7 @@
        queue.fresh       ids that came in while we looked
        queue.value, queue.problem, queue.again    as of useRead, for <Shown>
        queue.version     raised when counts are worth reading again
+       queue.noteDecided(id, {verb, by})   what this page knows before it is announced
 
    An announcement says only that something changed: the first page is read again, at most once in
    GATHER_MS, and laid over what is there. So a burst of 500 letters costs a few readings. */
@@ -39,7 +40,8 @@ export function useQueue(filter, sort, chosen) {
     const page = await get(`${path}&cursor=${encodeURIComponent(next)}`);
     setOlder((old) => ({ path, items: [...(old.path === path ? old.items : []), ...page.items], next: page.next ?? null }));
   }, [path, next]);
-  return { ...read, rows, fresh: seen.fresh, total: read.value?.total, more: next ? more : null, version };
+  const noteDecided = useCallback((id, said) => (decided.note(id, said), again()), []);
+  return { ...read, rows, fresh: seen.fresh, total: read.value?.total, more: next ? more : null, version, noteDecided };
 }
 
 const byDue = (a, b) => (a.due_ms ?? Infinity) - (b.due_ms ?? Infinity) || b.filed_ms - a.filed_ms;

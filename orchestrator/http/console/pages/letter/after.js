@@ -1,25 +1,27 @@
 /* After the decision: who said what, what became of the task (live until it has ended), what next. */
 
-import { html } from "../../lib/hooks.js";
+import { html, useEffect, useRef } from "../../lib/hooks.js";
 import { useRead } from "../../lib/api.js";
 import { Ago, amounts, moment } from "../../lib/format.js";
 import { useEvents } from "../../lib/live.js";
-import { Badge, Icon, Text } from "../../lib/parts.js";
+import { Badge, Copy, Icon, Text } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
+import { useDraft } from "./drafts.js";
 import { doneOf, isMessage, whoOf, wordOf } from "./words.js";
 
 const FINAL = new Set(["completed", "partial", "aborted"]);
 
 export function After({ letter, mine, next, onMove }) {
   const first = mine ? mine.first : null;
+  const place = useFocusCaught();
   const said = { verb: letter.verb || mine?.verb, by: letter.by || mine?.by, why: letter.decided_why || mine?.why, at: letter.decided_ms ?? mine?.decided_ms };
-  return html`<section class=${`after ${first === false ? "is-late" : ""}`} role="status" data-testid="after" aria-label="The decision">
+  return html`<section class=${`after ${first === false ? "is-late" : ""}`} role="status" data-testid="after" aria-label="The decision" tabindex="-1" ref=${place}>
     <p class="after-said">
       <${Icon} name=${first === false ? "warn" : "completed"} />
       <span>${sentence(first, said)} ${said.at && html`<span class="muted" title=${moment(said.at)}><${Ago} at=${said.at} /></span>`}</span>
     </p>
     ${said.why && html`<p class="after-why"><${Text} text=${said.why} most=${500} /></p>`}
-    ${first === false && html`<p class="after-mine muted">Your “${wordOf(mine.wished)}” changed nothing.${mine.wishedWhy && html` You wrote: <${Text} text=${mine.wishedWhy} />`}</p>`}
+    ${first !== true && html`<${Unsent} id=${letter.id} wished=${mine?.wished} />`}
     ${letter.task && !isMessage(letter) && html`<${Task} id=${letter.task} letter=${letter.id} />`}
     <div class="after-foot">
       ${next
@@ -28,6 +30,28 @@ export function After({ letter, mine, next, onMove }) {
       ${letter.task && html`<${Link} to=${`/tasks/${encodeURIComponent(letter.task)}`} class="button quiet">See the task<//>`}
     </div>
   </section>`;
+}
+
+/* Whoever was typing when somebody else decided is led here, not left nowhere. */
+function useFocusCaught() {
+  const place = useRef(null);
+  useEffect(() => {
+    if (document.activeElement === document.body) place.current.focus({ preventScroll: true });
+  }, []);
+  return place;
+}
+
+/* What was typed and came too late is not thrown away unasked. */
+function Unsent({ id, wished }) {
+  const [draft, , drop] = useDraft(id);
+  const typed = [draft.why, draft.answer, draft.text].filter(Boolean).join("\n\n");
+  if (!wished && !draft.touched) return null;
+  return html`<div class="after-mine">
+    <span>Your “${wordOf(wished ?? draft.verb)}” changed nothing.${typed && " You had typed:"}</span>
+    ${typed && html`<span class="after-typed"><${Text} text=${typed} most=${300} /></span>
+      <span class="row"><${Copy} text=${typed} label="Copy what I typed" />
+        <button type="button" class="button quiet small" onClick=${drop}>Throw it away</button></span>`}
+  </div>`;
 }
 
 function sentence(first, { verb, by }) {

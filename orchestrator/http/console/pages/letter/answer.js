@@ -1,7 +1,8 @@
 /* What a person says to an agent: one of its choices (keys 1 to 9), or free text where it gave none. */
 
 import { html, useRef } from "../../lib/hooks.js";
-import { Field, Icon, Text } from "../../lib/parts.js";
+import { Field, Icon } from "../../lib/parts.js";
+import { TURNS, visible } from "./unseen.js";
 
 const KEYS_MAX = 9;
 
@@ -26,7 +27,7 @@ function Choices({ choices, chosen, wrong, onChoose }) {
     ${choices.map((choice, n) => html`<label key=${n} class="choice">
       <input type="radio" name="answer" value=${choice} checked=${chosen === choice}
         data-first=${(chosen ? chosen === choice : n === 0) ? "" : undefined} onChange=${() => onChoose(choice)} />
-      <span class="choice-text"><${Text} text=${choice} most=${300} /></span>
+      <span class="choice-text text" dir="auto">${visible(choice, TURNS)}</span>
       ${n < KEYS_MAX && html`<kbd aria-hidden="true">${n + 1}</kbd>`}
     </label>`)}
     ${wrong && html`<span class="wrong" id="answer-wrong"><${Icon} name="warn" />${wrong}</span>`}

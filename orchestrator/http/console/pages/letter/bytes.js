@@ -6,13 +6,11 @@
 import { html, useMemo, useState } from "../../lib/hooks.js";
 import { count } from "../../lib/format.js";
 import { Copy, Facts, Icon, Tabs } from "../../lib/parts.js";
+import { UNSEEN, visible } from "./unseen.js";
 
 const TEXT_CHARS = 3000;
 const HEX_ROWS = 24;
 const ROW_BYTES = 16;
-// Controls but for tab and newline, and all that changes the direction or cannot be seen.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-
 export function Message({ letter }) {
   const bytes = useMemo(() => decoded(letter.bytes_base64), [letter.bytes_base64]);
   const cut = (letter.size ?? 0) > bytes.length;
@@ -53,21 +51,9 @@ function Original({ bytes }) {
 
 function AsText({ text }) {
   const [most, setMost] = useState(TEXT_CHARS);
-  const parts = useMemo(() => visible(text.slice(0, most)), [text, most]);
+  const parts = useMemo(() => visible(text.slice(0, most), UNSEEN), [text, most]);
   return html`<pre class="code original-text" tabindex="0" role="region" aria-label="The bytes as text"><bdi dir="ltr">${parts}</bdi>${text.length === 0 && html`<span class="muted">no bytes</span>`}</pre>
     <${More} left=${text.length - most} word="characters" onMore=${() => setMost(most * 8)} />`;
-}
-
-/* What cannot be seen becomes its code point, set apart from what was really written. */
-function visible(text) {
-  const parts = [];
-  let from = 0;
-  for (const found of text.matchAll(UNSEEN)) {
-    if (found.index > from) parts.push(text.slice(from, found.index));
-    parts.push(html`<span class="unseen">${`U+${found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`}</span>`);
-    from = found.index + found[0].length;
-  }
-  return [...parts, text.slice(from)];
 }
 
 function AsHex({ bytes }) {

@@ -40,7 +40,7 @@ export function Decide({ letter, onDone }) {
       ${verbs.map((each) => html`<${VerbButton} key=${each} verb=${each} chosen=${each === verb} onOpen=${open} onClose=${close} />`)}
     </div>
     ${verb && html`<${Sheet} key=${verb} verb=${verb} letter=${letter} draft=${draft} change=${change}
-      onClose=${close} onDone=${(done) => (drop(), onDone(done))} />`}
+      onClose=${close} onDone=${(done) => (done.first && drop(), onDone(done))} />`}
   </section>`;
 }
 
@@ -68,8 +68,11 @@ function VerbButton({ verb, chosen, onOpen, onClose }) {
 
 /* One verb's form, from the first letter typed to the server's word on it. */
 function Sheet({ verb, letter, draft, change, onClose, onDone }) {
-  const { problem, sending, send } = useSending(verb, letter, draft, onDone);
-  const typed = (changes) => change({ touched: true, ...changes });
+  const { problem, sending, send, forget } = useSending(verb, letter, draft, onDone);
+  const typed = (changes) => {
+    change({ touched: true, ...changes });
+    forget();
+  };
   const byKey = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return void (event.preventDefault(), send());
     if (event.key === "Escape" && !event.defaultPrevented) return void (event.preventDefault(), onClose());
@@ -90,15 +93,20 @@ function Sheet({ verb, letter, draft, change, onClose, onDone }) {
   </form>`;
 }
 
+/* What has no field of its own to stand at, brought into view. */
 function NotSent({ problem, again }) {
-  const away = ["away", "unknown"].includes(problem.slug) || problem.status === 0;
-  const shown = away ? { ...problem, title: "Not sent yet", message: `${problem.message} What you typed is kept in this tab.` } : problem;
-  return html`<${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} />`;
+  const place = useRef(null);
+  useEffect(() => place.current.scrollIntoView({ block: "nearest" }), [problem]);
+  const away = problem.status === 0;
+  const said = away ? "The server does not answer. What you typed is kept in this tab: send it again once it is back." : problem.message;
+  const shown = { title: away ? "Not sent yet" : problem.title, message: said };
+  return html`<div ref=${place} class="sheet-problem"><${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} /></div>`;
 }
 
 /* At its field, a message need not name the field again. */
 function plain(problem) {
   const said = problem.errors?.find(({ field }) => field === problem.field)?.detail;
+  if (problem.field === "verb") return Object.assign(problem, { title: "The letter stays open", message: said ?? problem.message });
   return said && FIELDS.has(problem.field) ? Object.assign(problem, { message: said }) : problem;
 }
 
@@ -115,10 +123,11 @@ function useSending(verb, letter, draft, onDone) {
       const done = await post(`/v1/letters/${encodeURIComponent(letter.id)}/decision`, decision);
       onDone({ ...done, first: true });
     } catch (problem) {
-      if (problem.slug === "decided-before") return onDone({ first: false, ...problem.extra.first, wished: verb, wishedWhy: draft.why });
+      if (problem.slug === "decided-before") return onDone({ first: false, ...problem.extra.first, wished: verb });
       setState({ problem: plain(problem), sending: false });
     }
     return undefined;
   };
-  return { ...state, send };
+  const forget = () => setState((old) => (old.problem ? { problem: null, sending: old.sending } : old));
+  return { ...state, send, forget };
 }

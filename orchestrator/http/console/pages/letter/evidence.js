@@ -38,21 +38,33 @@ function Panel({ title, more, children, class: kind = "" }) {
 function Kept({ letter, story }) {
   const nothing = (story.confidence ?? null) === null;
   const bar = letter.confidence_min ?? undefined;
-  return html`<${Panel} title="What is kept" class="kept" more=${!nothing && html`<${Sureness} sure=${story.confidence} bar=${bar} />`}>
+  const judged = letter.reason === "gate" ? judgedBy(story.verdicts ?? []) : 1;
+  return html`<${Panel} title="What is kept" class=${nothing ? "kept is-none" : "kept"}
+    more=${!nothing && html`<${Sureness} sure=${story.confidence} judged=${judged} bar=${bar} />`}>
     ${nothing
       ? html`<p class="kept-none"><${Icon} name="waiting" />Nothing that could be delivered.</p>`
       : html`<div class="kept-value" tabindex="0" role="region" aria-label="The kept result"><${Result} value=${story.kept} /></div>`}
   <//>`;
 }
 
+/* What the gate makes of the judges' last words: who objects leaves at most the doubt in that. */
+function judgedBy(verdicts) {
+  const last = new Map(verdicts.filter(({ role }) => role === "validator").map((said) => [said.by, said]));
+  const left = [...last.values()].filter(({ given }) => given !== false).map(({ ok, confidence: sure }) => (ok ? sure : 1 - sure));
+  return Math.min(1, ...left);
+}
+
 /* How sure it is, against how sure it must be: a length, a mark, and both as figures. */
-export function Sureness({ sure, bar }) {
+function Sureness({ sure: own, judged, bar }) {
+  const sure = Math.min(own, judged);
   const below = bar !== undefined && sure < bar;
-  const said = bar === undefined ? `Confidence ${confidence(sure)}` : `Confidence ${confidence(sure)}, ${below ? "below" : "not below"} the ${confidence(bar)} it needs`;
+  const judges = sure < own ? `; its maker says ${confidence(own)}, the judges lower it` : "";
+  const needs = bar === undefined ? "" : `, ${below ? "below" : "not below"} the ${confidence(bar)} it needs`;
+  const said = `Confidence ${confidence(sure)}${needs}${judges}`;
   return html`<span class=${`sureness ${below ? "is-below" : ""}`} role="img" aria-label=${said} title=${said}>
     <span class="sureness-bar"><span class="sureness-is" style=${{ width: percentOf(sure) }} />
       ${bar !== undefined && html`<span class="sureness-needs" style=${{ insetInlineStart: percentOf(bar) }} />`}</span>
-    <span class="figure"><strong>${confidence(sure)}</strong>${bar !== undefined && html` <span class="muted">of ${confidence(bar)}</span>`}</span>
+    <span class="figure">${sure < own && html`<s class="muted">${confidence(own)}</s> `}<strong>${confidence(sure)}</strong>${bar !== undefined && html` <span class="muted">of ${confidence(bar)}</span>`}</span>
   </span>`;
 }
 
@@ -136,12 +148,12 @@ function Trail({ trail }) {
 function Steps({ steps }) {
   if (steps.length < 2) return null;
   return html`<${Panel} title="Steps of the plan" class="steps-panel">
-    <ul class="steps" tabindex="0" role="region" aria-label="Steps of the plan">
+    <div class="steps-scroll" tabindex="0" role="group" aria-label="All steps"><ul class="steps">
       ${steps.map((step) => html`<li key=${step.step}>
         <bdi class="step-name">${step.step}</bdi>
         <span class="muted step-agent"><bdi>${step.agent || "nobody yet"}</bdi></span>
         <${Badge} state=${step.phase} />
       </li>`)}
-    </ul>
+    </ul></div>
   <//>`;
 }
