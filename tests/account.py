@@ -9,6 +9,9 @@ import os
 import time
 from pathlib import Path
 
+MODEL = "thirsty"
+"""By whose name spenders' calls are booked."""
+
 
 def note(what: str, **more: object) -> None:
     """Write one line, at once and whole, whoever else writes."""

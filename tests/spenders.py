@@ -28,7 +28,7 @@ def _spend(ctx: Context, micros: int) -> Envelope:
     for number in range(1_000):
         line = {"subtask": ctx.subtask, "run": run, "op": f"{run}.{number}"}
         account.note("meant", at_ms=account.now_ms(), worst=_cost(MOST, micros), **line)
-        with ctx.meter.call(input_tokens=INPUT, max_tokens=MOST) as call:
+        with ctx.meter.call(input_tokens=INPUT, max_tokens=MOST, booked_as=account.MODEL) as call:
             account.note("called", worst=_cost(call.max_tokens, micros), **line)
             time.sleep(CALL_S)
             output = min(REAL, call.max_tokens)

@@ -16,6 +16,7 @@ from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.scripts import connect
 from orchestrator import intake
+from orchestrator.books import Spend
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.sim.auditor import Verdict, audit
 from orchestrator.store import Store
@@ -48,6 +49,7 @@ class Aftermath:
     journals: dict[str, list[dict]]
     account: list[dict]
     verdict: Verdict
+    spend: list[Spend]
 
 
 def wish(agent: str, allowance: dict, budget: dict) -> dict:
@@ -100,6 +102,7 @@ def aftermath(fleet) -> Aftermath:
         heads={name: json.loads(record["head"]) for name, record in records.items()},
         journals={name: list(map(json.loads, store.journal(t))) for name, t in tasks.items()},
         account=account.read(fleet.effects),
+        spend=store.spend(2),
         verdict=audit(collect(fleet.client, KEYS, tasks.values(), fleet.effects)),
     )
 
@@ -155,6 +158,20 @@ def test_every_agent_is_stopped_before_the_call_that_would_overrun(aftermath, na
     assert max(sums.values()) <= allowance
     faults = [line["fault"] for line in aftermath.journals[name] if line["why"] == "envelope"]
     assert set(faults) == {"budget"}, "all that lived were to ask for more than they had"
+
+
+@pytest.mark.parametrize("name", WISHES)
+@pytest.mark.timeout(240)
+def test_the_books_of_the_day_are_the_ledgers_and_name_the_model_of_who_was_killed(aftermath, name):
+    """Budget page: «spend by tenant, agent, model, day», to the token, whoever died over it."""
+    agent, ledger = WISHES[name][0], aftermath.heads[name]["ledger"]
+    rows = [row for row in aftermath.spend if row.agent == agent]
+    for dimension in ("tokens", "usd_micros", "calls"):
+        assert sum(getattr(row, dimension) for row in rows) == ledger["spent"][dimension]
+        assert not any(getattr(row, dimension) for row in rows if row.model != account.MODEL)
+    whys = [line["why"] for line in aftermath.journals[name]]
+    settlements = sum(row.ok + row.fault + row.other for row in rows)
+    assert settlements == whys.count("publish")
 
 
 @pytest.mark.parametrize("name", WISHES)

@@ -1,5 +1,6 @@
 """The loop on a real server: claim, load, decide, commit."""
 
+import json
 import logging
 import os
 import time
@@ -51,8 +52,6 @@ def settle(loop):
 
 
 def head(store, task_id):
-    import json
-
     return json.loads(store.task(task_id)["head"])
 
 
@@ -171,3 +170,19 @@ def test_a_regular_look_lets_go_of_messages_and_forgets_expired_tasks(
     assert store.count_letters() == store.count_tasks() == 0
     said = [r.letters for r in caplog.records if "nobody decided" in r.getMessage()]
     assert said == [2, 1]
+
+
+def test_every_commit_says_which_task_of_whom_is_where_by_now(fresh, store, loop):
+    """Who only forwards what is announced need not read the task: version, state and tenant."""
+    task_id = submit(store, agent="research", tenant="acme")
+    hand = Hand(fresh.client, fresh.keys, "research")
+    with store.events(task_id) as events:
+        settle(loop)
+        (job,) = hand.take()
+        hand.answer(job, Envelope.success(1, 0.9))
+        settle(loop)
+        said = [json.loads(line) for line in iter(lambda: events.get(0.1), None)]
+    assert [(line["task"], line["tenant"]) for line in said] == [(task_id, "acme")] * len(said)
+    assert [line["version"] for line in said] == list(range(2, len(said) + 2))
+    assert [said[0]["state"], said[-1]["state"]] == ["working", "completed"]
+    assert int(store.task(task_id)["version"]) == said[-1]["version"]
