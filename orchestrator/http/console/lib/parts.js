@@ -185,7 +185,7 @@ export function Table({ columns, rows, rowKey, href, chosen, caption, onRow }) {
     ${caption && html`<caption class="sr-only">${caption}</caption>`}
     <thead role="rowgroup"><tr role="row">
       ${columns.map((c) => html`<th key=${c.key} role="columnheader" scope="col" class=${style(c)}>
-        ${c.title}</th>`)}
+        ${c.title || html`<span class="sr-only">${c.key}</span>`}</th>`)}
     </tr></thead>
     <tbody role="rowgroup">
       ${rows.map((row) => html`<tr

@@ -187,7 +187,7 @@ function Caps({ task }) {
       ["Subtasks", `${task.subtasks} of ${task.subtasks_max}`],
       ["Re-plans", `${task.replans} of ${task.request?.replans_max ?? "…"}`],
       ["Plan in force", `#${task.plan_number + 1}`],
-      ["Deadline", moment(task.deadline_ms)],
+      ["Deadline", task.letter ? "stands still on the desk" : moment(task.deadline_ms)],
     ]} />
   </div>`;
 }

@@ -53,10 +53,10 @@ export function NewTask({ onClose }) {
       </datalist>
       <div class="fields">
         <${Field} label="Ceiling, in tokens" name="budget" problem=${problem}>
-          ${(p) => html`<input class="input" required type="number" min="1" value="20000" ...${p} />`}
+          ${(p) => html`<input class="input" required type="number" min="1" defaultValue="20000" ...${p} />`}
         <//>
         <${Field} label="Deadline" name="timeout" problem=${problem} hint="such as 90s, 5m, 2h">
-          ${(p) => html`<input class="input" required value="5m" ...${p} />`}
+          ${(p) => html`<input class="input" required defaultValue="5m" ...${p} />`}
         <//>
       </div>
       <div class="fields">
@@ -66,10 +66,10 @@ export function NewTask({ onClose }) {
           </select>`}
         <//>
         ${line === "confidence" && html`<${Field} label="Confidence" name="at_least">
-          ${(p) => html`<input class="input" type="number" min="0" max="1" step="0.01" value="0.85" ...${p} />`}
+          ${(p) => html`<input class="input" type="number" min="0" max="1" step="0.01" defaultValue="0.85" ...${p} />`}
         <//>`}
         ${!who.tenant && html`<${Field} label="Tenant" name="tenant" problem=${problem}>
-          ${(p) => html`<input class="input" required value="default" spellcheck=${false} ...${p} />`}
+          ${(p) => html`<input class="input" required defaultValue="default" spellcheck=${false} ...${p} />`}
         <//>`}
       </div>
       <div class="row end">
