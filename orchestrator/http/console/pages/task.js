@@ -22,6 +22,7 @@ const GATHER_MS = 1500;
 const FLUSH_MS = 60;
 const GOAL_CHARS = 300;
 const PIPS_MAX = 24;
+const KEPT_SHOWN = 20;
 
 export function Task({ id }) {
   const path = `/v1/tasks/${encodeURIComponent(id)}`;
@@ -141,7 +142,7 @@ function Waiting({ letter, notes }) {
 }
 
 function Waits({ task }) {
-  if (!task.waits?.length || task.letter) return null;
+  if (!task.waits?.length || task.letter || isFinal(task)) return null;
   return html`<section class="waits" aria-label="Why it does not move"><${Icon} name="clock" />
     <div><strong>Why it does not move</strong>
       <ul>${task.waits.map((each) => html`<li key=${each} dir="auto">It waits ${each}</li>`)}</ul></div>
@@ -199,17 +200,20 @@ function Pips({ n, most }) {
 }
 
 function Kept({ task }) {
+  const [most, setMost] = useState(KEPT_SHOWN);
   const kept = Object.entries(task.kept ?? {});
   if (!kept.length) return null;
   return html`<section class="card" aria-label="What is kept"><div class="card-head"><h2>What is kept</h2>
       <span class="muted">The best that each step has produced</span></div>
     <div class="kept">
-      ${kept.map(([step, one]) => html`<details key=${step} class="more" open=${kept.length === 1 && !isFinal(task)}>
+      ${kept.slice(0, most).map(([step, one]) => html`<details key=${step} class="more" open=${kept.length === 1 && !isFinal(task)}>
         <summary><strong>${step}</strong><span class="muted">${one.agent}</span>
           <${Badge} state=${one.final ? "success" : "partial"} /><span class="figure">${confidence(one.confidence)}</span></summary>
         <${Result} value=${one.result} />
       </details>`)}
     </div>
+    ${kept.length > most && html`<button type="button" class="button" onClick=${() => setMost(most + 500)}>
+      Show ${kept.length - most} more steps</button>`}
   </section>`;
 }
 

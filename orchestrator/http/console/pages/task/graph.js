@@ -16,7 +16,7 @@ const ROOMY = 24; // With more subtasks than this, boxes have one line.
 const SIZES = {
   roomy: { tall: 46, row: 58, least: 96, most: 168, between: 44 },
   long: { tall: 46, row: 58, least: 78, most: 168, between: 16 },
-  dense: { tall: 26, row: 32, least: 100, most: 112, between: 36 },
+  dense: { tall: 26, row: 32, least: 116, most: 116, between: 36 },
 };
 const LONG = 6; // With more hops than this, the lines between them are short.
 const HEAD = 26;
@@ -38,7 +38,7 @@ export function Graph({ nodes, chosen, choose, over }) {
           <text class="graph-hop" x=${x} y="14">hop ${hop}</text>
           <line class="graph-rule" x1=${x} x2=${x + w} y1="20" y2="20" />
         </g>`)}
-        <g class="graph-edges" aria-hidden="true">
+        <g class=${`graph-edges ${nodes.length > ROOMY ? "is-dense" : ""}`} aria-hidden="true">
           ${drawn.edges.map((edge) => html`<path key=${edge.key} d=${edge.d}
             class=${`${edge.again ? "is-again" : ""} ${edge.ends.includes(chosen) ? "is-near" : ""}`} />`)}
         </g>
@@ -99,7 +99,10 @@ function Box({ box, node, drawn, chosen, tab, onKey, pick }) {
   </g>`;
 }
 
+const UNDER_WAY = { word: "under way", tone: "working", icon: "working" };
+
 function looks(state) {
+  if (state === "open") return UNDER_WAY; // On its queue or at its worker: the journal does not say.
   if (Object.hasOwn(STATES, state ?? "")) {
     const [word, tone, icon] = STATES[state];
     return { word, tone, icon };

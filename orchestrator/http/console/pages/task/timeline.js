@@ -7,7 +7,7 @@
 import { html, useState } from "../../lib/hooks.js";
 import { DIMENSIONS, amounts, confidence, duration, moment, shortAmount } from "../../lib/format.js";
 import { Json } from "../../lib/json.js";
-import { Badge, Empty, Facts, Icon, Tabs, Text, Tip } from "../../lib/parts.js";
+import { Badge, Empty, Facts, Icon, STATES, Tabs, Text, Tip } from "../../lib/parts.js";
 import { stopped, why } from "../../lib/whys.js";
 
 const SHOWN = 150;
@@ -44,9 +44,10 @@ export function Timeline({ notes, start, only, showAll }) {
 
 function Line({ note, start }) {
   const [open, setOpen] = useState(false);
-  const { word, tone, icon, says } = why(note.why);
+  const { word, icon, says, ...rule } = why(note.why);
+  const tone = note.why === "conclude" ? outcomeTone(note) : rule.tone;
   const more = details(note);
-  return html`<li class=${`line tone-line-${tone}`}>
+  return html`<li class="line">
     <time class="line-at figure" datetime=${new Date(note.at_ms).toISOString()} title=${moment(note.at_ms)}>
       +${duration(note.at_ms - start)}</time>
     <span class=${`line-dot tone-${tone}`}><${Icon} name=${icon} /></span>
@@ -70,6 +71,11 @@ function Line({ note, start }) {
       aria-label=${`Details of ${word}${note.subtask ? `, subtask ${note.subtask}` : ""}`}
       onClick=${() => setOpen(!open)}><${Icon} name=${open ? "down" : "right"} /></button>`}
   </li>`;
+}
+
+function outcomeTone(note) {
+  const outcome = String(note.text).split(":")[0];
+  return Object.hasOwn(STATES, outcome) ? STATES[outcome][1] : "done";
 }
 
 /* The last line names the outcome and the rule that led to it; all others say what they say. */
