@@ -379,6 +379,9 @@ LIVE_FOLLOW_BYTES: Final = 256 * 1024
 """Of each followed task's journal, what is held for those who come: most journals, whole."""
 LIVE_HINT_S: Final = 0.25
 """A task is looked at, and said to have changed, no sooner than this again: nobody reads faster."""
+LIVE_GATHER_S: Final = 0.05
+"""News that follow on others wait so long, and go with what comes meanwhile: nobody sees it, and a
+thousand clients are written to twenty times a second at most."""
 LIVE_REREAD_S: Final = 15
 """How often a followed task is looked at unasked, in case an announcement was lost."""
 LIVE_ALIVE_S: Final = 15

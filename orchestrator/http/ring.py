@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from envelopes import limits
+
 EVERYBODY: Final = "*"
 """Stands for a tenant's name where all are told; no tenant is called so."""
 
@@ -65,12 +67,29 @@ class Ring:
         self.end = 0
         """The place that the next item will have."""
         self._items: deque[Item] = deque(maxlen=kept)
+        self._resting = False
+        self._called_for = 0
 
     def add(self, item: Item) -> None:
-        """Tell one more; where the ring is full, the oldest goes."""
+        """Tell one more; where the ring is full, the oldest goes.
+
+        Listeners are called at once, and then not again for a moment: what comes in a burst is
+        written to each of a thousand clients once, not once for each item.
+        """
         self._items.append(item)
         self.end += 1
+        if not self._resting:
+            self._call()
+
+    def _call(self) -> None:
+        self._resting, self._called_for = True, self.end
+        asyncio.get_running_loop().call_later(limits.LIVE_GATHER_S, self._rested)
         self.told.call()
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._called_for != self.end:
+            self._call()
 
     def after(self, place: int, count: int) -> list[Item] | None:
         """Return up to `count` items from this place on; None where some of them are gone."""
