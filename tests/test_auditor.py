@@ -16,6 +16,7 @@ from orchestrator.sim.evidence import (
     Bytes,
     Evidence,
     Inputs,
+    LetterEvidence,
     Move,
     Retry,
     TaskEvidence,
@@ -289,6 +290,22 @@ def test_what_a_collector_cannot_see_is_not_held_against_the_run(clean: Evidence
     verdict = audit(replace(clean, **dict.fromkeys(known)))
     assert len(verdict.unseen) == 15
     assert not verdict.unseen & set(verdict.void)
+
+
+def test_a_decision_on_a_message_that_no_journal_tells_of_is_found(clean: Evidence) -> None:
+    """The issue: "Every decision is in the task's journal for good"."""
+    fields = {"kind": "forged", "why": "x", "filed_ms": "1", "bytes": "x", "queue": "q"}
+    fields |= {"state": "decided", "verb": "discard", "by": "ann", "decided_ms": "2"}
+    task = next(iter(clean.tasks.values()))
+    letter = LetterEvidence("m1", {**fields, "task": task.id}, listed=False)
+    stats = {**clean.stats, "quarantined": clean.stats.get("quarantined", 0) + 1}
+    silent = replace(clean, letters=[*clean.letters, letter], stats=stats)
+    [broken] = audit(silent).violations
+    assert "discard by ann of the message in letter m1" in broken
+    text = "discard by ann of the message in letter m1: because"
+    told = {**task.journal[-1], "why": "message_discard", "text": text}
+    journal = (*task.journal, told)
+    assert audit(_task(silent, lambda each: each is task, journal=journal)).violations == []
 
 
 def test_verdicts_of_many_runs_add_up(clean: Evidence) -> None:

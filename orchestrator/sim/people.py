@@ -1,7 +1,8 @@
 """Callers and the people at the desk.
 
 A caller submits until it is told that the task was accepted, sometimes twice, sometimes dies before
-it hears; some wish to stop. People decide at random: soon, late, twice, wrongly, or not at all.
+it hears; some wish to stop. People decide at random: soon, late, twice, wrongly, or not at all; and
+what they put back on a queue may come to the desk again.
 """
 
 import json
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
-from envelopes import TaskRequest, limits
+from envelopes import Refused, TaskRequest, limits
+from envelopes.decision import Verb
 from orchestrator import intake
 from orchestrator.sim.asks import ask
 from orchestrator.sim.dice import happens
-from orchestrator.store import Submission
+from orchestrator.store import MessageDecision, Submission
 
 if TYPE_CHECKING:
     from orchestrator.sim.world import World
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _ROUNDS_MAX: Final = 3
 """Letters of one task after which people stop granting more."""
 _NOBODY: Final = 0.3
+"""The share of letters that nobody looks at."""
 
 
 class People:
@@ -127,6 +130,26 @@ class People:
                 self._world.server.post(task_id, b"decide\n" + json.dumps(decision).encode(), op)
             except RedisError:
                 yield 100
+            yield random.randint(1, 500)
+
+    def message_set_aside(self, letter: str) -> None:
+        """Let somebody look at a message that was set aside, or nobody."""
+        if not happens(self._world.random, _NOBODY):
+            self._world.begin(self._clears(letter))
+
+    def _clears(self, letter: str) -> Iterator[int]:
+        """Put a message back on its queue or let it go, sometimes twice and in two ways."""
+        random = self._world.random
+        yield random.randint(50, 60_000)
+        for attempt in range(1 + happens(random, 0.2)):
+            verb = random.choice((Verb.REPLAY, Verb.DISCARD, Verb.DISCARD))
+            said = MessageDecision(letter, verb, random.choice(("ann", "bob")), "seen")
+            try:
+                self._world.server.settle_message(said, f"clear{attempt}-{letter}")
+            except RedisError:
+                yield 100
+            except Refused:  # half a message is not replayed
+                yield 1
             yield random.randint(1, 500)
 
     def _said(self, letter: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ It also writes down what the auditor wants to know and no key holds: who was giv
 commits ended a task, which calls were repeated, and what was decided without news.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.exceptions import ConnectionError as RedisGone
@@ -160,6 +160,13 @@ class Server(SimStore):
             if c.outcome is not None:
                 self.endings.append((c.task_id, c.outcome))
         return done
+
+    def file(self, letter_id: str, fields: Mapping[str, str | bytes | int]) -> None:
+        """Put a letter on the desk; somebody may look at a message that was set aside."""
+        is_new = letter_id not in self.desk
+        super().file(letter_id, fields)
+        if is_new and "queue" in fields:
+            self._world.people.message_set_aside(letter_id)
 
     def _file_request(self, f: LetterFiled, task_id: str) -> None:
         super()._file_request(f, task_id)

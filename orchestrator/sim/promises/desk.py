@@ -36,6 +36,7 @@ def letters_and_causes_are_one_to_one(case: Case) -> Checks:
     )
     if kept or strangers:
         yield None if kept == strangers else f"{kept} messages set aside, {strangers} letters"
+    yield from _decisions_on_messages(case)
 
 
 def _closed_as_written(book: Book, letters: Sequence[LetterEvidence]) -> str | None:
@@ -49,6 +50,22 @@ def _closed_as_written(book: Book, letters: Sequence[LetterEvidence]) -> str | N
     if still_open != (0 if book.task.outcome else int(_on_desk(book))):
         return f"{book.task.id} has {still_open} open letters"
     return None
+
+
+def _decisions_on_messages(case: Case) -> Checks:
+    """Match decided letters of messages with the lines in the journals of the tasks they name."""
+    for letter in case.evidence.letters:
+        fields = letter.fields
+        task = case.evidence.tasks.get(fields.get("task", ""))
+        if fields.get("kind") in _REQUESTS or task is None or fields.get("state") == "open":
+            continue
+        said = f"{fields['verb']} by {fields['by']} of the message in letter {letter.id}"
+        lines = [
+            line
+            for line in task.journal
+            if line["why"] == f"message_{fields['verb']}" and line["text"].startswith(said)
+        ]
+        yield None if len(lines) == 1 else f"{task.id} has {len(lines)} lines of: {said}"
 
 
 def _on_desk(book: Book) -> bool:

@@ -27,6 +27,7 @@ def every_byte_pushed_was_delivered_or_is_queued(case: Case) -> Checks:
     """Balance the bytes, and the messages that were taken from queues."""
     stats, strange = case.evidence.stats, case.evidence.bytes
     put = stats.get("pushed_bytes", 0) + stats.get("handed_back_bytes", 0) + strange.injected
+    put += stats.get("messages_replayed_bytes", 0)
     taken = stats.get("fetched_bytes", 0) + strange.stolen + strange.queued
     if put:
         yield (

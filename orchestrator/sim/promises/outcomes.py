@@ -41,9 +41,13 @@ def nothing_is_lost_and_nothing_unexpected(case: Case) -> Checks:
 
 
 def final_is_final(case: Case) -> Checks:
-    """Look for anything that was decided after the end, and for records that disagree on it."""
+    """Look for anything that was decided after the end, and for records that disagree on it.
+
+    What becomes of a message that was set aside is told whenever somebody decides it.
+    """
     for task, book, head in case.ended():
-        last = task.journal[-1]["why"] if task.journal else "nothing"
+        whys = [line["why"] for line in task.journal if not line["why"].startswith("message_")]
+        last = whys[-1] if whys else "nothing"
         if last != "conclude":
             yield f"{task.id}: {last} came after its end"
         elif head["outcome"] != task.outcome or head["phase"] != "done":
