@@ -12,11 +12,12 @@ import { Markdown } from "./markdown.js";
 import { Copy, Tabs, Text } from "./parts.js";
 
 const MEMBERS = 50;
+const NAME_CHARS = 300; // A field's name is hostile too; Raw and Copy have it whole.
 const OPEN_DEPTH = 2;
 const OPEN_MEMBERS = 20;
 
 export function Json({ value, name, depth = 0 }) {
-  const label = name === undefined ? null : html`<span class="json-name" dir="auto">${name}</span>`;
+  const label = name === undefined ? null : html`<span class="json-name" dir="auto">${String(name).slice(0, NAME_CHARS)}</span>`;
   if (value === null || typeof value !== "object") {
     return html`<div class="json-line">${label}<${Scalar} value=${value} /></div>`;
   }

@@ -8,7 +8,7 @@
 
 import { html } from "./hooks.js";
 import { Lexer } from "../vendor/marked.js";
-import { Text } from "./parts.js";
+import { Text, giant } from "./parts.js";
 
 // The lexer looks ahead; what is longer than this is shown as plain text, so nobody waits for it.
 const CHARS_MAX = 50000;
@@ -23,7 +23,7 @@ export function Markdown({ text }) {
   } catch {
     return html`<div class="prose"><${Text} text=${said} /></div>`; // Too tangled to read: as it is.
   }
-  return html`<div class="prose" dir="auto">${all(tokens, 0)}</div>`;
+  return html`<div class=${`prose ${giant(said)}`} dir="auto">${all(tokens, 0)}</div>`;
 }
 
 const all = (tokens, depth) => (tokens ?? []).map((token) => one(token, depth + 1));

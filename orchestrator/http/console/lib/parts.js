@@ -230,11 +230,14 @@ export function Text({ text, most = CUT_CHARS, class: more = "" }) {
   const [whole, setWhole] = useState(false);
   const said = String(text ?? "");
   const cut = said.length > most && !whole;
-  return html`<span class=${`text ${more}`} dir="auto">${cut ? `${said.slice(0, most)}…` : said}</span>
+  return html`<span class=${`text ${giant(said)} ${more}`} dir="auto">${cut ? `${said.slice(0, most)}…` : said}</span>
     ${cut && html`<button type="button" class="button quiet small" onClick=${() => setWhole(true)}>
       Show all ${said.length.toLocaleString("en")} characters
     </button>`}`;
 }
+
+/* A word of 100 kB is broken at every line anew; with kerning that takes a browser a minute. */
+export const giant = (text) => (/\S{500}/.test(text) ? "is-giant" : "");
 
 export function Copy({ text, label = "Copy" }) {
   const copy = async () => {

@@ -21,6 +21,7 @@ const FILTERS = [
   ["aborted", "Aborted"],
 ];
 const SCROLLED_PX = 60;
+const GOAL_CHARS = 300; // More than the two lines that are shown of it.
 
 const COLUMNS = [
   { key: "goal", title: "Goal", main: true, cell: (task) => html`<${Goal} task=${task} />` },
@@ -66,7 +67,7 @@ export function Tasks() {
 function Goal({ task }) {
   const labels = Object.entries(task.labels ?? {}).slice(0, 4);
   return html`<span class="goal">
-    <span class="goal-text" dir="auto">${task.goal}</span>
+    <span class="goal-text" dir="auto">${task.goal.slice(0, GOAL_CHARS)}</span>
     <span class="goal-more">
       <span class="mono">${shortId(task.id)}</span>
       <span dir="auto">${task.tenant}</span>
