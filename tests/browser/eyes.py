@@ -1,12 +1,22 @@
 """Watch what pages do that no page may do, whatever a test is about.
 
 A dialog, an error in a script, a breach of the content security policy, a window that opens by
-itself, an answer of 500: each is noted, and fails the test in which it happened.
+itself, a request to somebody else, an answer of 500: each is noted, and fails the test in which it
+happened.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Response
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+)
 
 BREACHES = """addEventListener('securitypolicyviolation', breach => console.error(
     'content security policy: ' + breach.violatedDirective + ' ' + breach.blockedURI));"""
@@ -36,6 +46,7 @@ class Eyes:
         context.on("weberror", lambda error: self.seen.append(f"script error: {error.error}"))
         context.on("console", self._console)
         context.on("response", self._response)
+        context.on("request", self._request)
         context.on("page", self._page)
 
     def _dialog(self, dialog: Dialog) -> None:
@@ -51,5 +62,25 @@ class Eyes:
         if response.status >= 500 and response.status not in self._forgiven:
             self.seen.append(f"{response.status} from {response.url}")
 
+    def _request(self, request: Request) -> None:
+        ours = request.is_navigation_request() or request.url.startswith((self.home, "data:"))
+        if not ours:
+            self.seen.append(f"asked somebody else: {request.url}")
+
     def _page(self, page: Page) -> None:
         page.on("popup", lambda popup: self.seen.append(f"window opened: {popup.url}"))
+
+
+@contextmanager
+def without_reload(page: Page) -> Iterator[None]:
+    """See that a page lives through all that happens meanwhile."""
+    page.evaluate("window.since = 'the beginning'")
+    yield
+    assert page.evaluate("window.since") == "the beginning"
+
+
+def sideways(page: Page) -> int:
+    """Return by how many pixels a page is wider than its window."""
+    size = page.viewport_size
+    assert size is not None
+    return int(page.evaluate("document.documentElement.scrollWidth")) - size["width"]
