@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from post_office import PostOffice
 from receiver import receiving
@@ -306,3 +306,40 @@ def test_a_mail_server_that_the_url_names_is_checked_too() -> None:
     url = "mailtos://user:pass@mail.example?smtp=inside.example"
     with pytest.raises(Refused, match=r"inside\.example"):
         check_apprise_url(url, allow_private=False, resolve=resolve)
+
+
+# --- strangers' text -----------------------------------------------------------------------------
+
+PARTS = st.sampled_from(
+    ["https", "http", "json", "mailto", "://", ":", "/", "//", "@", "?", "#", "[", "]", "::1", "%00",
+     "\0", "\n", "\udc80", "xn--", "ä", "a" * 80, ".", "..", "127.0.0.1", "%2f", "user", "x.example",
+     ":99999", ":-1", "=", "&", "\\", " "]
+)  # fmt: skip
+URLS = st.one_of(
+    st.text(),
+    st.lists(PARTS, max_size=12).map("".join),
+    st.lists(PARTS, max_size=8).map(lambda parts: "https://" + "".join(parts)),
+    st.lists(PARTS, max_size=8).map(lambda parts: "json://" + "".join(parts)),
+)
+
+
+def nowhere(host: str, _port: int) -> Sequence[str]:
+    """Do what the system's resolver does before it asks anybody."""
+    host.encode("idna")
+    if "\0" in host:
+        raise ValueError("embedded null character")
+    raise OSError("not known")
+
+
+@settings(deadline=None)  # Apprise reads its 183 services at the first
+@example("HTTP://XN--")
+@example("json://\udc80")
+@given(URLS)
+def test_no_text_is_more_than_refused(url: str) -> None:
+    """Their fault is data: whatever stands in place of a URL, a refusal is all that comes of it."""
+    for check in (checked, check_apprise_url):
+        for resolve in (nowhere, at("127.0.0.1")):
+            try:
+                check(url, allow_private=False, resolve=resolve)
+            except Refused as refused:
+                assert refused.field == "url"  # noqa: PT017 -- most are refused, some are not

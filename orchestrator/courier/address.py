@@ -83,7 +83,7 @@ def checked_host(
     """Return a host's addresses, if every one of them may be reached; else raise Refused."""
     try:
         addresses = tuple(resolve(host, port))
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise Refused("url", f"{host} has no address: {error}; check its spelling") from None
     for address in addresses:
         if why := objection(ipaddress.ip_address(address), allow_private=allow_private):
@@ -125,7 +125,14 @@ def _behind(address: Address) -> Address:
     return address.ipv4_mapped or address
 
 
+def require_readable(text: str) -> None:
+    """Refuse what no person can have written as a URL; libraries think different things of it."""
+    if not text.isprintable():
+        raise Refused("url", "it has a character in it that cannot be seen")
+
+
 def _read(text: str, *, allow_private: bool) -> httpx.URL:
+    require_readable(text)
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError, ValueError) as error:
@@ -136,7 +143,7 @@ def _read(text: str, *, allow_private: bool) -> httpx.URL:
         raise Refused("url", "it must begin with https://, since anybody on the way reads http")
     if url.userinfo:
         raise Refused("url", "a user and password in it would be sent to whoever answers")
-    if not url.host:
+    if not url.raw_host:
         raise Refused("url", "it names no host")
     if url.port is not None and not 0 < url.port < _PORT_END:
         raise Refused("url", f"{url.port} is no port")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from apprise import Apprise, AppriseAsset
 
 from envelopes.strict import Refused
-from orchestrator.courier.address import Resolve, checked_host, resolve
+from orchestrator.courier.address import Resolve, checked_host, require_readable, resolve
 
 _HOSTS: Final = ("host", "smtp_host")
 """Where Apprise's services keep whom they connect to."""
@@ -27,6 +27,7 @@ for _name in ("apprise", "urllib3"):  # what they say of a URL has its secrets i
 
 def service_of(url: str) -> Any:
     """Return Apprise's service for a URL, or raise Refused; what is wrong is not repeated."""
+    require_readable(url)
     asset = AppriseAsset(storage_mode="memory", plugin_paths=[])
     asset.app_id, asset.app_desc, asset.app_url = "Buckstop", "The desk", ""
     asset.pgp_autogen = asset.pem_autogen = asset.http_redirects = False
@@ -65,7 +66,7 @@ def _has_address(host: str, resolve: Resolve) -> bool:
     """Say whether the host is one: some services keep a sender's domain in its place."""
     try:
         return bool(resolve(host, _ANY_PORT))
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         return False
 
 
