@@ -33,7 +33,8 @@ addEventListener("keydown", (event) => {
   const name = named(event);
   const sequence = event.timeStamp - beforeAt < SEQUENCE_MS ? `${before} ${name}` : name;
   const found = wanted(event, sequence) ?? wanted(event, name);
-  [before, beforeAt] = found ? ["", 0] : [name, event.timeStamp];
+  const ended = found && found.keys === sequence && sequence !== name;
+  [before, beforeAt] = ended ? ["", 0] : [name, event.timeStamp]; // "g" may act, and "g t" still go to the tasks.
   if (!found) return;
   event.preventDefault();
   found.run(event);
@@ -44,8 +45,11 @@ function named(event) {
   return mod + (event.altKey ? "alt+" : "") + event.key;
 }
 
+// A key pressed on a radio button or a checkbox is not typed into it.
+const TYPED_INTO = 'input:not([type="radio"], [type="checkbox"]), textarea, select, [contenteditable]';
+
 function wanted(event, name) {
-  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const typing = event.target.closest?.(TYPED_INTO);
   const inDialog = Boolean(document.querySelector("dialog[open]"));
   const pressed = event.key === "Enter" && event.target.closest?.("a, button, summary");
   for (const group of [...groups].reverse()) {

@@ -30,20 +30,21 @@ export function Desk({ id }) {
   useTitle(id ? "Letter" : "Desk");
   useListKeys(place, id);
   useScrollKept(place, id);
-  const causes = wanted.view === "causes" && !id;
-  const view = id ? "has-letter" : causes ? "has-causes" : "has-list";
+  const causes = wanted.view === "causes" && !id && queue.total !== 0;
+  const clear = !id && queue.total === 0 && !queue.rows.length && !isFiltered(filter);
+  const view = clear ? "is-clear" : id ? "has-letter" : causes ? "has-causes" : "has-list";
   return html`<div class=${`desk ${view}`} ref=${place}>
     <section class="desk-queue" aria-label="Queue of letters">
-      <${QueueHead} heads=${!id && !causes} queue=${queue} wanted=${wanted} want=${want} filter=${filter} />
+      <${QueueHead} heads=${!id && (clear || !causes)} clear=${clear} queue=${queue} wanted=${wanted} want=${want} filter=${filter} />
       <${Shown} read=${queue} empty=${() => !queue.rows.length && html`<${NothingWaits} filtered=${isFiltered(filter)} want=${want} />`}>
         ${() => html`<${List} queue=${queue} chosen=${id} sort=${wanted.sort} href=${(each) => addressOf(each, wanted)} />`}
       <//>
     </section>
-    <div class="desk-letter">
-      ${id
+    <div class="desk-letter" hidden=${clear}>
+      ${clear ? null : id
         ? html`<${Link} to=${`/desk${query(wanted)}`} class="desk-back"><${Icon} name="left" />Desk<//>
             <${LetterPage} id=${id} next=${next} onMove=${move} onDecided=${queue.noteDecided} />`
-        : html`<${Causes} heads=${causes} filter=${filter} total=${queue.total} onBack=${() => want({ view: "" })} />`}
+        : html`<${Causes} heads=${causes} filter=${filter} onBack=${() => want({ view: "" })} />`}
     </div>
   </div>`;
 }
@@ -61,21 +62,29 @@ function nextAfter(rows, id) {
   return (rows.slice(at + 1).find(open) ?? rows.slice(0, Math.max(0, at)).find(open))?.id ?? null;
 }
 
-function QueueHead({ heads, queue, wanted, want, filter }) {
+function QueueHead({ heads, clear, queue, wanted, want, filter }) {
   const Title = heads ? "h1" : "p"; // A page has one h1: the letter, else the causes, else this.
-  const sort = wanted.sort === "due" ? "due" : "new";
   return html`<header class="queue-head">
     <div class="queue-title">
       <${Title} class="queue-word" tabindex=${heads ? -1 : undefined}>Desk</${Title}>
-      ${queue.total !== undefined && html`<span class="queue-count figure" data-testid="queue-total">${queue.total.toLocaleString("en")} ${queue.total === 1 ? "letter waits" : "letters wait"}</span>`}
-      <span class="queue-tools">
-        <button type="button" class="button quiet small" aria-label=${`Order: ${sort === "due" ? "due first" : "newest first"}. Change it`}
-          onClick=${() => want({ sort: sort === "due" ? "" : "due" })}><${Icon} name=${sort === "due" ? "clock" : "down"} />${sort === "due" ? "Due first" : "Newest"}</button>
-        <${Link} to=${`/desk${query({ ...wanted, view: "causes" })}`} class="button quiet small to-causes">By cause<//>
-      </span>
+      ${queue.total !== undefined && !clear && html`<span class="queue-count figure" data-testid="queue-total">${queue.total.toLocaleString("en")} ${queue.total === 1 ? "letter waits" : "letters wait"}</span>`}
+      ${!clear && html`<${QueueTools} wanted=${wanted} want=${want} />`}
     </div>
-    <${Filters} filter=${filter} want=${want} version=${queue.version} />
+    ${!clear && html`<${Filters} filter=${filter} want=${want} version=${queue.version} />`}
   </header>`;
+}
+
+function QueueTools({ wanted, want }) {
+  const byDue = wanted.sort === "due";
+  return html`<span class="queue-tools">
+    <button
+      type="button"
+      class="button quiet small"
+      aria-label=${`Order: ${byDue ? "due first" : "newest first"}. Change it`}
+      onClick=${() => want({ sort: byDue ? "" : "due" })}
+    ><${Icon} name=${byDue ? "clock" : "down"} />${byDue ? "Due first" : "Newest"}</button>
+    <${Link} to=${`/desk${query({ ...wanted, view: "causes" })}`} class="button quiet small to-causes">By cause<//>
+  </span>`;
 }
 
 function NothingWaits({ filtered, want }) {
@@ -86,8 +95,8 @@ function NothingWaits({ filtered, want }) {
   return html`<div class="clear-desk" data-testid="nothing-waits">
     <svg viewBox="0 0 120 72" class="clear-desk-picture" aria-hidden="true">
       <path class="clear-desk-top" d="M8 46h104" /><path d="M18 46v20M102 46v20" />
-      <path d="M78 46v-9h12v9zM90 39h3a2.5 2.5 0 0 1 0 5h-3" /><path class="clear-desk-steam" d="M81 32q2-2.500 0-5t0-5M87 32q2-2.500 0-5t0-5" />
-      <path d="M30 46l4-14h14l-4 14" />
+      <path d="M78 46v-9h12v9zM90 39h3a2.5 2.5 0 0 1 0 5h-3" /><path class="clear-desk-steam" d="M81 32q2-2.5 0-5t0-5M87 32q2-2.5 0-5t0-5" />
+      <path d="M26 45v-8l4-9h24l4 9v8zM26 37h9l3 4h8l3-4h9" />
     </svg>
     <h2>Nothing waits for a person</h2>
     <p class="muted">Every task is at work or has ended. What needs you appears here by itself.</p>
@@ -110,7 +119,7 @@ function useListKeys(place, id) {
     [
       { keys: "j", does: "down the queue", run: () => step(1) },
       { keys: "k", does: "up the queue", run: () => step(-1) },
-      { keys: "Enter", does: "open the letter", run: () => undefined },
+      { keys: "Enter", does: "open the letter", run: () => !id && place.current.querySelector("a.queue-row")?.click() },
       { keys: "/", does: "filter the queue", run: filter },
       id && { keys: "Escape", does: "close the letter", run: () => go(`/desk${location.search}`) },
     ],

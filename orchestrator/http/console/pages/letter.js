@@ -75,7 +75,7 @@ function Head({ letter }) {
     <div class="letter-facts">
       <${Badge} state=${letter.kind} />
       ${agent && html`<span class="letter-fact">at <bdi>${agent}</bdi></span>`}
-      ${tenant && html`<span class="letter-fact">for <bdi>${tenant}</bdi></span>`}
+      ${tenant && tenant !== "default" && html`<span class="letter-fact">for <bdi>${tenant}</bdi></span>`}
       <span class="letter-fact muted">filed <${Ago} at=${filed} /></span>
       <span class="letter-ids">
         ${task && html`<${Link} to=${`/tasks/${encodeURIComponent(task)}`} class="letter-task">

@@ -17,12 +17,11 @@ const FACETS = [
 ];
 const GATHER_MS = 700;
 
-export function Causes({ heads, filter, total, onBack }) {
+export function Causes({ heads, filter, onBack }) {
   const [facet, setFacet] = useState("reason");
   const [chosen, choose] = useState(null);
   const read = useRead(`/v1/letters/counts${query({ by: facet, ...filter })}`);
   useGathered(read.again);
-  if (total === 0 && !heads) return null;
   const Title = heads ? "h1" : "h2";
   return html`<section class="causes" aria-labelledby="causes-title">
     <header class="causes-head">

@@ -4,7 +4,7 @@
    thing is to be typed. Ctrl or Cmd with Enter sends, Escape closes. What is typed is a draft that
    outlives everything but the decision itself. */
 
-import { html, useEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
 import { may, post } from "../../lib/api.js";
 import { useKeys } from "../../lib/keys.js";
 import { Icon, ProblemBox } from "../../lib/parts.js";
@@ -31,7 +31,8 @@ export function Decide({ letter, onDone }) {
     change({ verb: null });
     place.current?.querySelector(`[data-verb="${verb}"]`)?.focus();
   };
-  useEffect(() => void (wantsFocus && verb && first(place.current)?.focus()), [wantsFocus]);
+  // At once, so that not one key of a quick typist is lost.
+  useLayoutEffect(() => void (wantsFocus && verb && first(place.current)?.focus()), [wantsFocus]);
   useKeys(can ? [...verbs.map((each) => keyOf(each, open)), ...choiceKeys(letter, open)] : [], "One letter: decide");
   if (!can) return html`<p class="letter-mayno"><${Icon} name="warn" />You may look, and not decide: your token lacks the scope “decide”.</p>`;
   return html`<section class="decide" aria-labelledby="decide-title" ref=${place}>
@@ -88,7 +89,7 @@ function Sheet({ verb, letter, draft, change, onClose, onDone }) {
         ${sending ? "Waiting for the owner to act…" : html`${wordOf(verb)}<kbd aria-hidden="true">${MAC ? "⌘" : "Ctrl"} ↵</kbd>`}
       </button>
       <button type="button" class="button quiet" onClick=${onClose}>Not now<kbd aria-hidden="true">Esc</kbd></button>
-      ${verb === "answer" && html`<${Elsewhere} letter=${letter} />`}
+      ${verb === "answer" && html`<span class="sheet-aside"><${Elsewhere} letter=${letter} /></span>`}
     </div>
   </form>`;
 }

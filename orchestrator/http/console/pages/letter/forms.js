@@ -9,7 +9,7 @@
 import { html } from "../../lib/hooks.js";
 import { Problem, useRead } from "../../lib/api.js";
 import { DIMENSIONS, amount } from "../../lib/format.js";
-import { Field } from "../../lib/parts.js";
+import { Field, Icon } from "../../lib/parts.js";
 import { Agents } from "./agents.js";
 import { Answer } from "./answer.js";
 import { Editor, firstText } from "./editor.js";
@@ -114,9 +114,15 @@ function Other({ letter, draft, change, problem }) {
   <//>`;
 }
 
+/* Another agent meets the same caps: said before somebody finds out by the next letter. */
 function Reassign({ letter, draft, change, problem }) {
-  return html`<${Agents} letter=${letter} chosen=${draft.agent ?? ""} problem=${problem}
-    onChoose=${(agent) => change({ agent })} />`;
+  const short = letter.allowed.includes("retry") && Object.values(offered(letter)).some(Boolean);
+  return html`
+    ${short && html`<p class="note"><${Icon} name="warn" /><span>What ran out is not filled up by this, so it may come back at once.
+      <button type="button" class="button quiet small" onClick=${() => change({ verb: "retry" })}>Retry with another agent, and more</button></span></p>`}
+    <${Agents} letter=${letter} chosen=${draft.agent ?? ""} problem=${problem}
+    onChoose=${(agent) => change({ agent })} />
+  `;
 }
 
 /* --- from what was typed to a decision -------------------------------------------------------- */
