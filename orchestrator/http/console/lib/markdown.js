@@ -11,7 +11,7 @@ import { Lexer } from "../vendor/marked.js";
 import { Text, giant } from "./parts.js";
 
 // The lexer looks ahead; what is longer than this is shown as plain text, so nobody waits for it.
-const CHARS_MAX = 50000;
+const CHARS_MAX = 30000;
 const DEPTH_MAX = 20;
 
 export function Markdown({ text }) {

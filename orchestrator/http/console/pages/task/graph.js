@@ -17,7 +17,9 @@ const SIZES = {
   roomy: { tall: 46, row: 58, least: 96, most: 168, between: 44 },
   long: { tall: 46, row: 58, least: 78, most: 168, between: 16 },
   dense: { tall: 26, row: 32, least: 116, most: 116, between: 36 },
+  fingers: { tall: 44, row: 52, least: 116, most: 116, between: 28 },
 };
+const many = () => (matchMedia("(pointer: coarse)").matches ? SIZES.fingers : SIZES.dense);
 const LONG = 6; // With more hops than this, the lines between them are short.
 const HEAD = 26;
 const SIDE = 2;
@@ -137,7 +139,7 @@ function laidOut(nodes, room) {
   const byHop = new Map();
   for (const node of nodes) byHop.set(node.hop, [...(byHop.get(node.hop) ?? []), node]);
   const stages = [...byHop].sort(([a], [b]) => a - b);
-  const size = nodes.length > ROOMY ? SIZES.dense : stages.length > LONG ? SIZES.long : SIZES.roomy;
+  const size = nodes.length > ROOMY ? many() : stages.length > LONG ? SIZES.long : SIZES.roomy;
   const folds = stages.map(([, of]) => Math.ceil(of.length / ROWS));
   const columns = folds.reduce((sum, n) => sum + n, 0);
   const share = (room - 2 * SIDE - (stages.length - 1) * size.between - (columns - stages.length) * FOLD) / columns;
