@@ -382,6 +382,8 @@ LIVE_HINT_S: Final = 0.25
 LIVE_GATHER_S: Final = 0.05
 """News that follow on others wait so long, and go with what comes meanwhile: nobody sees it, and a
 thousand clients are written to twenty times a second at most."""
+WATCH_AWAY_S: Final = 30
+"""How long somebody who watches waits for a server that went away: a restart takes seconds."""
 LIVE_REREAD_S: Final = 15
 """How often a followed task is looked at unasked, in case an announcement was lost."""
 LIVE_ALIVE_S: Final = 15

@@ -37,6 +37,7 @@ from orchestrator import checks, intake
 from orchestrator.amendment import amendment_faults
 from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
+from orchestrator.news import News
 from orchestrator.settings import Settings
 from orchestrator.store import Events, MessageDecision, Store
 from orchestrator.view import AgentView, KeptView, State, TaskView, agent_view, view
@@ -50,7 +51,7 @@ DECIDED_WITHIN_S = 10.0
 """How long to wait for an orchestrator to act on a decision before saying that none has."""
 AT_ONCE = 8
 """Letters decided side by side, where many are decided alike: orchestrators act in batches."""
-AWAY_S = 30.0
+AWAY_S = limits.WATCH_AWAY_S
 """How long a watcher waits for a server that went away."""
 PREFIX_AMONG = 10_000
 """How many of the newest tasks a shortened id is looked for in."""
@@ -171,6 +172,14 @@ class Buckstop:
     def overview(self) -> Overview:
         """Return everything in a few figures, as of one moment and at the cost of one call."""
         return self.store.overview()
+
+    def news(self, after: str | None = None) -> Iterator[News]:
+        """Yield what happens to tasks and letters, from now on, or behind news seen before.
+
+        It never ends. News have an id each; whoever keeps the last one misses nothing, however long
+        they were away, unless `event` is "gap": then read the lists anew.
+        """
+        return self.store.follow_news(self.store.last_news() if after is None else after)
 
     def letter_counts(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
         """Count open letters that are wanted by kind, reason, agent or tenant, the most in front.

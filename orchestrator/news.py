@@ -17,17 +17,23 @@ however long it was away; `has_gap` says whether lines it has not seen are gone 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import limits
 from envelopes.strict import Refused
 
 START: Final = "0-0"
 """Before the first line."""
+GAP: Final = "gap"
+"""Told by `follow` in place of lines that are gone."""
+_AGAIN_S: Final = 1.0
 _ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 Line = tuple[bytes, Mapping[bytes, bytes]]
@@ -73,6 +79,27 @@ class NewsStream:
         block = min(block_ms, limits.WAIT_MS_MAX) if block_ms > 0 else None
         found: Sequence[Any] = self._client.xread({self._key: after}, count=count, block=block)
         return [news_of(line) for _, lines in found or () for line in lines]
+
+    def follow(self, after: str) -> Iterator[News]:
+        """Yield what happens behind this line, for ever; GAP first, where lines of it are gone.
+
+        A server that goes away is waited for, WATCH_AWAY_S at most, and nothing is lost over it.
+        """
+        if self.has_gap(after):
+            yield News(after, GAP, {})
+        heard = time.monotonic()
+        while True:
+            try:
+                lines = self.read(after, limits.LIVE_PAGE, limits.WAIT_MS_MAX)
+            except (RedisConnectionError, RedisTimeoutError):
+                if time.monotonic() - heard > limits.WATCH_AWAY_S:
+                    raise
+                time.sleep(_AGAIN_S)
+                continue
+            for news in lines:
+                yield news
+                after = news.id
+            heard = time.monotonic()
 
     def last(self) -> str:
         """Return the id of the last line, or START where there is none."""

@@ -528,6 +528,10 @@ class Store(Indexes):
         """Return up to `count` lines of news behind this one, waiting for the first if need be."""
         return self._news.read(after, count, block_ms)
 
+    def follow_news(self, after: str) -> Iterator[News]:
+        """Yield news behind this line, for ever."""
+        return self._news.follow(after)
+
     def last_news(self) -> str:
         """Return the id of the last line of news; behind it comes what is still to happen."""
         return self._news.last()

@@ -1,7 +1,8 @@
 """Commands for the person at the end: letters, decide."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
@@ -24,6 +25,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.screen import console
 from orchestrator.client import PREFIX_AMONG, Buckstop, DecidedAll, NotFound
+from orchestrator.news import News
 from orchestrator.settings import person
 from orchestrator.wanted import ALL, Wanted
 
@@ -31,8 +33,9 @@ _AS_GIVEN = ("hops", "time", "why", "answer")
 _SAMPLE: Final = 5
 """Letters shown before many are decided."""
 _WATCHED: Final = 1_000
-"""Of more letters between two looks only the newest are told one by one."""
+"""Letters remembered, so that none is told twice."""
 _LOOK_S: Final = 1.0
+_FILED: Final = frozenset({"letter.filed", "letter.refiled"})
 _ANY: Final = "any"
 """Stands for a letter's id while it is not known which."""
 
@@ -129,18 +132,38 @@ def _say_what_is_not_shown(buckstop: Buckstop, wanted: Wanted, shown: int) -> No
 
 def _watched(buckstop: Buckstop, wanted: Wanted, *, as_json: bool) -> None:
     """Write each new letter on a line of its own, until Ctrl-C."""
-    seen = set(_newest(buckstop, wanted, _WATCHED))
+    new = _aging(buckstop, wanted) if wanted.least_age_ms else _filed(buckstop, wanted)
     complain(
         f"{buckstop.store.count_letters(wanted):,} letters wait; new ones follow, until Ctrl-C"
     )
+    for letter in new:
+        found = buckstop.letter(letter)
+        write_json(found) if as_json else print(letter_line(found), flush=True)
+
+
+def _filed(buckstop: Buckstop, wanted: Wanted) -> Iterator[str]:
+    """Yield each letter that is filed from now on, once, though its reason may be told later."""
+    news, told = buckstop.news(), deque[str](maxlen=_WATCHED)
+    return (letter for each in news if (letter := _wanted_of(each, wanted, told)))
+
+
+def _wanted_of(news: News, wanted: Wanted, told: deque[str]) -> str | None:
+    letter = news.fields.get("letter", "")
+    fits = all(news.fields.get(facet) == value for facet, value in wanted.facets())
+    if news.event not in _FILED or not fits or letter in told:
+        return None
+    told.append(letter)
+    return letter
+
+
+def _aging(buckstop: Buckstop, wanted: Wanted) -> Iterator[str]:
+    """Yield each letter that has waited so long by now; nobody tells of that, so one looks."""
+    seen = set(_newest(buckstop, wanted, _WATCHED))
     while True:
-        now = _newest(buckstop, wanted, _WATCHED)
-        new = [letter for letter in reversed(now) if letter not in seen]
-        seen = seen.intersection(now).union(new)
-        for letter in new:
-            found = buckstop.letter(letter)
-            write_json(found) if as_json else print(letter_line(found), flush=True)
         time.sleep(_LOOK_S)
+        now = _newest(buckstop, wanted, _WATCHED)
+        yield from (letter for letter in reversed(now) if letter not in seen)
+        seen = set(now)
 
 
 def _newest(buckstop: Buckstop, wanted: Wanted, count: int) -> list[str]:
