@@ -29,7 +29,8 @@ export function Desk({ id }) {
   const next = nextAfter(queue.rows, id);
   useTitle(id ? "Letter" : "Desk");
   useListKeys(place, id);
-  useScrollKept(place, id);
+  useScrollKept(id);
+  useInView(place, id, queue.rows.length > 0);
   const causes = wanted.view === "causes" && !id && queue.total !== 0;
   const clear = !id && queue.total === 0 && !queue.rows.length && !isFiltered(filter);
   const view = clear ? "is-clear" : id ? "has-letter" : causes ? "has-causes" : "has-list";
@@ -128,7 +129,7 @@ function useListKeys(place, id) {
 }
 
 /* On a phone the window is what scrolls: back from a letter, the queue is where it was. */
-function useScrollKept(place, id) {
+function useScrollKept(id) {
   const kept = useRef(0);
   const before = useRef(id);
   useLayoutEffect(() => {
@@ -139,4 +140,14 @@ function useScrollKept(place, id) {
     addEventListener("scroll", note, { passive: true });
     return () => removeEventListener("scroll", note);
   }, [id]);
+}
+
+/* A letter is read from its beginning, and its row stands where it can be seen. */
+function useInView(place, id, known) {
+  useLayoutEffect(() => {
+    place.current.querySelector(".desk-letter").scrollTop = 0;
+  }, [id]);
+  useLayoutEffect(() => {
+    if (known) place.current.querySelector(".queue-row[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }, [id, known]);
 }

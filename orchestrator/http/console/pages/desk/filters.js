@@ -73,7 +73,7 @@ function Age({ filter, want }) {
   const chosen = filter.older_s ?? "";
   const ages = AGES.some(([s]) => s === chosen) ? AGES : [...AGES, [chosen, `over ${chosen} s`]];
   return html`<span class=${`chip-select ${chosen ? "is-on" : ""}`}>
-    <select aria-label="Filter by age" value=${chosen} onChange=${(e) => want({ older: e.target.value })}>
+    <select aria-label="Filter by time waited" value=${chosen} onChange=${(e) => want({ older: e.target.value })}>
       ${ages.map(([seconds, word]) => html`<option key=${seconds} value=${seconds}>${word}</option>`)}
     </select><${Icon} name="down" />
   </span>`;

@@ -33,7 +33,7 @@ function Row({ row, fresh, chosen, href }) {
       <span class=${`queue-icon tone-${tone}`}><${Icon} name=${icon} label=${STATES[row.kind]?.[0] ?? row.kind} /></span>
       <span class="queue-main">
         <span class="queue-first"><span class="queue-cause"><bdi>${causeOf(row)}</bdi></span><span class="queue-age"><${Ago} at=${row.filed_ms} /></span></span>
-        <span class="queue-why" dir="auto">${cut(row.why)}</span>
+        <span class="queue-why" dir="auto">${cut(saidOf(row))}</span>
         <span class="queue-foot">
           ${row.agent && html`<span class="queue-agent"><bdi>${row.agent}</bdi></span>`}
           ${row.tenant && row.tenant !== "default" && html`<span class="queue-tenant"><bdi>${row.tenant}</bdi></span>`}
@@ -46,6 +46,9 @@ function Row({ row, fresh, chosen, href }) {
     <//>
   </li>`;
 }
+
+/* Who asks is said in the line above. */
+const saidOf = ({ kind, agent, why }) => (kind === "question" ? String(why).replace(`${agent} asks: `, "") : why);
 
 /* A row is two lines of text at most: neither the page nor the eye needs more of it. */
 const cut = (text) => (String(text ?? "").length > 220 ? `${text.slice(0, 220)}…` : text);

@@ -18,7 +18,7 @@ export function After({ letter, mine, next, onMove }) {
   return html`<section class=${`after ${first === false ? "is-late" : ""}`} role="status" data-testid="after" aria-label="The decision" tabindex="-1" ref=${place}>
     <p class="after-said">
       <${Icon} name=${first === false ? "warn" : "completed"} />
-      <span>${sentence(first, said)} ${said.at && html`<span class="muted" title=${moment(said.at)}><${Ago} at=${said.at} /></span>`}</span>
+      <span>${sentence(first, said)} ${said.at && html`<span class="muted" title=${moment(said.at)}>· <${Ago} at=${said.at} /></span>`}</span>
     </p>
     ${said.why && html`<p class="after-why"><${Text} text=${said.why} most=${500} /></p>`}
     ${first !== true && html`<${Unsent} id=${letter.id} wished=${mine?.wished} />`}
@@ -37,6 +37,7 @@ function useFocusCaught() {
   const place = useRef(null);
   useEffect(() => {
     if (document.activeElement === document.body) place.current.focus({ preventScroll: true });
+    place.current.scrollIntoView({ block: "nearest" });
   }, []);
   return place;
 }
