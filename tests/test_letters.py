@@ -17,6 +17,7 @@ from celery.contrib.testing.worker import start_worker
 from play import Play, bad, beg, commands, good, part, step
 
 from envelopes import limits
+from envelopes.decision import Verb
 from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
 from orchestrator.core.commands import Escalate, Note
@@ -239,7 +240,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def desk(world: World) -> dict[str, tuple[str, str, str]]:
-    """File thirty letters, a second apart; return what each is about, the newest first."""
+    """File thirty letters, a minute apart; return what each is about, the newest first."""
     random, about = Random(7), dict[str, tuple[str, str, str]]()
     for number in range(30):
         letter, tenant = f"t{number}.1", random.choice(["default", "acme"])
@@ -248,7 +249,7 @@ def desk(world: World) -> dict[str, tuple[str, str, str]]:
         letter_filed = filed(letter, reason=reason, agent=agent)
         world.store.commit([commit(1, f"op{number}", f"t{number}", letter=letter_filed)])
         about[letter] = (reason, agent, tenant)
-        world.pass_time(1_000)
+        world.pass_time(60_000)
     return dict(reversed(about.items()))
 
 
@@ -294,7 +295,7 @@ def test_letters_are_found_by_how_long_they_have_waited(
     """Age: the oldest are what nobody has looked at."""
     about = desk(world)
     every = Wanted(agent=agent, tenant=tenant)
-    old = replace(every, least_age_ms=20_500)  # the last ten seconds' do not count
+    old = replace(every, least_age_ms=20 * 60_000 + 30_000)
     older = set(list(about)[20:])
     fit = [letter for letter in on_desk(world.store, every) if letter in older]
     assert on_desk(world.store, old) == fit
@@ -504,6 +505,13 @@ def test_what_is_decided_of_a_message_is_in_its_task_s_journal_once(
     assert {name: line[name] for name in books} == books
     assert line["at_ms"] == int((world.store.letter(letter) or {})["decided_ms"])
     assert line["step"] is line["status"] is None
+
+
+def test_a_decision_without_a_why_is_a_whole_sentence(world: World) -> None:
+    letter = set_aside_of_a_task(world)
+    world.store.settle_message(MessageDecision(letter, Verb.DISCARD, "ann", ""), "op")
+    [line] = map(json.loads, world.store.journal("t1"))
+    assert line["text"] == f"discard by ann of the message in letter {letter}"
 
 
 def test_the_default_is_in_the_journal_too(world: World) -> None:
