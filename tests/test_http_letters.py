@@ -96,7 +96,7 @@ def test_of_many_who_decide_at_once_exactly_one_was_first(
 def test_a_decision_that_makes_no_sense_is_refused_by_field_and_the_letter_stays(
     fresh: Fresh, ada: httpx.Client, said: object, field: str
 ) -> None:
-    """The issue: "RFC 9457 problem details that name the field"; nobody decides in another's name."""
+    """The issue: "problem details that name the field"; nobody decides in another's name."""
     letter = on_the_desk(fresh, ada)
     answer = ada.post(f"/v1/letters/{letter}/decision", json=said)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
@@ -171,7 +171,7 @@ def test_letters_are_counted_and_listed_by_what_they_share(fresh: Fresh, ada: ht
 
 
 def test_a_list_goes_on_where_the_page_before_ended(fresh: Fresh, ada: httpx.Client) -> None:
-    """The issue: "list with cursors": nothing twice, nothing left out, though something came meanwhile."""
+    """The issue: "list with cursors": nothing twice or left out, though something came meanwhile."""
     letters = [set_aside(fresh) for _ in range(5)]
     first = ada.get("/v1/letters", params={"limit": 2}).json()
     late = set_aside(fresh)
@@ -206,7 +206,7 @@ def test_a_decision_without_an_orchestrator_is_kept_and_said_so(
 
 
 def test_a_kept_result_is_delivered_by_approval(fresh: Fresh, ada: httpx.Client) -> None:
-    """The issue: "`approve` (with the partial)": submit, escalated, decide, completed, over HTTP alone."""
+    """The issue: "`approve` (with the partial)": from submit to the end over HTTP alone."""
     letter = on_the_desk(fresh, ada, Envelope.partial({"said": "hi"}, 0.3, "unsure"))
     task = ada.get(f"/v1/letters/{letter}").json()["task"]
     ada.post(f"/v1/letters/{letter}/decision", json={"verb": "approve"})

@@ -15,8 +15,7 @@ from envelopes import Amounts, Envelope
 from envelopes.envelope import Question, Status
 from envelopes.keys import Keys
 from envelopes.seal import Signer
-from orchestrator.http.app import build
-from orchestrator.http.connection import Protocol
+from orchestrator.http.__main__ import configured
 from orchestrator.serve import Orchestrator
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -71,15 +70,8 @@ class Web:
 @contextmanager
 def running(fresh: Fresh, environ: dict[str, str] | None = None) -> Iterator[Web]:
     """Run the app in a thread until the block ends."""
-    settings = Settings(fresh.url, "the test", fresh.keys.prefix)
-    config = uvicorn.Config(
-        build(settings, environ or {}),
-        port=0,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
+    settings = Settings(fresh.url, "the test", fresh.keys.prefix, grace_s=2)
+    config = configured(settings, "127.0.0.1", 0, environ=environ or {})
     server = uvicorn.Server(config)
     with config.bind_socket() as socket:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

@@ -4,8 +4,8 @@ One process, one event loop; to have more, run more. Behind a proxy, name it wit
 is its word taken for a caller's address, and for whether they came by https.
 """
 
-import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -24,21 +24,29 @@ def run(settings: Settings, host: str, port: int, proxy: str | None = None) -> N
     """Serve until SIGTERM or SIGINT."""
     log_lines.start(process="http", pid=os.getpid())
     allow_many()
-    logging.getLogger("uvicorn.access").disabled = True  # ours leaves out what is secret
-    uvicorn.Server(
-        uvicorn.Config(
-            build(settings),
-            host=host,
-            port=port,
-            http=Protocol,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=proxy is not None,
-            forwarded_allow_ips=proxy,
-            timeout_graceful_shutdown=int(settings.grace_s),
-        )
-    ).run()
+    uvicorn.Server(configured(settings, host, port, proxy)).run()
+
+
+def configured(
+    settings: Settings,
+    host: str,
+    port: int,
+    proxy: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> uvicorn.Config:
+    """Say how the HTTP server is to run; its own access log would tell what is secret."""
+    return uvicorn.Config(
+        build(settings, environ),
+        host=host,
+        port=port,
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
+        timeout_graceful_shutdown=int(settings.grace_s),
+    )
 
 
 @click.command()

@@ -5,7 +5,8 @@
 -- Reply  {now ms, next alarm ms or false, task ids}
 --
 -- Checks: the same op again gets the same ids again. A due id without a task is dropped.
--- Writes: alarm and held_until a lease ahead; the reply, for its retry. Bells that rang for what
+-- Writes: alarm and held_until a lease ahead; the reply, for its retry; that somebody looks for
+-- work, where that has not been said for a while. Bells that rang for what
 -- is handed out are silenced once nothing is due any more.
 -- needs: _time, _amounts
 local op, count, now = ARGV[1], amount(ARGV[2]), now_ms()
@@ -22,6 +23,11 @@ if redis.call('HGET', KEYS[1], 'op') == op then
   return {now, next_alarm(), cmsgpack.unpack(redis.call('HGET', KEYS[1], 'reply'))}
 end
 
+-- PEXPIRE first: a full server allows it.
+if redis.call('PTTL', KEY.serving) < LIMIT.SERVING_TTL_MS / 2
+    and redis.call('PEXPIRE', KEY.serving, LIMIT.SERVING_TTL_MS) == 0 then
+  redis.call('SET', KEY.serving, now, 'PX', LIMIT.SERVING_TTL_MS)
+end
 local claimed, until_ms = {}, now + LIMIT.WAKE_LEASE_MS
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, count)) do
   if redis.call('EXISTS', KEY.task .. id) == 1 then

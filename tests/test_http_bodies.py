@@ -1,0 +1,185 @@
+"""What strangers send: too large, too slow, too deep, not JSON, and worse."""
+
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from envelopes import limits
+from tests.conftest import Fresh
+from tests.web import TASK, Web, running
+
+
+@pytest.fixture
+def web(fresh: Fresh) -> Iterator[Web]:
+    with running(fresh) as web:
+        yield web
+
+
+@pytest.fixture
+def ada(web: Web) -> httpx.Client:
+    return web.caller()
+
+
+def send(ada: httpx.Client, body: bytes, kind: str = "application/json") -> httpx.Response:
+    return ada.post("/v1/tasks", content=body, headers={"Content-Type": kind})
+
+
+def raw(web: Web, text: bytes) -> bytes:
+    """Write bytes to the socket and return what comes back until it is closed."""
+    parts = urlsplit(web.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(text)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+DEEP = b"[" * 40 + b"]" * 40
+WHOLE = json.dumps(TASK).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b'{"goal": NaN}', "goal"),
+        (b'{"goal": 1e999}', "goal"),
+        (b'{"goal": "a", "goal": "b"}', "goal"),
+        (b'{"budget": {"tokens": 1, "tokens": 2}}', "budget.tokens"),
+        (b'{"input": ' + DEEP + b"}", "body"),
+        (b'{"goal": "\xff"}', "body"),
+        (b'{"goal": "\\ud800"}', "goal"),
+        (b'{"input": ' + b"9" * 400 + b"}", "input"),
+        (b"\xef\xbb\xbf" + WHOLE, "body"),
+        (WHOLE.decode().encode("utf-16"), "body"),
+    ],
+    ids=str,
+)
+def test_what_is_no_json_of_ours_cannot_be_read(ada: httpx.Client, body: bytes, field: str) -> None:
+    """The brief: duplicate keys, NaN, deep JSON, huge ints, invalid UTF-8, surrogates."""
+    answer = send(ada, body)
+    assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
+    assert answer.json()["type"] == "urn:buckstop:problem:unreadable"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"3"])
+def test_json_that_is_no_object_is_refused(ada: httpx.Client, body: bytes) -> None:
+    assert send(ada, body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/xml", "a\tb"]
+)
+def test_only_json_is_read(ada: httpx.Client, kind: str) -> None:
+    """A stranger's page can send a form without being asked, but no JSON."""
+    answer = send(ada, WHOLE, kind)
+    assert (answer.status_code, answer.json()["type"][-22:]) == (415, "unsupported-media-type")
+    assert send(ada, WHOLE, "Application/JSON; charset=utf-8").status_code == 201
+
+
+def test_a_body_is_counted_while_it_comes_whatever_its_length_says(ada: httpx.Client) -> None:
+    """The contract: "counted while streaming, not trusting Content-Length"."""
+    too_much = b" " * (limits.REQUEST_BYTES_MAX + 1)
+    answer = send(ada, too_much)
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:buckstop:problem:too-large")
+    pieces = (b" " * 65536 for _ in range(limits.REQUEST_BYTES_MAX // 65536 + 1))
+    headers = {"Content-Type": "application/json"}
+    assert ada.post("/v1/tasks", content=pieces, headers=headers).status_code == 413
+    fits = WHOLE + b" " * (limits.REQUEST_BYTES_MAX - len(WHOLE))
+    assert send(ada, fits).status_code == 201
+
+
+def test_nothing_is_read_of_somebody_who_may_not_call(web: Web) -> None:
+    """A stranger's body costs nothing: it is refused before it is read."""
+    head = b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    answer = raw(web, head + b"Content-Length: 4000000\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The brief: "slow bodies"."""
+    monkeypatch.setattr(limits, "BODY_S", 0.2)
+    parts = urlsplit(web.url)
+    head = (
+        f"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {web.token()}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/tasks/" + "a" * 201,
+        "/v1/tasks/a%00b",
+        "/v1/tasks/a%0d%0aSet-Cookie:%20x=1",
+        "/v1/tasks/%F0%9F%92%A9",
+        "/v1/tasks/..",
+        "/v1/letters/a%20b",
+        "/v1/letters/*",
+        "/v1/agents/a:b/reset",
+    ],
+)
+def test_an_id_is_only_what_an_id_can_be(web: Web, path: str) -> None:
+    """The brief: very long ids, control characters, header injection."""
+    token = web.token()
+    method = b"POST" if path.endswith("reset") else b"GET"
+    answer = raw(
+        web,
+        method
+        + f" {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
+        + b"Connection: close\r\n\r\n",
+    )
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] in {b"422", b"404"}, head
+    assert b"set-cookie" not in head.lower()
+    assert json.loads(body)["type"].startswith("urn:buckstop:problem:")
+
+
+def test_a_key_cannot_carry_a_header(web: Web, ada: httpx.Client) -> None:
+    for key in ("a b", "a" * 201, "ä"):
+        answer = ada.post("/v1/tasks", json=TASK, headers={"Idempotency-Key": key.encode()})
+        assert answer.status_code == 422, key
+
+
+def test_what_cannot_be_asked_says_what_can(web: Web, ada: httpx.Client) -> None:
+    """The brief: "HEAD/OPTIONS/405 with Allow"."""
+    allowed = {
+        "/v1/tasks": "GET, HEAD, OPTIONS, POST",
+        "/v1/tasks/t": "GET, HEAD, OPTIONS",
+        "/v1/letters/counts": "GET, HEAD, OPTIONS",
+        "/v1/letters/decisions": "OPTIONS, POST",
+        "/v1/tokens/t": "DELETE, OPTIONS",
+        "/v1/events": "GET, OPTIONS",
+        "/": "GET, HEAD, OPTIONS",
+    }
+    for path, methods in allowed.items():
+        asked = web.client().options(path)
+        assert (asked.status_code, asked.headers["Allow"]) == (204, methods)
+        refused = ada.request("PATCH", path)
+        assert (refused.status_code, refused.headers["Allow"]) == (405, methods), path
+        assert refused.json()["type"] == "urn:buckstop:problem:method-not-allowed"
+    full, head = ada.get("/v1/tasks"), ada.head("/v1/tasks")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == full.headers["Content-Length"]
+    assert web.client().head("/v1/tasks").status_code == 401
+
+
+def test_a_bug_of_ours_is_a_problem_and_no_trace(
+    web: Web, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("orchestrator.client.Buckstop.tasks", broken)
+    answer = ada.get("/v1/tasks")
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:buckstop:problem:bug")
+    assert "secret detail" not in answer.text
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")

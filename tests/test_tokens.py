@@ -1,0 +1,193 @@
+"""Bearer tokens, sessions and login codes: what is kept, what passes, and for how long."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from envelopes import Refused, limits
+from envelopes.keys import Keys
+from orchestrator.tokens import Credential, NoRoom, Scope, Tokens, id_of
+from tests.conftest import Fresh
+
+HOME = "10.0.0.7"
+
+
+@pytest.fixture
+def tokens(fresh: Fresh) -> Tokens:
+    return Tokens(fresh.client, fresh.keys)
+
+
+def shown(text: str) -> Credential:
+    found = Credential.token(text)
+    assert found is not None
+    return found
+
+
+def test_a_token_is_hashed_at_rest(fresh: Fresh, tokens: Tokens) -> None:
+    """The issue: "Bearer tokens with scopes, hashed at rest"."""
+    text = tokens.new("ci", [Scope.READ])
+    secret = text.split("_", 2)[2]
+    kept = b"".join(
+        str(fresh.client.dump(key)).encode() + b"".join(fresh.client.hvals(key))
+        for key in fresh.client.keys("*")
+    )
+    assert secret.encode() not in kept
+    found = tokens.authenticate(shown(text), HOME).token
+    assert found is not None
+    assert (found.name, found.scopes, found.id) == ("ci", (Scope.READ,), id_of(text))
+    assert "hash" not in found.as_json()
+
+
+def test_nothing_but_the_whole_token_passes(tokens: Tokens) -> None:
+    text = tokens.new("ci", [Scope.READ])
+    other = tokens.new("other", [Scope.READ])
+    mixed = f"bk_{id_of(text)}_{other.split('_', 2)[2]}"
+    last = "A" if text[-1] != "A" else "B"
+    assert tokens.authenticate(shown(mixed), HOME).token is None
+    assert tokens.authenticate(shown(text[:-1] + last), HOME).token is None
+    for wrong in ("", "bk_", text[:-1], text + "A", text.upper(), f" {text}", text + "\n"):
+        assert Credential.token(wrong) is None
+
+
+def test_a_revoked_token_ends_with_its_sessions_and_codes(tokens: Tokens) -> None:
+    """The contract: "a revoked token ends its sessions"."""
+    text = tokens.new("ada", [Scope.ADMIN])
+    _, cookie = tokens.open_session(shown(text), HOME)
+    code = tokens.login_code(id_of(text))
+    assert tokens.authenticate(Credential.session(cookie), HOME).token is not None
+    assert tokens.revoke(id_of(text))
+    assert not tokens.revoke(id_of(text))
+    assert tokens.authenticate(shown(text), HOME).token is None
+    assert tokens.authenticate(Credential.session(cookie), HOME).token is None
+    assert tokens.open_session(Credential.code(code), HOME)[0].token is None
+
+
+def test_a_token_whose_time_is_over_passes_no_more(fresh: Fresh, tokens: Tokens) -> None:
+    text = tokens.new("ada", [Scope.READ], days=1)
+    record = json.loads(fresh.client.hget(fresh.keys.tokens, id_of(text)))
+    assert record["expires_ms"] == record["created_ms"] + 24 * 3_600_000
+    fresh.client.hset(fresh.keys.tokens, id_of(text), json.dumps(record | {"expires_ms": 1}))
+    assert tokens.authenticate(shown(text), HOME).token is None
+
+
+def test_a_login_code_is_good_for_once(fresh: Fresh, tokens: Tokens) -> None:
+    """The contract: "Login code: 10 min, one use"."""
+    text = tokens.new("ada", [Scope.ADMIN])
+    code = tokens.login_code(id_of(text))
+    (key,) = fresh.client.keys(fresh.keys.code("*"))
+    assert 0 < fresh.client.ttl(key) <= limits.LOGIN_CODE_S
+    first, cookie = tokens.open_session(Credential.code(code), HOME)
+    assert first.token is not None
+    assert tokens.open_session(Credential.code(code), HOME)[0].token is None
+    seen = tokens.authenticate(Credential.session(cookie), HOME).token
+    assert seen is not None
+    assert seen.id == id_of(text)
+
+
+def test_logging_out_ends_that_session_only(tokens: Tokens) -> None:
+    text = tokens.new("ada", [Scope.ADMIN])
+    _, one = tokens.open_session(shown(text), HOME)
+    _, other = tokens.open_session(shown(text), HOME)
+    assert one != other
+    assert tokens.close_session(one)
+    assert not tokens.close_session(one)
+    assert tokens.authenticate(Credential.session(one), HOME).token is None
+    assert tokens.authenticate(Credential.session(other), HOME).token is not None
+
+
+def test_a_session_ends_by_itself(fresh: Fresh, tokens: Tokens) -> None:
+    """The contract: "Sessions: 12 h"."""
+    tokens.open_session(shown(tokens.new("ada", [Scope.ADMIN])), HOME)
+    (key,) = fresh.client.keys(fresh.keys.session("*"))
+    assert 0 < fresh.client.pttl(key) <= limits.SESSION_MS
+
+
+def test_a_token_may_call_in_bursts_but_not_for_ever(tokens: Tokens) -> None:
+    """The issue: "rate limit per token"; a call that may not be made costs nothing."""
+    text = tokens.new("ci", [Scope.READ], per_minute=1)
+    other = tokens.new("other", [Scope.READ], per_minute=1)
+    answers = [tokens.authenticate(shown(text), HOME) for _ in range(limits.TOKEN_BURST + 2)]
+    assert [bool(one.wait_ms) for one in answers] == [False] * limits.TOKEN_BURST + [True] * 2
+    assert all(one.token is not None for one in answers)
+    assert 0 < answers[-1].wait_ms <= 60_000
+    assert tokens.authenticate(shown(other), HOME).wait_ms == 0
+
+
+def test_whoever_guesses_is_told_to_wait_and_locks_nobody_out(tokens: Tokens) -> None:
+    """The contract: "Failed authentications are bounded too"."""
+    text = tokens.new("ci", [Scope.READ])
+    wrong = Credential("token", id_of(text), "0" * 64)
+    waits = [tokens.authenticate(wrong, HOME).wait_ms for _ in range(limits.FAILED_LOGINS_MAX + 1)]
+    assert [bool(each) for each in waits] == [False] * limits.FAILED_LOGINS_MAX + [True]
+    assert waits[-1] <= limits.FAILED_LOGINS_MS
+    assert tokens.authenticate(wrong, "10.0.0.8").wait_ms == 0
+    right = tokens.authenticate(shown(text), HOME)
+    assert (right.token is not None, right.wait_ms) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "ada\u202eecila"}, "name"),
+        ({"name": "ada\u200b"}, "name"),
+        ({"name": " ada"}, "name"),
+        ({"name": "a  b"}, "name"),
+        ({"name": "a" * 65}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"tenant": "a b"}, "tenant"),
+        ({"tenant": "north", "scopes": [Scope.ADMIN]}, "tenant"),
+        ({"days": 0}, "days"),
+        ({"per_minute": 0}, "per_minute"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_refused_by_field(
+    tokens: Tokens, fields: dict, field: str
+) -> None:
+    """Its name stands in records as who decided: nothing in it is unseen or turned around."""
+    wanted = {"name": "ci", "scopes": [Scope.READ], **fields}
+    with pytest.raises(Refused) as refused:
+        tokens.new(wanted.pop("name"), wanted.pop("scopes"), **wanted)
+    assert refused.value.field == field
+    assert tokens.list() == []
+
+
+@pytest.mark.parametrize("name", ["ada", "Jürgen M.", "李雷", "o'neil@example.org", "a" * 64])
+def test_people_are_called_as_they_are(tokens: Tokens, name: str) -> None:
+    found = tokens.find(id_of(tokens.new(name, [Scope.READ])))
+    assert found is not None
+    assert found.name == name
+
+
+def test_there_are_only_so_many_tokens(fresh: Fresh, tokens: Tokens) -> None:
+    fresh.client.hset(fresh.keys.tokens, mapping={f"x{n}": "{}" for n in range(limits.TOKENS_MAX)})
+    with pytest.raises(NoRoom, match="revoke some first"):
+        tokens.new("one more", [Scope.READ])
+
+
+def test_the_command_line_makes_lists_and_revokes(fresh: Fresh) -> None:
+    """The issue: "`buckstop token new --scope ...`"."""
+
+    def buckstop(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "orchestrator.cli", "token", *words]
+        environ = {**os.environ, "BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": "cli:"}
+        return subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+
+    tokens = Tokens(fresh.client, Keys("cli:"))
+    text = buckstop("new", "ci", "--scope", "submit", "--scope", "read").stdout.strip()
+    found = tokens.authenticate(shown(text), HOME).token
+    assert found is not None
+    assert found.scopes == (Scope.SUBMIT, Scope.READ)
+    listed = json.loads(buckstop("list", "--json").stdout)
+    assert [one["name"] for one in listed] == ["ci"]
+    assert text.split("_", 2)[2] not in buckstop("list").stdout
+    assert buckstop("revoke", id_of(text)).returncode == 0
+    again = buckstop("revoke", id_of(text))
+    assert (again.returncode, "buckstop token list" in again.stderr) == (4, True)
+    refused = buckstop("new", "x", "--scope", "admin", "--tenant", "north")
+    assert (refused.returncode, "tenant" in refused.stderr) == (2, True)
