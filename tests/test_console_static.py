@@ -168,6 +168,7 @@ def test_what_others_wrote_is_unchanged_and_its_licence_lies_beside_it() -> None
 # --- colours -------------------------------------------------------------------------------------
 
 SHEET = (CONSOLE / "style.css").read_text()
+SHEETS_TEXT = "\n".join(path.read_text() for path in SHEETS)
 TOKENS = {name: (light, dark) for name, light, dark in TOKEN.findall(SHEET)}
 PAIRS = PAIR.findall(SHEET.partition("*/")[0])
 
@@ -204,7 +205,9 @@ def test_every_pair_of_colours_can_be_read(
 def test_the_pairs_are_read_and_cover_every_tone() -> None:
     """Whatever text stands on a tone of its own is among the pairs."""
     pairs = {(ink, ground) for ink, ground, *_ in PAIRS}
-    tones = re.findall(r"\{ background: var\(--([a-z-]+)\); color: var\(--([a-z-]+)\); \}", SHEET)
+    tones = re.findall(
+        r"\{ background: var\(--([a-z-]+)\); color: var\(--([a-z-]+)\); \}", SHEETS_TEXT
+    )
     assert len(tones) >= 6
     assert {(ink, ground) for ground, ink in tones} <= pairs
 

@@ -19,7 +19,7 @@ const OPEN_MEMBERS = 20;
 export function Json({ value, name, depth = 0 }) {
   const label = name === undefined ? null : html`<span class="json-name" dir="auto">${String(name).slice(0, NAME_CHARS)}</span>`;
   if (value === null || typeof value !== "object") {
-    return html`<div class="json-line">${label}<${Scalar} value=${value} /></div>`;
+    return html`<div class="json-line">${label}<div class="json-value"><${Scalar} value=${value} /></div></div>`;
   }
   if (depth === 0 && !label && membersOf(value)) {
     return html`<${Members} value=${value} many=${Array.isArray(value)} depth=${0} />`;
