@@ -373,8 +373,10 @@ LIVE_KEPT: Final = 4_096
 """Things told that a process keeps for its streams, 2 MB; who is further behind comes again."""
 LIVE_PAGE: Final = 500
 """News or journal lines read or told at once; a page of short lines is some 100 KB."""
-LIVE_READERS: Final = 8
-"""Readings of the store at once for all streams of a process: 8 threads keep one core busy."""
+LIVE_READERS: Final = 4
+"""Readings of the store at once for all streams of a process: more would hold up the loop."""
+LIVE_REST: Final = 4
+"""A task is left alone so many times as long as it took to read: a wide one is read less often."""
 LIVE_FOLLOW_BYTES: Final = 256 * 1024
 """Of each followed task's journal, what is held for those who come: most journals, whole."""
 LIVE_HINT_S: Final = 0.25

@@ -133,7 +133,9 @@ class Follow:
         self.told.call()
 
     async def _read(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
+            began = now()
             self._hinted.clear()
             try:
                 await self._look()
@@ -143,7 +145,8 @@ class Follow:
                 self.told.call()
             if self.over:
                 return
-            await asyncio.sleep(limits.LIVE_HINT_S)
+            took = now() - began
+            await asyncio.sleep(max(limits.LIVE_HINT_S, took * limits.LIVE_REST))
             await self._wait()
 
     async def _wait(self) -> None:

@@ -172,7 +172,7 @@ class Hub:
 
     def _tell_hint(self, task: str, line: bytes) -> None:
         said = json.loads(line)
-        hint = {"task": task, "version": said.get("version"), "state": said.get("stage")}
+        hint = {"task": task, "version": said.get("version"), "state": said.get("state")}
         self.ring.add(Item(HINT, said.get("tenant", ""), None, frame(HINT, hint)))
         self._ear.hint(task)
 

@@ -26,6 +26,7 @@ from orchestrator.client import NotFound
 from orchestrator.http.access import Caller
 from orchestrator.http.follow import NONE, Follow, Follows, Line
 from orchestrator.http.hub import Hub, gap
+from orchestrator.http.problems import Problem
 from orchestrator.http.ring import Item, frame
 from orchestrator.news import place
 
@@ -181,8 +182,10 @@ class TaskSource:
                 return
             if self._follow.trouble is not None:
                 raise self._follow.trouble
-            if self._follow.over:
+            if self._follow.gone:
                 raise NotFound(f"no task {self._task!r}")
+            if self._follow.over:
+                raise Problem("bug", "the task cannot be read; this was logged, with its cause")
             await coming.wait()
 
     async def _lines(self) -> list[Line]:
