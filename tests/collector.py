@@ -8,6 +8,8 @@ from redis import Redis
 
 from envelopes import limits
 from envelopes.keys import Keys
+from orchestrator.books import Spend, rows_of
+from orchestrator.news import START
 from orchestrator.sim.evidence import (
     Bytes,
     ClaimEvidence,
@@ -18,6 +20,7 @@ from orchestrator.sim.evidence import (
     agent_caps,
     spend_of,
     task_evidence,
+    told_of,
 )
 from orchestrator.store import Store
 from tests.account import read as read_account
@@ -68,7 +71,8 @@ def look_at(
         bytes=Bytes(*strange, queued=sum(len(raw) for raw in queued)),
         agents={name: seen.facts for name, seen in store.agents().items()},
         caps=agent_caps(store.caps()),
-        spend=spend_of(store.spend(limits.SPEND_DAYS_MAX)),
+        spend=spend_of(_spend(client, keys)),
+        news=told_of(store.news(START, limits.NEWS_MAX)),
         **seen,
     )
 
@@ -92,6 +96,12 @@ def _task(
 def _queued(client: Redis, keys: Keys) -> list[bytes]:
     queues = client.scan_iter(keys.queue("*"), count=1000)
     return [raw for queue in queues for raw in client.lrange(queue, 0, -1)]
+
+
+def _spend(client: Redis, keys: Keys) -> Iterable[Spend]:
+    """Read the books of every day, whatever day it is by the clock of the run."""
+    for key in client.scan_iter(keys.spend("*"), count=1000):
+        yield from rows_of(int(key.decode().removeprefix(keys.spend(""))), client.hgetall(key))
 
 
 def _letters(client: Redis, keys: Keys) -> Iterable[LetterEvidence]:

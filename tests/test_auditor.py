@@ -252,6 +252,7 @@ FORGERIES: Mapping[str, Forgery] = {
     "nothing_goes_out_for_a_task_that_waits_for_its_place": lambda e: replace(
         e, moves=[replace(move, waiting=True) for move in e.moves or ()]
     ),
+    "what_has_happened_is_told_once": lambda e: replace(e, news=[*(e.news or ())][1:]),
 }
 
 
@@ -276,7 +277,7 @@ def test_a_run_without_anything_proves_nothing() -> None:
     """PROMISES: "A run in which a predicate had nothing to check is void, not green"."""
     nobody = frozenset()
     seen = (nobody, nobody, {}, [], [], {}, Bytes(), [], [], [], [], [], {}, nobody, [], [])
-    nothing = Evidence(*seen, spend={})
+    nothing = Evidence(*seen, spend={}, news=[])
     void = audit(nothing).void
     assert audit(nothing).violations == []
     assert {"no letter was seen", "no refused charge was seen", "no re-issue was seen"} < set(void)
@@ -286,9 +287,10 @@ def test_a_run_without_anything_proves_nothing() -> None:
 
 def test_what_a_collector_cannot_see_is_not_held_against_the_run(clean: Evidence) -> None:
     """A real server keeps no list of repeated calls: such a predicate is unseen, not void."""
-    known = ("effects", "inputs", "retries", "wakes", "cancelled", "moves", "admissions", "spend")
+    known = ("effects", "inputs", "retries", "wakes", "cancelled", "moves", "admissions")
+    known += ("spend", "news")
     verdict = audit(replace(clean, **dict.fromkeys(known)))
-    assert len(verdict.unseen) == 15
+    assert len(verdict.unseen) == 16
     assert not verdict.unseen & set(verdict.void)
 
 
@@ -299,7 +301,8 @@ def test_a_decision_on_a_message_that_no_journal_tells_of_is_found(clean: Eviden
     task = next(iter(clean.tasks.values()))
     letter = LetterEvidence("m1", {**fields, "task": task.id}, listed=False)
     stats = {**clean.stats, "quarantined": clean.stats.get("quarantined", 0) + 1}
-    silent = replace(clean, letters=[*clean.letters, letter], stats=stats)
+    told = [*(clean.news or ()), ("letter.filed", "m1"), ("letter.decided", "m1")]
+    silent = replace(clean, letters=[*clean.letters, letter], stats=stats, news=told)
     [broken] = audit(silent).violations
     assert "discard by ann of the message in letter m1" in broken
     text = "discard by ann of the message in letter m1: because"

@@ -21,6 +21,7 @@ from orchestrator.sim.promises import (
     judges,
     messages,
     money,
+    news,
     outcomes,
     places,
 )
@@ -74,6 +75,7 @@ PREDICATES: Final[tuple[tuple[int, Predicate], ...]] = (
     (22, places.an_agent_has_no_more_in_flight_than_it_may),
     (22, places.a_tenant_has_no_more_at_work_than_it_may),
     (22, places.nothing_goes_out_for_a_task_that_waits_for_its_place),
+    (23, news.what_has_happened_is_told_once),
 )
 """By the number of the invariant in docs/PROMISES.md."""
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from envelopes import limits
+from orchestrator.news import START
 from orchestrator.sim.cast import about
 from orchestrator.sim.evidence import (
     Bytes,
@@ -13,6 +14,7 @@ from orchestrator.sim.evidence import (
     agent_caps,
     spend_of,
     task_evidence,
+    told_of,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def collect(world: "World") -> Evidence:
         agents=about(),
         caps=agent_caps(server.caps()),
         spend=spend_of(server.spend(limits.SPEND_DAYS_MAX)),
+        news=told_of(server.news(START, limits.NEWS_MAX)),
         vanished=frozenset(world.gremlin.vanished),
         neglected=[*server.asleep, *world.vigil.neglected],
         failures=world.failures,

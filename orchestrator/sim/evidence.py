@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.books import Spend
+from orchestrator.news import News
 
 Json = Mapping[str, Any]
 Sum = tuple[int, int, int]
@@ -176,6 +177,8 @@ class Evidence:
     """What agents may have in flight, as operators have set it."""
     spend: Mapping[tuple[str, str], Sum] | None = None
     """What the books of all days say together, by tenant and agent."""
+    news: Sequence[tuple[str, str]] | None = None
+    """(event, the letter or else the task it is about) of every line of news, but of refilings."""
     failures: Sequence[str] = ()
     """Decisions that could not be made because an exception came out of them."""
     neglected: Sequence[str] = ()
@@ -216,6 +219,12 @@ def spend_of(rows: Iterable[Spend]) -> dict[tuple[str, str], Sum]:
         more = tokens + row.tokens, usd + row.usd_micros, calls + row.calls
         sums[row.tenant, row.agent] = more
     return sums
+
+
+def told_of(news: Iterable[News]) -> list[tuple[str, str]]:
+    """Read the news; that a letter was refiled says more of it, and is no event of its own."""
+    lines = ((line.event, line.fields) for line in news if line.event != "letter.refiled")
+    return [(event, fields.get("letter") or fields["task"]) for event, fields in lines]
 
 
 def amounts(value: Json) -> Sum:
