@@ -339,7 +339,12 @@ def test_a_replayed_message_becomes_a_letter_and_runs_once(office, intake) -> No
     for _ in range(3):
         office.push(dumps(message.sealed(office.signer)), office.keys.queue("noop"))
     assert taken(intake, office) == [message.id]
-    assert [about(letter) for letter in office.letters()] == [(b"forged", b"replayed")] * 3
+    letters = office.letters()
+    assert [about(letter) for letter in letters] == [(b"forged", b"replayed")] * 3
+    assert {(each["task"], each["subtask"]) for each in letters} == {
+        (office.task.encode(), message.id.encode())
+    }
+    assert office.claim(message.id)["state"] == "claimed"
 
 
 def test_a_message_whose_claim_was_issued_with_another_nonce_is_filed(office, intake) -> None:

@@ -117,6 +117,7 @@ class Claims:
     ) -> str:
         """Keep a message that must not run as a letter, and give back the claim that it took.
 
+        `claim` is the subtask that the message stands for, and the token; a copy has an empty one.
         `letter` is the one that FETCH has filed already, which now gets its reason.
 
         Return the letter's id; it is empty where the desk is full and the message only counted.

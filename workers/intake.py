@@ -95,7 +95,8 @@ class Intake:
             "a message may not run",
             extra={"queue": each.queue, "kind": refusal.kind, "why": refusal.why},
         )
-        claim = (each.subtask, each.token) if each.state == "claimed" else None
+        its_own = each.state in {"claimed", "replayed"}  # its nonce fits: it is of this subtask
+        claim = (each.subtask, each.token) if its_own else None
         kind, reason = refusal.filed_as.value, refusal.kind.value
         why = f"{refusal.reason}: {refusal.why}"
         if each.state in {"claimed", "revoked"} or each.letter:  # else it is counted already

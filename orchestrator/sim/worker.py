@@ -180,7 +180,7 @@ class Worker:
             opened, refusal = None, "expired"
         if refusal is None:
             return opened
-        claim = (one.subtask, one.token) if one.token else None
+        claim = (one.subtask, one.token) if one.subtask else None
         self._world.handed_back.add(one.token)
         yield from self._surely(
             lambda: self.claims.quarantine(
