@@ -349,7 +349,9 @@ HOOK_URL_CHARS_MAX: Final = 2_000
 ADDRESSES_MAX: Final = 4
 """Addresses of one host that are tried; one that none of these answers for is away."""
 NEWS_BATCH: Final = 100
-"""Lines of news that become deliveries in one script, for up to all subscriptions at once."""
+"""Lines of news that a courier reads at once."""
+EXPANDED_MAX: Final = 512
+"""Deliveries one script writes, so that it does not hold up the server: some 10 ms."""
 NOTIFY_GATHER_S: Final = 5
 """How long the first letter of a cause waits for company: a burst is one message."""
 QUIET_DEFAULT_S: Final = 900

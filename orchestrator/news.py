@@ -7,6 +7,7 @@
     letter.filed     letter, kind, reason, agent, why (its beginning)
     letter.refiled   the same: what was filed as unread has been looked at, and this is the reason
     letter.decided   letter, kind, reason, agent, verb, by
+    subscription.disabled, subscription.test   subscription, why; of no tenant (courier/)
 
 The script that makes it happen tells it, in the same step (envelopes/lua/_news.lua): nothing
 happens untold, and nothing is told that has not happened. A field that does not apply is empty. The

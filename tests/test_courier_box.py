@@ -17,7 +17,7 @@ from orchestrator.client import NotFound
 from orchestrator.courier.box import Box, Claimed, Sent, Verb
 from orchestrator.courier.expand import NewDelivery
 from orchestrator.courier.expander import Expander
-from orchestrator.courier.loop import Courier
+from orchestrator.courier.loop import RETRIES_MS, Courier
 from orchestrator.news import START
 from tests.conftest import Fresh
 
@@ -301,6 +301,15 @@ def test_a_full_server_refuses_every_script_as_a_whole(office: PostOffice) -> No
     finally:
         office.client.config_set("maxmemory", 0)
     assert office.snapshot() == before
+
+
+def test_the_couriers_limits_fit_each_other() -> None:
+    """An attempt ends before its lease does; one courier has room for all; retries end first."""
+    assert limits.DELIVERY_S < limits.NOTIFY_S
+    assert limits.NOTIFY_S * 2000 < limits.DELIVERY_LEASE_MS
+    assert limits.SUBSCRIPTIONS_MAX * limits.DELIVERIES_AT_ONCE <= 256
+    assert sum(RETRIES_MS) < limits.DELIVERY_DISABLE_MS
+    assert limits.NOTIFY_GATHER_S < limits.QUIET_DEFAULT_S < limits.QUIET_MAX_S
 
 
 @pytest.mark.parametrize("verb", ["", "sent", "done "])

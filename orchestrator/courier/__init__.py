@@ -19,14 +19,14 @@ What is promised:
 - **Nowhere it must not.** A URL is resolved once, each address is checked, and the connection goes
   to an address that was checked (address.py).
 
-Not promised: what the bounds cut off (NEWS_MAX lines of news while no courier ran, and
-DELIVERIES_MAX waiting at one receiver); both are counted in the stats and said in the log.
+Not promised: what the bounds cut off. More than NEWS_MAX lines of news while no courier ran: it is
+said in the log. More than DELIVERIES_MAX waiting for one receiver: `deliveries_not_kept` counts it.
 
-    subscription.py   one receiver            subscriptions.py  all of them, on the server
-    expand.py         who wants which news    causes.py         what is the same again
-    box.py            deliveries on the server
-    signing.py        Standard Webhooks       address.py        where a connection may go
-    webhook.py        sends one webhook       notify.py         sends one notification
-    wording.py        what a notification says
-    loop.py           the loop                __main__.py       the process
+    subscription.py   one receiver             subscriptions.py   all of them, on the server
+    expand.py         who wants which news     causes.py          what is the same again
+    expander.py       reads the news           loop.py            claims, sends, settles
+    delivery.py       one message to one       box.py             all of them, on the server
+    signing.py        Standard Webhooks        address.py         where a connection may go
+    webhook.py        sends one webhook        notify.py          sends one notification
+    apprise_url.py    which URLs are taken     wording.py         what a notification says
 """

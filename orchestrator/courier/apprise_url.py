@@ -5,7 +5,8 @@ the host, for the 56 services that have one in their URL (json://, mailto://, nt
 whatever points at a file or at another URL. The others, such as Slack, know by themselves where
 they connect. A host is looked up and checked here at creation and before every message, but it is
 Apprise that connects: unlike a webhook's, its connection is not held to the address that was
-checked. Redirects are off. `allow_private` leaves out all of this.
+checked, and it asks a proxy if the environment names one. Redirects are off. `allow_private` leaves
+the guard out.
 """
 
 import logging

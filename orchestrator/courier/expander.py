@@ -39,6 +39,7 @@ class Expander:
         if not lines:
             return 0
         edition, known = self._subscriptions.edition()
+        lines = lines[: max(1, limits.EXPANDED_MAX // max(1, len(known)))]
         deliveries = expand(lines, known)
         moved = self._box.move(before, lines[-1].id, edition, deliveries)
         return len(deliveries) if moved else 0

@@ -6,7 +6,8 @@ anybody: whoever made us ask something inside learns its status at most.
 
 The connection is made to the address and not to the name. TLS still asks for the name, and so does
 the Host header. Connections are not kept: one that was checked for one name must not serve another
-at the same address. No proxy, and nothing else, is taken from the environment.
+at the same address. No proxy is asked, whatever the environment says: it would connect where it
+likes.
 """
 
 import asyncio
@@ -48,7 +49,6 @@ class Webhooks:
         self._transport = httpx.AsyncHTTPTransport(
             verify=tls or httpx.create_ssl_context(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            trust_env=False,
         )
 
     async def aclose(self) -> None:
