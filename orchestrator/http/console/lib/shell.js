@@ -13,6 +13,7 @@ import { Confirmation } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { KeyHelp, helpOpen, useKeys } from "./keys.js";
 import { liveness, useEvents, useGathered } from "./live.js";
+import { Tip } from "./parts.js";
 import { Link, calling, go, here } from "./router.js";
 import { Toasts, toast } from "./toast.js";
 
@@ -88,16 +89,28 @@ function Call() {
   <//>`;
 }
 
+const MAY = {
+  read: "see everything",
+  submit: "submit and cancel tasks",
+  decide: "decide letters",
+};
+
+/* What the token that somebody logged in with may do, as a sentence. */
+export function mayWhat({ scopes, tenant }) {
+  const where = tenant ? ` of tenant ${tenant}` : "";
+  if (scopes.includes("admin")) return `You may do everything${where}.`;
+  return `You may ${scopes.map((scope) => MAY[scope] ?? scope).join(", ")}${where}.`;
+}
+
 function TopLine() {
   const who = useCell(session);
   const [kind, said] = WEATHER[useCell(liveness)];
   return html`<header class="topline">
     <span class=${`live is-${kind}`} role="status"><span class="live-dot" />${said}</span>
     <${Call} />
-    <span class="who" dir="auto" title=${`May: ${who.scopes.join(", ")}`}>
-      <${Icon} name="person" /><span class="who-name">${who.name}</span>
-      ${who.tenant && html`<span class="muted who-tenant">of ${who.tenant}</span>`}
-    </span>
+    <${Tip} says=${mayWhat(who)} class="who"><span class="row who-row"><${Icon} name="person" />
+      <span class="who-name" dir="auto">${who.name}</span>
+      ${who.tenant && html`<span class="muted who-tenant" dir="auto">of ${who.tenant}</span>`}</span><//>
     <button type="button" class="button quiet icon-only keys-button" aria-label="Keyboard shortcuts"
       title="Keyboard shortcuts (?)" onClick=${() => helpOpen.set(true)}><${Icon} name="keyboard" /></button>
     <${ThemeButton} />

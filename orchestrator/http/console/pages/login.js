@@ -4,11 +4,12 @@
    removed from the address, so that it is in no history and on no screen. */
 
 import { html, useState } from "../lib/hooks.js";
-import { login } from "../lib/api.js";
+import { login, session } from "../lib/api.js";
 import { cell, useCell } from "../lib/cell.js";
 import { Field, Icon, ProblemBox } from "../lib/parts.js";
-import { ThemeButton } from "../lib/shell.js";
+import { ThemeButton, mayWhat } from "../lib/shell.js";
 import { useTitle } from "../lib/router.js";
+import { toast } from "../lib/toast.js";
 
 const refused = cell(null);
 
@@ -19,11 +20,17 @@ export async function codeInAddress() {
   history.replaceState(null, "", location.pathname + location.search);
   try {
     await login({ code });
+    welcome();
     return true;
   } catch (problem) {
     refused.set(problem);
     return false;
   }
+}
+
+function welcome() {
+  const { name } = session.value;
+  toast(`Logged in as ${name}. ${mayWhat(session.value)}`);
 }
 
 const MEANINGS = [
@@ -45,6 +52,7 @@ export function Login() {
     try {
       await login({ token });
       refused.set(null);
+      welcome();
     } catch (wrong) {
       setProblem(wrong);
       setBusy(false);
@@ -62,7 +70,7 @@ export function Login() {
       ${byCode && !problem && html`<${ProblemBox} problem=${linkUsed(byCode)} />`}
       <${ProblemBox} problem=${problem} />
       <form class="stack" onSubmit=${send}>
-        <${Field} label="Token" name="token" hint=${html`Make one with
+        <${Field} label="Token" name="token" hint=${html`Make one with${" "}
           <code>buckstop token new --scope read --scope decide</code>`}>
           ${(props) => html`<input class="input mono" type="password" required autofocus
             autocomplete="current-password" spellcheck=${false} placeholder="bk_…" ...${props} />`}
@@ -87,7 +95,7 @@ function linkUsed(problem) {
   return {
     title: "This link does not log in any more",
     message:
-      "A link works once, and for a few minutes. Start again with `buckstop up` for a new one, " +
+      "A link works once, and for a few minutes. Start again with “buckstop up” for a new one, " +
       "or paste a token.",
   };
 }

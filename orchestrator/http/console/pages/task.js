@@ -27,12 +27,13 @@ const KEPT_SHOWN = 20;
 export function Task({ id }) {
   const path = `/v1/tasks/${encodeURIComponent(id)}`;
   const read = useRead(path);
-  const [task, notes] = useFollowed(`${path}/events`, read);
+  const [task, notes] = useFollowed(read.value ? `${path}/events` : null, read);
   useTitle(task ? short(task.goal) : "Task");
   if (!task) return html`<${Page} title="Task" crumbs=${html`<${Crumbs} id=${id} />`}>
     ${read.problem?.status === 404
       ? html`<${Empty} icon="search" title="There is no such task">
-          It never was, it is another tenant's, or it ended so long ago that it was let go.<//>`
+          <p>It never was, it is another tenant's, or it ended so long ago that it was let go.</p>
+          <${Link} to="/tasks" class="button">See all tasks<//><//>`
       : read.problem
         ? html`<${ProblemBox} problem=${read.problem} again=${read.again} />`
         : html`<${Skeleton} lines=${7} />`}
