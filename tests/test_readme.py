@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from orchestrator.cli import COMMANDS
@@ -40,7 +41,7 @@ def started(module: str, folder: Path) -> Iterator[Path]:
     with (folder / "up.log").open("wb") as log:
         up = subprocess.Popen([BUCKSTOP, "up", module], cwd=folder, stdout=log, stderr=log)
     give_up = time.monotonic() + STARTED_WITHIN_S
-    while Running.read(folder / ".buckstop") is None and time.monotonic() < give_up:
+    while "console: " not in (folder / "up.log").read_text() and time.monotonic() < give_up:
         assert up.poll() is None, (folder / "up.log").read_text()
         time.sleep(0.05)
     yield folder
@@ -185,6 +186,46 @@ def test_agents_of_other_frameworks_are_taken_in_as_pasted(taken_in):
     assert ended["outcome"] == "completed"
     assert "REVIEW SAYS 42" in str(ended["result"])
     assert ended["ledger"]["spent"]["calls"] == 7, "two for each framework, one for the function"
+
+
+def test_other_services_submit_and_follow_as_pasted(newcomer):
+    """README: Over HTTP."""
+    up = Running.read(newcomer / ".buckstop")
+    making, submitting, following = (
+        line.replace("localhost:8780", up.console.removeprefix("http://"))
+        for line in block("$ TOKEN=").replace("\\\n", " ").replace(",\n", ", ").splitlines()
+    )
+    made = making.split("$(buckstop ")[1].removesuffix(")")
+    token = run([BUCKSTOP, *shlex.split(made)], newcomer).splitlines()[-1]
+    first, again = (curl(submitting, token).json() for _ in range(2))
+    assert first["id"] == again["id"], "the same order submits once"
+    told = curl(following.replace("ID", first["id"]), token).text
+    assert "event: end" in told
+    assert '"plan_done"' in told
+
+
+def test_hooks_are_made_as_pasted(newcomer):
+    """README: The desk, to be told."""
+    for line in block("$ buckstop hooks new webhook").splitlines():
+        words = shlex.split(line)[2:]
+        place = next(n for n, word in enumerate(words) if "://" in word)
+        if words[2] == "webhook":  # nobody resolves names here
+            words[place : place + 1] = ["http://127.0.0.1:9/", "--allow-private"]
+        assert "buckstop hooks test" in run([BUCKSTOP, *words], newcomer)
+    assert "letter.filed" in run([BUCKSTOP, "hooks", "list"], newcomer)
+
+
+def curl(line: str, token: str) -> httpx.Response:
+    """Do what curl would; not every machine has it."""
+    words = shlex.split(line.replace("$TOKEN", token))[2:]
+    given = {flag: [] for flag in ("-H", "-d")}
+    plain = [word for word in words if not word.startswith("-s")]
+    for flag, value in zip(plain[1::2], plain[2::2], strict=True):
+        given[flag].append(value)
+    headers = dict(each.split(": ", 1) for each in given["-H"])
+    method = "POST" if given["-d"] else "GET"
+    body = "".join(given["-d"]) or None
+    return httpx.request(method, f"http://{plain[0]}", headers=headers, content=body, timeout=60)
 
 
 def asked(folder: Path) -> str:
