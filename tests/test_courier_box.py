@@ -368,11 +368,9 @@ def test_a_reader_that_lost_the_server_goes_on_where_it_was(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The world's fault: out of the loop, into one back-off."""
-    import threading
-
     hook = office.hook("http://127.0.0.1:9/")
     office.tell(count=3)
-    expander, stopping = Expander(office.box, office.subscriptions, office.news), threading.Event()
+    expander = Expander(office.box, office.subscriptions, office.news)
     turn, failures = expander.turn, iter([Cut("away"), Cut("away")])
 
     def away() -> int:
@@ -381,5 +379,10 @@ def test_a_reader_that_lost_the_server_goes_on_where_it_was(
         return turn(0)
 
     monkeypatch.setattr(expander, "turn", away)
-    expander.run(stopping, stopping.set)
+
+    def on_deliveries() -> None:
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        expander.run(on_deliveries)
     assert office.states(hook) == ["waiting"] * 3

@@ -118,6 +118,14 @@ def test_a_courier_told_to_stop_ends_what_is_under_way(
     assert delivery.why.startswith("no answer")
 
 
+def test_a_courier_that_cannot_read_the_news_ends(office: PostOffice, start: Start) -> None:
+    """Our bug: the process dies, and whoever runs it starts it again; it does not look alive."""
+    office.client.hset(office.keys.subscriptions, "broken", "{}")
+    process = start()
+    office.tell()
+    assert process.wait(60) == 1
+
+
 def test_news_is_delivered_as_it_comes(
     office: PostOffice, receiver: Receiver, start: Start
 ) -> None:

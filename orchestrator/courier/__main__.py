@@ -42,21 +42,39 @@ async def deliver(settings: Settings) -> None:
             SubscriptionKind.NOTIFY: notifications,
         }
         courier = Courier(box, subscriptions, senders)
-        expander = Expander(box, subscriptions, NewsStream(client, keys.news))
-        stopping = _read_news(expander, courier)
+        reader = Reader(Expander(box, subscriptions, NewsStream(client, keys.news)), courier)
         _stop_on_signal(courier)
+        reader.start()
         log.info("delivering", extra={"server": log_lines.without_password(settings.url)})
         await courier.run()
-        stopping.set()
+    if reader.failed:
+        raise SystemExit(1)
     log.info("stopped")
 
 
-def _read_news(expander: Expander, courier: Courier) -> threading.Event:
-    """Start the reader; it may be cut off at any moment, for it moves on in one script."""
-    loop, stopping = asyncio.get_running_loop(), threading.Event()
-    look = lambda: loop.call_soon_threadsafe(courier.look)  # noqa: E731 -- one line says it
-    threading.Thread(target=expander.run, args=(stopping, look), name="news", daemon=True).start()
-    return stopping
+class Reader(threading.Thread):
+    """Reads the news. It may be cut off at any moment, for it moves on in one script.
+
+    A fault of ours in it ends the whole process: a courier that reads nothing would look alive.
+    """
+
+    def __init__(self, expander: Expander, courier: Courier) -> None:
+        super().__init__(name="news", daemon=True)
+        self._expander = expander
+        self._courier = courier
+        self._loop = asyncio.get_running_loop()
+        self.failed = False
+
+    def run(self) -> None:
+        """Read on until the process ends."""
+        try:
+            self._expander.run(lambda: self._loop.call_soon_threadsafe(self._courier.look))
+        except Exception:
+            if self._loop.is_closed():
+                return  # the process ends
+            log.exception("the news cannot be read; ending, to be started again")
+            self.failed = True
+            self._loop.call_soon_threadsafe(self._courier.stop)
 
 
 def _stop_on_signal(courier: Courier) -> None:
@@ -67,7 +85,6 @@ def _stop_on_signal(courier: Courier) -> None:
 def main() -> None:
     """Run one courier until SIGTERM or SIGINT."""
     log_lines.start(process="courier", pid=os.getpid())
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = Settings.read()
     wait_until_fit(connect(settings.url))
     asyncio.run(deliver(settings))

@@ -5,7 +5,7 @@ all read the same lines, and one of them moves on; the others read again from th
 """
 
 import logging
-import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -44,10 +44,10 @@ class Expander:
         moved = self._box.move(before, lines[-1].id, edition, deliveries)
         return len(deliveries) if moved else 0
 
-    def run(self, stopping: threading.Event, on_deliveries: Callable[[], None]) -> None:
-        """Move on until told to stop; back off while the server is away."""
+    def run(self, on_deliveries: Callable[[], object]) -> None:
+        """Move on for ever; back off while the server is away."""
         failures = 0
-        while not stopping.is_set():
+        while True:
             try:
                 if self.turn():
                     on_deliveries()
@@ -58,4 +58,4 @@ class Expander:
                 log.warning(
                     "the server is away", extra={"error": str(error), "again_in_s": pause_s}
                 )
-                stopping.wait(pause_s)
+                time.sleep(pause_s)
