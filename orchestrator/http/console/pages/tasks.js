@@ -47,7 +47,7 @@ export function Tasks() {
   useRowKeys(shown, chosen, choose, () => may("submit") && setMaking(true));
   const make = may("submit") && html`<button type="button" class="button primary" onClick=${() => setMaking(true)}>
     <${Icon} name="plus" />New task</button>`;
-  return html`<${Page} title="Tasks" actions=${make}>
+  return html`<${Page} title="Tasks" class="tasks" actions=${make}>
     <${Filters} wanted=${wanted} want=${want} rows=${list.rows} />
     <div class="card flush">
       <${Fresh} count=${list.fresh} letIn=${list.letIn} />
@@ -117,7 +117,7 @@ function Tenants({ wanted, want, rows }) {
 }
 
 function Fresh({ count: n, letIn }) {
-  return html`<div role="status">${n > 0 && html`<button type="button" class="fresh" onClick=${letIn}>
+  return html`<div role="status" class="fresh-place">${n > 0 && html`<button type="button" class="fresh" onClick=${letIn}>
     ${count(n)} new ${n === 1 ? "task" : "tasks"}: show
   </button>`}</div>`;
 }
