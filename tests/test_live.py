@@ -28,6 +28,8 @@ from tests.sse import Event, Sse
 
 WITHIN_S = 60
 """What anything here may take at most; it takes a fraction of it."""
+PATIENT = {"LIVE_REREAD_S": 600, "LIVE_ALIVE_S": 600}
+"""Nothing is looked at unasked: what is told was heard, not found by chance."""
 FEW_BYTES = 4_096
 """What a slow client's socket takes in before its sender feels it."""
 STEPS = [{"id": f"s{n}", "agent": "say", "needs": [f"s{n - 1}"] if n else []} for n in range(4)]
@@ -114,7 +116,7 @@ def places(events: list[Event], name: str) -> list[int]:
 
 def test_a_stream_tells_every_line_of_a_journal_then_the_end(start: Started):
     """Issue: «server-sent events per task»: one for each line, and `end` once it is over."""
-    desk = start()
+    desk = start(**PATIENT)
     task = desk.submit()
 
     async def follow() -> list[Event]:
@@ -181,7 +183,7 @@ def test_lines_that_are_gone_are_said_to_be(start: Started):
 
 def test_many_who_follow_one_task_read_it_once(start: Started):
     """ARCHITECTURE: a task is read once for all who follow it, however many they are."""
-    desk = start()
+    desk = start(**PATIENT)
     task = desk.submit()
 
     async def follow() -> list[list[Event]]:
@@ -222,7 +224,7 @@ def test_a_task_of_another_tenant_is_no_task(start: Started):
 
 def test_what_happens_is_told_with_its_place(start: Started):
     """Issue: «server-sent events ... for all», each with a place from which to go on."""
-    desk = start()
+    desk = start(**PATIENT)
 
     async def follow() -> tuple[str, list[Event]]:
         stream = await desk.events()
@@ -258,6 +260,24 @@ def test_who_comes_again_misses_nothing_and_hears_nothing_twice(start: Started):
         assert [event.id for event in await before.take(3)] == heard[6:9]
 
     run(follow())
+
+
+def test_who_comes_while_much_happens_hears_each_thing_once(start: Started):
+    """Issue: «it recovers by itself»: what is read and what is heard meanwhile overlap, unheard."""
+    desk = start()
+    first, count = desk.tell(), 2_000
+
+    def tell() -> list[str]:
+        return [desk.tell() for _ in range(count)]
+
+    async def follow() -> tuple[list[str], list[list[Event]]]:
+        telling = asyncio.create_task(asyncio.to_thread(tell))
+        streams = [await desk.events(last=first) for _ in range(10)]
+        heard = await asyncio.gather(*(stream.take(count) for stream in streams))
+        return await telling, heard
+
+    told, heard = run(follow())
+    assert all([event.id for event in one] == told for one in heard)
 
 
 def test_a_new_stream_has_a_place_before_anything_happens(start: Started):
@@ -346,7 +366,7 @@ def test_what_cannot_be_followed_is_refused_by_name(start: Started):
 
 def test_an_outage_is_said_once_and_loses_nothing(start: Started, server):
     """Issue: «server restart while the page is open (it recovers by itself)»."""
-    desk = start()
+    desk = start(**PATIENT)
     task = desk.submit()
 
     async def follow() -> tuple[list[Event], list[Event], list[str]]:
