@@ -42,7 +42,7 @@ seeds: setup        ## every seeded bug, of which make test plants a quarter
 	CI=true $(BIN)/pytest -q tests/test_seeded_bugs.py --timeout 900
 
 browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)
-	$(BIN)/pytest -q --durations=10 tests/browser $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile --durations=10 tests/browser $(PYTEST_ARGS)
 
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000

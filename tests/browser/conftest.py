@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.bed import Bed, Person
 from tests.browser.eyes import Eyes
+from tests.browser.scenery import Scenery, put_up
 
 PATIENCE_MS = 20_000
 """How long a condition may take on a machine that is busy with other things."""
@@ -46,6 +47,14 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def scenery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenery]:
+    """Run a second deployment, with something of everything and with nothing of other tests."""
+    running = Bed(tmp_path_factory.mktemp("scenery"))
+    yield put_up(running)
+    running.stop()
+
+
 @pytest.fixture
 def tenant() -> str:
     """Name a tenant that no other test uses."""
@@ -59,9 +68,9 @@ def ada(bed: Bed, tenant: str) -> Person:
 
 
 @pytest.fixture
-def eyes(bed: Bed) -> Iterator[Eyes]:
+def eyes() -> Iterator[Eyes]:
     """Watch all pages of a test, and fail it for what no page may do."""
-    watching = Eyes(bed.url)
+    watching = Eyes()
     yield watching
     assert watching.seen == []
 
@@ -71,13 +80,14 @@ def visit(chromium: Browser, bed: Bed, eyes: Eyes) -> Iterator[Visit]:
     """Open the console in a browser of its own, as somebody or as nobody yet."""
     contexts = []
 
-    def open_page(person: Person | None, path: str = "", **options: Any) -> Page:
-        context = chromium.new_context(base_url=bed.url, reduced_motion="reduce", **options)
+    def open_page(person: Person | None, path: str = "", *, at: Bed = bed, **options: Any) -> Page:
+        eyes.homes.add(at.url)
+        context = chromium.new_context(base_url=at.url, reduced_motion="reduce", **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         eyes.watch(context)
         if person is not None:
-            log_in(context.request, bed, person)
+            log_in(context.request, at, person)
         page = context.new_page()
         page.goto(f"/{path}")
         return page

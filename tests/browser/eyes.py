@@ -29,8 +29,8 @@ _SEEN_OTHERWISE = re.compile(r"^Failed to load resource")
 class Eyes:
     """What was seen on some pages that should not be."""
 
-    def __init__(self, home: str) -> None:
-        self.home = home
+    def __init__(self) -> None:
+        self.homes: set[str] = set()
         """Where our pages are; what a stranger's page does is its own affair."""
         self.seen: list[str] = []
         self._forgiven: set[int] = set()
@@ -54,7 +54,7 @@ class Eyes:
         dialog.dismiss()
 
     def _console(self, message: ConsoleMessage) -> None:
-        ours = message.page is not None and message.page.url.startswith(self.home)
+        ours = message.page is not None and message.page.url.startswith(tuple(self.homes))
         if ours and message.type == "error" and not _SEEN_OTHERWISE.match(message.text):
             self.seen.append(f"console: {message.text}")
 
@@ -63,7 +63,7 @@ class Eyes:
             self.seen.append(f"{response.status} from {response.url}")
 
     def _request(self, request: Request) -> None:
-        ours = request.is_navigation_request() or request.url.startswith((self.home, "data:"))
+        ours = request.is_navigation_request() or request.url.startswith((*self.homes, "data:"))
         if not ours:
             self.seen.append(f"asked somebody else: {request.url}")
 
