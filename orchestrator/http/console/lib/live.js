@@ -15,7 +15,7 @@
    everything that useRead shows is read again: what was announced meanwhile is not missed, and a
    page that stays open over a restart of the server heals without being touched.
 
-   A page in the background gives its streams up after a while: a browser has six connections to a
+   A page in the background gives its streams up soon: a browser has six connections to a
    server for all its tabs, and forgotten tabs would take them all. */
 
 import { useCallback, useEffect, useRef } from "../vendor/preact.js";
@@ -30,7 +30,7 @@ const KINDS = [
 ];
 const FIRST_MS = 500;
 const LONGEST_MS = 10000;
-const HIDDEN_MS = 20000;
+const HIDDEN_MS = 2000;
 
 const streams = new Map(); // path -> stream
 
