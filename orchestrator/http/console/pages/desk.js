@@ -11,11 +11,12 @@
 
 import { html, useCallback, useLayoutEffect, useRef } from "../lib/hooks.js";
 import { query } from "../lib/api.js";
+import { count } from "../lib/format.js";
 import { useKeys } from "../lib/keys.js";
 import { Empty, Icon, Shown } from "../lib/parts.js";
 import { Link, go, useQuery, useTitle } from "../lib/router.js";
 import { Causes } from "./desk/causes.js";
-import { Filters, filterOf, isFiltered } from "./desk/filters.js";
+import { Filters, NO_FILTER, filterOf, isFiltered } from "./desk/filters.js";
 import { List } from "./desk/list.js";
 import { useQueue } from "./desk/queue.js";
 import { LetterPage } from "./letter.js";
@@ -27,6 +28,8 @@ export function Desk({ id }) {
   const place = useRef(null);
   const move = useCallback((to) => go(addressOf(to, wanted)), [wanted]);
   const next = nextAfter(queue.rows, id);
+  const href = (each) => addressOf(each, wanted);
+  const empty = html`<${NothingWaits} filtered=${isFiltered(filter)} want=${want} />`;
   useTitle(id ? "Letter" : "Desk");
   useListKeys(place, id);
   useScrollKept(id);
@@ -36,9 +39,10 @@ export function Desk({ id }) {
   const view = clear ? "is-clear" : id ? "has-letter" : causes ? "has-causes" : "has-list";
   return html`<div class=${`desk ${view}`} ref=${place}>
     <section class="desk-queue" aria-label="Queue of letters">
-      <${QueueHead} heads=${!id && (clear || !causes)} clear=${clear} queue=${queue} wanted=${wanted} want=${want} filter=${filter} />
-      <${Shown} read=${queue} empty=${() => !queue.rows.length && html`<${NothingWaits} filtered=${isFiltered(filter)} want=${want} />`}>
-        ${() => html`<${List} queue=${queue} chosen=${id} sort=${wanted.sort} href=${(each) => addressOf(each, wanted)} />`}
+      <${QueueHead} heads=${!id && (clear || !causes)} clear=${clear} queue=${queue}
+        wanted=${wanted} want=${want} filter=${filter} />
+      <${Shown} read=${queue} empty=${() => !queue.rows.length && empty}>
+        ${() => html`<${List} queue=${queue} chosen=${id} sort=${wanted.sort} href=${href} />`}
       <//>
     </section>
     <div class="desk-letter" hidden=${clear}>
@@ -68,7 +72,11 @@ function QueueHead({ heads, clear, queue, wanted, want, filter }) {
   return html`<header class="queue-head">
     <div class="queue-title">
       <${Title} class="queue-word" tabindex=${heads ? -1 : undefined}>Desk</${Title}>
-      ${queue.total !== undefined && !clear && html`<span class="queue-count figure" data-testid="queue-total">${queue.total.toLocaleString("en")} ${queue.total === 1 ? "letter waits" : "letters wait"}</span>`}
+      ${queue.total !== undefined &&
+      !clear &&
+      html`<span class="queue-count figure" data-testid="queue-total">
+        ${count(queue.total)} ${queue.total === 1 ? "letter waits" : "letters wait"}
+      </span>`}
       ${!clear && html`<${QueueTools} wanted=${wanted} want=${want} />`}
     </div>
     ${!clear && html`<${Filters} filter=${filter} want=${want} version=${queue.version} />`}
@@ -91,12 +99,13 @@ function QueueTools({ wanted, want }) {
 function NothingWaits({ filtered, want }) {
   if (filtered)
     return html`<${Empty} icon="search" title="No letter fits these filters">
-      <button type="button" class="button" onClick=${() => want({ kind: "", reason: "", agent: "", tenant: "", older: "" })}>Show all letters</button>
+      <button type="button" class="button" onClick=${() => want(NO_FILTER)}>Show all letters</button>
     <//>`;
   return html`<div class="clear-desk" data-testid="nothing-waits">
     <svg viewBox="0 0 120 72" class="clear-desk-picture" aria-hidden="true">
       <path class="clear-desk-top" d="M8 46h104" /><path d="M18 46v20M102 46v20" />
-      <path d="M78 46v-9h12v9zM90 39h3a2.5 2.5 0 0 1 0 5h-3" /><path class="clear-desk-steam" d="M81 32q2-2.5 0-5t0-5M87 32q2-2.5 0-5t0-5" />
+      <path d="M78 46v-9h12v9zM90 39h3a2.5 2.5 0 0 1 0 5h-3" />
+      <path class="clear-desk-steam" d="M81 32q2-2.5 0-5t0-5M87 32q2-2.5 0-5t0-5" />
       <path d="M26 45v-8l4-9h24l4 9v8zM26 37h9l3 4h8l3-4h9" />
     </svg>
     <h2>Nothing waits for a person</h2>
@@ -115,12 +124,13 @@ function useListKeys(place, id) {
     next?.focus({ preventScroll: true });
     next?.scrollIntoView({ block: "nearest" });
   };
+  const open = () => !id && place.current.querySelector("a.queue-row")?.click();
   const filter = () => place.current.querySelector(".desk-filters button, .desk-filters select")?.focus();
   useKeys(
     [
       { keys: "j", does: "down the queue", run: () => step(1) },
       { keys: "k", does: "up the queue", run: () => step(-1) },
-      { keys: "Enter", does: "open the letter", run: () => !id && place.current.querySelector("a.queue-row")?.click() },
+      { keys: "Enter", does: "open the letter", run: open },
       { keys: "/", does: "filter the queue", run: filter },
       id && { keys: "Escape", does: "close the letter", run: () => go(`/desk${location.search}`) },
     ],

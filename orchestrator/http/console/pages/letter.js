@@ -32,7 +32,7 @@ export function LetterPage({ id, next, onMove, onDecided }) {
   };
   const letter = read.value;
   useTitle(letter ? `${causeOf(letter)} · Desk` : "Letter");
-  useFocus(id, Boolean(letter || read.problem));
+  useFocusOnTitle(id, Boolean(letter || read.problem));
   if (!letter) return html`<${Missing} id=${id} read=${read} />`;
   return html`<article class="letter" aria-labelledby="letter-title" data-testid="letter" data-letter=${id}>
     <${Head} letter=${letter} />
@@ -45,12 +45,13 @@ export function LetterPage({ id, next, onMove, onDecided }) {
 }
 
 /* Whoever opens a letter hears its heading; whoever loads the page with one is left where they are. */
-function useFocus(id, there) {
+function useFocusOnTitle(id, there) {
   const opened = useRef(null);
   useEffect(() => {
     if (!there || opened.current === id) return;
     opened.current = id;
-    if (document.activeElement !== document.body || cameFromHere) document.getElementById("letter-title")?.focus({ preventScroll: true });
+    if (document.activeElement !== document.body || cameFromHere)
+      document.getElementById("letter-title")?.focus({ preventScroll: true });
     cameFromHere = true;
   }, [id, there]);
 }
@@ -59,11 +60,13 @@ let cameFromHere = false;
 
 function Missing({ id, read }) {
   if (!read.problem) return html`<div class="letter"><${Skeleton} lines=${9} /></div>`;
-  if (read.problem.status !== 404) return html`<div class="letter"><${ProblemBox} problem=${read.problem} again=${read.again} /></div>`;
+  if (read.problem.status !== 404)
+    return html`<div class="letter"><${ProblemBox} problem=${read.problem} again=${read.again} /></div>`;
   return html`<div class="letter">
     <h1 id="letter-title" class="sr-only" tabindex="-1">No such letter</h1>
     <${Empty} icon="search" title="There is no such letter">
-      <p>Nobody has filed <code>${id}</code>, or it was decided so long ago that only the task’s journal tells of it.</p>
+      <p>Nobody has filed <code>${id}</code>, or it was decided so long ago that only the task’s journal
+        tells of it.</p>
       <p><${Link} to="/desk">See what waits<//></p>
     <//>
   </div>`;
@@ -96,7 +99,9 @@ function Said({ letter }) {
   if (question) return html`<${Question} text=${question.text} goal=${letter.story?.goals?.[0]} />`;
   const goal = letter.story?.goals?.[0];
   return html`
-    ${goal && html`<p class="letter-goal"><span class="letter-label">Asked for</span><${Text} text=${goal} most=${260} /></p>`}
+    ${goal && html`<p class="letter-goal">
+      <span class="letter-label">Asked for</span><${Text} text=${goal} most=${260} />
+    </p>`}
     <p class="letter-why"><span class="letter-label">Stopped by</span><${Text} text=${letter.why} most=${320} /></p>
   `;
 }
@@ -113,9 +118,11 @@ const SOON_MS = 30 * 60_000;
 function Fate({ letter }) {
   const now = useNow();
   const due = letter.due_ms;
-  if (!due) return html`<p class="letter-fate"><${Icon} name="clock" /><span>It has no due time: decide whenever you like.</span></p>`;
+  if (!due)
+    return html`<p class="letter-fate"><${Icon} name="clock" />It has no due time: decide whenever you like.</p>`;
   const left = due - now;
-  const within = html`within <time class="letter-due figure" datetime=${new Date(due).toISOString()}>${duration(Math.floor(left / 1000) * 1000)}</time>`;
+  const within = html`within <time class="letter-due figure" datetime=${new Date(due).toISOString()}>
+    ${duration(Math.floor(left / 1000) * 1000)}</time>`;
   return html`<p class=${`letter-fate ${left < SOON_MS ? "is-soon" : ""}`} data-testid="fate">
     <${Icon} name="clock" />
     <span>If nobody decides ${left > 0 ? within : "now"}, <strong>${fateOf(letter)}</strong>.

@@ -5,6 +5,7 @@
 
 import { html, useEffect } from "../../lib/hooks.js";
 import { query, useRead } from "../../lib/api.js";
+import { count } from "../../lib/format.js";
 import { Icon, STATES } from "../../lib/parts.js";
 
 const AGES = [
@@ -16,7 +17,12 @@ const AGES = [
 ];
 
 /* What of the address are filters, in the API's words. */
-export const filterOf = ({ kind, reason, agent, tenant, older }) => ({ kind, reason, agent, tenant, older_s: older });
+export function filterOf({ kind, reason, agent, tenant, older }) {
+  return { kind, reason, agent, tenant, older_s: older };
+}
+
+/* What takes every filter out of the address. */
+export const NO_FILTER = { kind: "", reason: "", agent: "", tenant: "", older: "" };
 
 export const isFiltered = (filter) => Object.values(filter).some(Boolean);
 
@@ -37,7 +43,7 @@ export function Filters({ filter, want, version }) {
       <${Age} ...${props} />
     </div>
     ${isFiltered(filter) && html`<button type="button" class="button quiet small filter-clear"
-      onClick=${() => want({ kind: "", reason: "", agent: "", tenant: "", older: "" })}><${Icon} name="close" />Clear filters</button>`}
+      onClick=${() => want(NO_FILTER)}><${Icon} name="close" />Clear filters</button>`}
   </div>`;
 }
 
@@ -45,8 +51,13 @@ function Kinds({ filter, want, version }) {
   const said = useCounts("kind", filter, version);
   const counts = { ...(said?.counts ?? {}) };
   if (filter.kind && !(filter.kind in counts)) counts[filter.kind] = 0;
-  const chip = (kind, word, n) => html`<button key=${kind} type="button" class="chip" aria-pressed=${String((filter.kind ?? "") === kind)}
-    onClick=${() => want({ kind: filter.kind === kind ? "" : kind })}>${word}<span class="chip-count figure">${(n ?? 0).toLocaleString("en")}</span></button>`;
+  const chip = (kind, word, n) => html`<button
+    key=${kind}
+    type="button"
+    class="chip"
+    aria-pressed=${String((filter.kind ?? "") === kind)}
+    onClick=${() => want({ kind: filter.kind === kind ? "" : kind })}
+  >${word}<span class="chip-count figure">${count(n)}</span></button>`;
   return html`<div class="chips" role="group" aria-label="Kind">
     ${chip("", "All", said?.total ?? 0)}
     ${Object.entries(counts).map(([kind, n]) => chip(kind, STATES[kind]?.[0] ?? kind, n))}
@@ -62,7 +73,7 @@ function Facet({ facet, word, filter, want, version }) {
     <select aria-label=${`Filter by ${word}`} value=${chosen} onChange=${(e) => want({ [facet]: e.target.value })}>
       <option value="">${chosen ? `any ${word}` : title(word)}</option>
       ${Object.entries(counts).map(([value, n]) => html`<option key=${value} value=${value} disabled=${value === ""}>
-        ${value === "" ? `no ${word}` : value.replaceAll("_", " ")} (${n.toLocaleString("en")})</option>`)}
+        ${value === "" ? `no ${word}` : value.replaceAll("_", " ")} (${count(n)})</option>`)}
     </select><${Icon} name="down" />
   </span>`;
 }

@@ -38,10 +38,14 @@ export function useQueue(filter, sort, chosen) {
   const next = mine.next === undefined ? read.value?.next : mine.next;
   const more = useCallback(async () => {
     const page = await get(`${path}&cursor=${encodeURIComponent(next)}`);
-    setOlder((old) => ({ path, items: [...(old.path === path ? old.items : []), ...page.items], next: page.next ?? null }));
+    setOlder((old) => {
+      const before = old.path === path ? old.items : [];
+      return { path, items: [...before, ...page.items], next: page.next ?? null };
+    });
   }, [path, next]);
   const noteDecided = useCallback((id, said) => (decided.note(id, said), again()), []);
-  return { ...read, rows, fresh: seen.fresh, total: read.value?.total, more: next ? more : null, version, noteDecided };
+  const total = read.value?.total;
+  return { ...read, rows, fresh: seen.fresh, total, more: next ? more : null, version, noteDecided };
 }
 
 const byDue = (a, b) => (a.due_ms ?? Infinity) - (b.due_ms ?? Infinity) || b.filed_ms - a.filed_ms;
@@ -53,7 +57,8 @@ function useDecided(chosen) {
   useEffect(() => () => timers.current.forEach(clearTimeout), []);
   const note = useCallback((id, { verb, by }) => {
     setKnown((old) => (old.has(id) ? old : new Map(old).set(id, { verb, by, gone: false })));
-    timers.current.add(setTimeout(() => setKnown((old) => new Map(old).set(id, { verb, by, gone: true })), DECIDED_SHOWN_MS));
+    const goes = () => setKnown((old) => new Map(old).set(id, { verb, by, gone: true }));
+    timers.current.add(setTimeout(goes, DECIDED_SHOWN_MS));
   }, []);
   const stays = (id) => known.has(id) && (!known.get(id).gone || id === chosen);
   return { known, note, stays };
@@ -67,7 +72,8 @@ function useSeen(path, value, older, decided, chosen) {
     const before = last.current.path === path ? last.current : { rows: [], ids: null };
     if (!value) return { rows: before.rows, fresh: new Set() };
     const rows = laid(before.rows, [...value.items, ...older], decided);
-    const fresh = new Set(before.ids ? value.items.filter(({ id }) => !before.ids.has(id)).map(({ id }) => id) : []);
+    const came = before.ids ? value.items.filter(({ id }) => !before.ids.has(id)) : [];
+    const fresh = new Set(came.map(({ id }) => id));
     last.current = { path, rows, ids: new Set([...(before.ids ?? []), ...rows.map(({ id }) => id)]) };
     return { rows, fresh };
   }, [path, value, older, decided.known, chosen]);

@@ -14,22 +14,44 @@ const FINAL = new Set(["completed", "partial", "aborted"]);
 export function After({ letter, mine, next, onMove }) {
   const first = mine ? mine.first : null;
   const place = useFocusCaught();
-  const said = { verb: letter.verb || mine?.verb, by: letter.by || mine?.by, why: letter.decided_why || mine?.why, at: letter.decided_ms ?? mine?.decided_ms };
-  return html`<section class=${`after ${first === false ? "is-late" : ""}`} role="status" data-testid="after" aria-label="The decision" tabindex="-1" ref=${place}>
+  const said = saidOf(letter, mine);
+  return html`<section
+    class=${`after ${first === false ? "is-late" : ""}`}
+    role="status"
+    data-testid="after"
+    aria-label="The decision"
+    tabindex="-1"
+    ref=${place}
+  >
     <p class="after-said">
       <${Icon} name=${first === false ? "warn" : "completed"} />
-      <span>${sentence(first, said)} ${said.at && html`<span class="muted" title=${moment(said.at)}>· <${Ago} at=${said.at} /></span>`}</span>
+      <span>
+        ${sentence(first, said)}
+        ${said.at && html` <span class="muted" title=${moment(said.at)}>· <${Ago} at=${said.at} /></span>`}
+      </span>
     </p>
     ${said.why && html`<p class="after-why"><${Text} text=${said.why} most=${500} /></p>`}
     ${first !== true && html`<${Unsent} id=${letter.id} wished=${mine?.wished} />`}
     ${letter.task && !isMessage(letter) && html`<${Task} id=${letter.task} letter=${letter.id} />`}
     <div class="after-foot">
       ${next
-        ? html`<button type="button" class="button primary" data-testid="next-letter" onClick=${() => onMove(next)}>Next letter<kbd aria-hidden="true">n</kbd></button>`
+        ? html`<button type="button" class="button primary" data-testid="next-letter"
+            onClick=${() => onMove(next)}>Next letter<kbd aria-hidden="true">n</kbd></button>`
         : html`<${Link} to="/desk" class="button">Back to the desk<//>`}
-      ${letter.task && html`<${Link} to=${`/tasks/${encodeURIComponent(letter.task)}`} class="button quiet">See the task<//>`}
+      ${letter.task &&
+      html`<${Link} to=${`/tasks/${encodeURIComponent(letter.task)}`} class="button quiet">See the task<//>`}
     </div>
   </section>`;
+}
+
+/* The letter's own record, and until that has been read again what the server said to us. */
+function saidOf(letter, mine) {
+  return {
+    verb: letter.verb || mine?.verb,
+    by: letter.by || mine?.by,
+    why: letter.decided_why || mine?.why,
+    at: letter.decided_ms ?? mine?.decided_ms,
+  };
 }
 
 /* Whoever was typing when somebody else decided is led here, not left nowhere. */
@@ -67,12 +89,20 @@ function Task({ id, letter }) {
   const path = `/v1/tasks/${encodeURIComponent(id)}`;
   const read = useRead(path);
   const ended = FINAL.has(read.value?.state);
-  useEvents(read.value && !ended ? `${path}/events` : null, ({ kind }) => ["task", "end"].includes(kind) && read.again());
+  const followed = read.value && !ended ? `${path}/events` : null;
+  useEvents(followed, ({ kind }) => ["task", "end"].includes(kind) && read.again());
   const task = read.value;
-  if (!task) return html`<p class="after-task muted">${read.problem ? read.problem.message : "Looking what the task does…"}</p>`;
+  const waits = read.problem?.message ?? "Looking what the task does…";
+  if (!task) return html`<p class="after-task muted">${waits}</p>`;
+  const goesOn = !ended && task.state !== "on_desk";
   return html`<p class="after-task" data-testid="task-state" data-state=${task.state}>
     <span class="muted">The task is</span> <${Badge} state=${task.state} />
-    <span class="muted">hop ${task.hop} of ${task.hops_max}, ${amounts(task.ledger.spent)} spent${!ended && task.state !== "on_desk" && "; this line follows it until it has ended"}</span>
-    ${task.letter && task.letter !== letter && html`<${Link} to=${`/desk/${encodeURIComponent(task.letter)}`}>It asks again<//>`}
+    <span class="muted">
+      hop ${task.hop} of ${task.hops_max}, ${amounts(task.ledger.spent)} spent
+      ${goesOn && "; this line follows it until it has ended"}
+    </span>
+    ${task.letter &&
+    task.letter !== letter &&
+    html`<${Link} to=${`/desk/${encodeURIComponent(task.letter)}`}>It asks again<//>`}
   </p>`;
 }

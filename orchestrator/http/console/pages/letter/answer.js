@@ -10,7 +10,8 @@ export function Answer({ letter, draft, change, problem }) {
   const choices = letter.story?.question?.choices ?? [];
   if (!choices.length) return html`<${Free} draft=${draft} change=${change} problem=${problem} />`;
   const wrong = problem?.field === "answer" ? problem.message : null;
-  return html`<${Choices} choices=${choices} chosen=${draft.answer} wrong=${wrong} onChoose=${(answer) => change({ answer })} />`;
+  const choose = (answer) => change({ answer });
+  return html`<${Choices} choices=${choices} chosen=${draft.answer} wrong=${wrong} onChoose=${choose} />`;
 }
 
 function Choices({ choices, chosen, wrong, onChoose }) {
@@ -22,11 +23,18 @@ function Choices({ choices, chosen, wrong, onChoose }) {
     onChoose(choices[place]);
     list.current.querySelectorAll("input")[place].focus();
   };
-  return html`<fieldset class="answers" ref=${list} onKeyDown=${byKey} aria-describedby=${wrong ? "answer-wrong" : undefined}>
+  const described = wrong ? "answer-wrong" : undefined;
+  return html`<fieldset class="answers" ref=${list} onKeyDown=${byKey} aria-describedby=${described}>
     <legend>Your answer</legend>
     ${choices.map((choice, n) => html`<label key=${n} class="choice">
-      <input type="radio" name="answer" value=${choice} checked=${chosen === choice}
-        data-first=${(chosen ? chosen === choice : n === 0) ? "" : undefined} onChange=${() => onChoose(choice)} />
+      <input
+        type="radio"
+        name="answer"
+        value=${choice}
+        checked=${chosen === choice}
+        data-first=${(chosen ? chosen === choice : n === 0) ? "" : undefined}
+        onChange=${() => onChoose(choice)}
+      />
       <span class="choice-text text" dir="auto">${visible(choice, TURNS)}</span>
       ${n < KEYS_MAX && html`<kbd aria-hidden="true">${n + 1}</kbd>`}
     </label>`)}

@@ -23,8 +23,14 @@ export function Message({ letter }) {
         ["Found by", letter.worker && html`<bdi class="mono">${letter.worker}</bdi>`],
         ["Subtask", letter.subtask && html`<bdi class="mono">${letter.subtask}</bdi>`],
       ]} />
-      ${letter.sha256 && html`<p class="sha"><span class="muted">SHA-256</span> <code>${letter.sha256}</code><${Copy} text=${letter.sha256} label="Copy the SHA-256" /></p>`}
-      ${cut && html`<p class="note"><${Icon} name="warn" />The first ${count(bytes.length)} of ${count(letter.size)} bytes were kept, so it cannot be replayed.</p>`}
+      ${letter.sha256 && html`<p class="sha">
+        <span class="muted">SHA-256</span><code>${letter.sha256}</code>
+        <${Copy} text=${letter.sha256} label="Copy the SHA-256" />
+      </p>`}
+      ${cut && html`<p class="note">
+        <${Icon} name="warn" />
+        The first ${count(bytes.length)} of ${count(letter.size)} bytes were kept, so it cannot be replayed.
+      </p>`}
       <${Original} bytes=${bytes} />
     </section>
   </div>`;
@@ -37,12 +43,17 @@ function decoded(base64) {
   return bytes;
 }
 
+const VIEWS = [
+  { id: "text", word: "Text" },
+  { id: "hex", word: "Hex" },
+];
+
 function Original({ bytes }) {
   const [view, setView] = useState("text");
   const text = useMemo(() => new TextDecoder().decode(bytes), [bytes]);
   return html`<div class="original">
     <div class="row between">
-      <${Tabs} label="How to show the bytes" chosen=${view} onChoose=${setView} tabs=${[{ id: "text", word: "Text" }, { id: "hex", word: "Hex" }]} />
+      <${Tabs} label="How to show the bytes" tabs=${VIEWS} chosen=${view} onChoose=${setView} />
       <${Copy} text=${text} label="Copy the bytes as text" />
     </div>
     ${view === "text" ? html`<${AsText} text=${text} />` : html`<${AsHex} bytes=${bytes} />`}
@@ -52,7 +63,8 @@ function Original({ bytes }) {
 function AsText({ text }) {
   const [most, setMost] = useState(TEXT_CHARS);
   const parts = useMemo(() => visible(text.slice(0, most), UNSEEN), [text, most]);
-  return html`<pre class="code original-text" tabindex="0" role="region" aria-label="The bytes as text"><bdi dir="ltr">${parts}</bdi>${text.length === 0 && html`<span class="muted">no bytes</span>`}</pre>
+  const shown = text ? html`<bdi dir="ltr">${parts}</bdi>` : html`<span class="muted">no bytes</span>`;
+  return html`<pre class="code" tabindex="0" role="region" aria-label="The bytes as text">${shown}</pre>
     <${More} left=${text.length - most} word="characters" onMore=${() => setMost(most * 8)} />`;
 }
 
@@ -76,5 +88,6 @@ function dump(bytes, rows) {
 
 function More({ left, word, onMore }) {
   if (left <= 0) return null;
-  return html`<button type="button" class="button small" onClick=${onMore}>Show more: ${count(left)} ${word} left</button>`;
+  return html`<button type="button" class="button small" onClick=${onMore}>
+    Show more: ${count(left)} ${word} left</button>`;
 }

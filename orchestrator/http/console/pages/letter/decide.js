@@ -17,15 +17,22 @@ const FIELDS = new Set([
   ...["why", "result", "answer", "agent", "hops", "time"],
   ...["budget.tokens", "budget.usd", "budget.calls"],
 ]);
+const CHOICE_KEYS = 9; // One digit each.
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 export function Decide({ letter, onDone }) {
+  if (may("decide")) return html`<${Decision} letter=${letter} onDone=${onDone} />`;
+  return html`<p class="letter-mayno">
+    <${Icon} name="warn" />You may look, and not decide: your token lacks the scope “decide”.
+  </p>`;
+}
+
+function Decision({ letter, onDone }) {
   const [draft, change, drop] = useDraft(letter.id);
   const [wantsFocus, focusNext] = useState(0);
   const place = useRef(null);
   const verbs = useMemo(() => ordered(letter.allowed), [letter]);
-  const can = may("decide");
-  const verb = verbs.includes(draft.verb) ? draft.verb : can && draft.verb === undefined && verbs.includes("answer") ? "answer" : null;
+  const verb = openVerb(verbs, draft);
   const open = (wanted, more = {}) => (change({ verb: wanted, ...more }), focusNext((n) => n + 1));
   const close = () => {
     change({ verb: null });
@@ -33,81 +40,128 @@ export function Decide({ letter, onDone }) {
   };
   // At once, so that not one key of a quick typist is lost.
   useLayoutEffect(() => void (wantsFocus && verb && first(place.current)?.focus()), [wantsFocus]);
-  useKeys(can ? [...verbs.map((each) => keyOf(each, open)), ...choiceKeys(letter, open)] : [], "One letter: decide");
-  if (!can) return html`<p class="letter-mayno"><${Icon} name="warn" />You may look, and not decide: your token lacks the scope “decide”.</p>`;
+  useKeys([...verbs.map((each) => keyOf(each, open)), ...choiceKeys(letter, open)], "One letter: decide");
   return html`<section class="decide" aria-labelledby="decide-title" ref=${place}>
     <h2 id="decide-title" class="sr-only">Decide</h2>
     <div class="verbs" data-count=${verbs.length}>
-      ${verbs.map((each) => html`<${VerbButton} key=${each} verb=${each} chosen=${each === verb} onOpen=${open} onClose=${close} />`)}
+      ${verbs.map((each) => html`<${VerbButton} key=${each} verb=${each} chosen=${each === verb}
+        onOpen=${open} onClose=${close} />`)}
     </div>
     ${verb && html`<${Sheet} key=${verb} verb=${verb} letter=${letter} draft=${draft} change=${change}
-      onClose=${close} onDone=${(done) => (done.first && drop(), onDone(done))} />`}
+      onOpen=${open} onClose=${close} onDone=${(done) => (done.first && drop(), onDone(done))} />`}
   </section>`;
 }
 
 const ORDER = ["answer", "approve", "amend", "retry", "reassign", "replay", "abort", "discard"];
 const ordered = (allowed) => ORDER.filter((verb) => allowed.includes(verb));
 
-const first = (place) => place?.querySelector("[data-first]") ?? place?.querySelector(".sheet input, .sheet textarea, .sheet select");
+/* A question is there to be answered, so its form stands open until somebody closes it. */
+function openVerb(verbs, draft) {
+  if (verbs.includes(draft.verb)) return draft.verb;
+  return draft.verb === undefined && verbs.includes("answer") ? "answer" : null;
+}
 
-const keyOf = (verb, open) => ({ keys: VERBS[verb].key, does: VERBS[verb].word.toLowerCase(), run: () => open(verb) });
+function first(place) {
+  const control = ".sheet input, .sheet textarea, .sheet select";
+  return place?.querySelector("[data-first]") ?? place?.querySelector(control);
+}
+
+function keyOf(verb, open) {
+  const { key, word } = VERBS[verb];
+  return { keys: key, does: word.toLowerCase(), run: () => open(verb) };
+}
 
 function choiceKeys(letter, open) {
   const choices = letter.allowed.includes("answer") ? (letter.story?.question?.choices ?? []) : [];
-  return choices.slice(0, 9).map((answer, n) => ({ keys: String(n + 1), does: `choose answer ${n + 1}`, run: () => open("answer", { answer }) }));
+  return choices.slice(0, CHOICE_KEYS).map((answer, n) => ({
+    keys: String(n + 1),
+    does: `choose answer ${n + 1}`,
+    run: () => open("answer", { answer }),
+  }));
 }
 
 function VerbButton({ verb, chosen, onOpen, onClose }) {
   const { word, key, icon, does } = VERBS[verb];
-  return html`<button type="button" class=${`verb ${givesUp(verb) ? "is-ending" : ""}`} data-verb=${verb} data-testid=${`verb-${verb}`}
-    aria-expanded=${String(chosen)} aria-controls=${chosen ? "decision-sheet" : undefined} aria-keyshortcuts=${key}
-    onClick=${() => (chosen ? onClose() : onOpen(verb))}>
+  return html`<button
+    type="button"
+    class=${`verb ${givesUp(verb) ? "is-ending" : ""}`}
+    data-verb=${verb}
+    data-testid=${`verb-${verb}`}
+    aria-expanded=${String(chosen)}
+    aria-controls=${chosen ? "decision-sheet" : undefined}
+    aria-keyshortcuts=${key}
+    onClick=${() => (chosen ? onClose() : onOpen(verb))}
+  >
     <span class="verb-word"><${Icon} name=${icon} />${word}<kbd aria-hidden="true">${key}</kbd></span>
     <span class="verb-does">${does}</span>
   </button>`;
 }
 
 /* One verb's form, from the first letter typed to the server's word on it. */
-function Sheet({ verb, letter, draft, change, onClose, onDone }) {
+function Sheet({ verb, letter, draft, change, onOpen, onClose, onDone }) {
   const { problem, sending, send, forget } = useSending(verb, letter, draft, onDone);
   const typed = (changes) => {
-    change({ touched: true, ...changes });
     forget();
+    if (changes.verb) onOpen(changes.verb);
+    else change({ touched: true, ...changes });
   };
+  useKeys([{ keys: "mod+Enter", does: "send the decision", run: send, typing: true }], "One letter: decide");
   const byKey = (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return void (event.preventDefault(), send());
-    if (event.key === "Escape" && !event.defaultPrevented) return void (event.preventDefault(), onClose());
-    return undefined;
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    event.preventDefault();
+    onClose();
   };
   const elsewhere = problem && !FIELDS.has(problem.field) && problem.slug !== "decided-before";
-  return html`<form id="decision-sheet" class="sheet" aria-label=${`${wordOf(verb)} this letter`} data-testid="decision-form"
-    noValidate onKeyDown=${byKey} onSubmit=${(event) => (event.preventDefault(), send())}>
+  return html`<form
+    id="decision-sheet"
+    class="sheet"
+    aria-label=${`${wordOf(verb)} this letter`}
+    data-testid="decision-form"
+    noValidate
+    onKeyDown=${byKey}
+    onSubmit=${(event) => (event.preventDefault(), send())}
+  >
     <${Form} verb=${verb} letter=${letter} draft=${draft} change=${typed} problem=${problem} />
     ${elsewhere && html`<${NotSent} problem=${problem} again=${send} />`}
     <div class="sheet-foot">
-      <button type="submit" class=${`button ${givesUp(verb) ? "danger" : "primary"}`} disabled=${sending} data-testid="send">
-        ${sending ? "Waiting for the owner to act…" : html`${wordOf(verb)}<kbd aria-hidden="true">${MAC ? "⌘" : "Ctrl"} ↵</kbd>`}
+      <button
+        type="submit"
+        class=${`button ${givesUp(verb) ? "danger" : "primary"}`}
+        disabled=${sending}
+        data-testid="send"
+      >
+        ${sending ? "Waiting for the owner to act…" : wordOf(verb)}
+        ${!sending && html`<kbd aria-hidden="true">${MAC ? "⌘" : "Ctrl"} ↵</kbd>`}
       </button>
-      <button type="button" class="button quiet" onClick=${onClose}>Not now<kbd aria-hidden="true">Esc</kbd></button>
+      <button type="button" class="button quiet" onClick=${onClose}>
+        Not now<kbd aria-hidden="true">Esc</kbd>
+      </button>
       ${verb === "answer" && html`<span class="sheet-aside"><${Elsewhere} letter=${letter} /></span>`}
     </div>
   </form>`;
 }
+
+const AWAY = {
+  title: "Not sent yet",
+  message: "The server does not answer. What you typed is kept in this tab: send it again once it is back.",
+};
 
 /* What has no field of its own to stand at, brought into view. */
 function NotSent({ problem, again }) {
   const place = useRef(null);
   useEffect(() => place.current.scrollIntoView({ block: "nearest" }), [problem]);
   const away = problem.status === 0;
-  const said = away ? "The server does not answer. What you typed is kept in this tab: send it again once it is back." : problem.message;
-  const shown = { title: away ? "Not sent yet" : problem.title, message: said };
-  return html`<div ref=${place} class="sheet-problem"><${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} /></div>`;
+  const shown = away ? AWAY : { title: problem.title, message: problem.message };
+  return html`<div ref=${place} class="sheet-problem">
+    <${ProblemBox} problem=${shown} again=${away || problem.retry_s ? again : undefined} />
+  </div>`;
 }
 
 /* At its field, a message need not name the field again. */
 function plain(problem) {
   const said = problem.errors?.find(({ field }) => field === problem.field)?.detail;
-  if (problem.field === "verb") return Object.assign(problem, { title: "The letter stays open", message: said ?? problem.message });
+  if (problem.field === "verb")
+    return Object.assign(problem, { title: "The letter stays open", message: said ?? problem.message });
   return said && FIELDS.has(problem.field) ? Object.assign(problem, { message: said }) : problem;
 }
 
@@ -115,7 +169,9 @@ function useSending(verb, letter, draft, onDone) {
   const [state, setState] = useState({ problem: null, sending: false });
   const current = useRef(null);
   current.current = { draft, busy: state.sending };
-  useEffect(() => void (state.problem && document.querySelector('.sheet [aria-invalid="true"]')?.focus()), [state.problem]);
+  useEffect(() => {
+    if (state.problem) document.querySelector('.sheet [aria-invalid="true"]')?.focus();
+  }, [state.problem]);
   const send = async () => {
     if (current.current.busy) return;
     setState({ problem: null, sending: true });
@@ -124,7 +180,8 @@ function useSending(verb, letter, draft, onDone) {
       const done = await post(`/v1/letters/${encodeURIComponent(letter.id)}/decision`, decision);
       onDone({ ...done, first: true });
     } catch (problem) {
-      if (problem.slug === "decided-before") return onDone({ first: false, ...problem.extra.first, wished: verb });
+      if (problem.slug === "decided-before")
+        return onDone({ first: false, ...problem.extra.first, wished: verb });
       setState({ problem: plain(problem), sending: false });
     }
     return undefined;

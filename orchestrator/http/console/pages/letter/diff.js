@@ -35,8 +35,9 @@ function compared(a, b) {
   let [i, j] = [0, 0];
   while (i < a.length || j < b.length) {
     const equal = i < a.length && j < b.length && a[i] === b[j];
+    const gone = j >= b.length || (i < a.length && common[i + 1][j] >= common[i][j + 1]);
     if (equal) lines.push({ kind: "same", text: a[(j += 1, i++)] });
-    else if (j >= b.length || (i < a.length && common[i + 1][j] >= common[i][j + 1])) lines.push({ kind: "gone", text: a[i++] });
+    else if (gone) lines.push({ kind: "gone", text: a[i++] });
     else lines.push({ kind: "new", text: b[j++] });
   }
   return lines;

@@ -14,13 +14,18 @@ const SETTLE_MS = 350; // A pause in typing.
 const ROWS_MIN = 8;
 const ROWS_MAX = 22;
 const DIFF_LINES_MAX = 400;
+const DIFF_CHARS = 2000;
 
 const pretty = (value) => JSON.stringify(value, null, 2);
 
-export const keptText = (letter) => (letter.story?.confidence === null || !letter.story ? "" : pretty(letter.story.kept));
+function keptText({ story }) {
+  return (story?.confidence ?? null) === null ? "" : pretty(story.kept);
+}
 
 /* Where nothing is kept, what the schema wants is a beginning. */
-export const firstText = (letter) => keptText(letter) || (letter.result_schema ? pretty(outline(letter.result_schema)) : "");
+export function firstText(letter) {
+  return keptText(letter) || (letter.result_schema ? pretty(outline(letter.result_schema)) : "");
+}
 
 function outline(schema) {
   if (schema.type === "object" || schema.properties) {
@@ -37,16 +42,24 @@ export function Editor({ letter, draft, change, problem }) {
   const text = draft.text ?? firstText(letter);
   const read = useMemo(() => readJson(text), [text]);
   const checked = useCheck(letter.id, text, read);
-  const tabs = [{ id: "edit", word: "Edit" }, before && { id: "diff", word: "Changes" }, letter.result_schema && { id: "schema", word: "Schema" }];
+  const tabs = [
+    { id: "edit", word: "Edit" },
+    before && { id: "diff", word: "Changes" },
+    letter.result_schema && { id: "schema", word: "Schema" },
+  ];
+  const set = (next) => change({ text: next });
   return html`<div class="editor">
     <div class="editor-bar">
       <${Tabs} tabs=${tabs.filter(Boolean)} chosen=${view} onChoose=${setView} label="Result to deliver" />
       <span class="editor-tools">
-        <button type="button" class="button quiet small" disabled=${Boolean(read.wrong)} onClick=${() => change({ text: pretty(read.value) })}>Format</button>
-        <button type="button" class="button quiet small" disabled=${text === firstText(letter)} onClick=${() => change({ text: undefined })}>Start over</button>
+        <button type="button" class="button quiet small" disabled=${Boolean(read.wrong)}
+          onClick=${() => set(pretty(read.value))}>Format</button>
+        <button type="button" class="button quiet small" disabled=${text === firstText(letter)}
+          onClick=${() => set(undefined)}>Start over</button>
       </span>
     </div>
-    ${view === "edit" && html`<${Area} text=${text} marks=${marks(read, checked)} problem=${problem} onText=${(next) => change({ text: next })} />`}
+    ${view === "edit" &&
+    html`<${Area} text=${text} marks=${marks(read, checked)} problem=${problem} onText=${set} />`}
     ${view === "diff" && html`<${Changes} before=${before} after=${read.wrong ? text : pretty(read.value)} />`}
     ${view === "schema" && html`<div class="editor-schema json"><${Json} value=${letter.result_schema} /></div>`}
     <${Verdict} text=${text} read=${read} checked=${checked} problem=${problem} />
@@ -61,8 +74,8 @@ function useCheck(id, text, read) {
     const stop = new AbortController();
     const timer = setTimeout(async () => {
       try {
-        const answer = await post(`/v1/letters/${encodeURIComponent(id)}/amendment`, { result: read.value }, { signal: stop.signal });
-        setSaid({ text, ...answer });
+        const path = `/v1/letters/${encodeURIComponent(id)}/amendment`;
+        setSaid({ text, ...(await post(path, { result: read.value }, { signal: stop.signal })) });
       } catch (problem) {
         if (!stop.signal.aborted) setSaid({ text, problem });
       }
@@ -72,25 +85,44 @@ function useCheck(id, text, read) {
   return said.text === text && !read.wrong ? said : { pending: !read.wrong };
 }
 
-const located = (read, text, errors) =>
-  (errors ?? []).map(({ at, field, detail }) => {
-    const pointer = pointerOf(at ?? field, read.places);
-    return { at: at ?? field, detail, ...(read.places.has(pointer) ? lineOf(text, read.places.get(pointer)) : {}) };
+function located(read, text, errors) {
+  return (errors ?? []).map(({ at, detail }) => {
+    const place = read.places.get(pointerOf(at, read.places));
+    return { at, detail, line: place === undefined ? undefined : lineOf(text, place).line };
   });
+}
 
-const marks = (read, checked) =>
-  new Set(read.wrong ? [read.wrong.line] : located(read, checked.text ?? "", checked.errors).map(({ line }) => line));
+function marks(read, checked) {
+  if (read.wrong) return new Set([read.wrong.line]);
+  return new Set(located(read, checked.text ?? "", checked.errors).map(({ line }) => line));
+}
 
 function Area({ text, marks: marked, problem, onText }) {
   const gutter = useRef(null);
   const lines = text.split("\n").length;
   const follow = (event) => (gutter.current.scrollTop = event.target.scrollTop);
+  const wrong = marked.size > 0 || problem?.field === "result";
   return html`<div class="editor-area">
-    <div class="editor-gutter figure" aria-hidden="true" ref=${gutter}><${Numbers} lines=${lines} marked=${marked} /></div>
-    <textarea class="editor-text" aria-label="Result to deliver, as JSON" name="result" data-first="" data-testid="editor"
-      aria-describedby="editor-verdict" aria-invalid=${marked.size || problem?.field === "result" ? "true" : undefined}
-      rows=${Math.min(ROWS_MAX, Math.max(ROWS_MIN, lines))} wrap="off" spellcheck=${false} autocapitalize="off" autocomplete="off"
-      value=${text} onInput=${(e) => onText(e.target.value)} onScroll=${follow} />
+    <div class="editor-gutter figure" aria-hidden="true" ref=${gutter}>
+      <${Numbers} lines=${lines} marked=${marked} />
+    </div>
+    <textarea
+      class="editor-text"
+      name="result"
+      data-first=""
+      data-testid="editor"
+      aria-label="Result to deliver, as JSON"
+      aria-describedby="editor-verdict"
+      aria-invalid=${wrong ? "true" : undefined}
+      rows=${Math.min(ROWS_MAX, Math.max(ROWS_MIN, lines))}
+      wrap="off"
+      spellcheck=${false}
+      autocapitalize="off"
+      autocomplete="off"
+      value=${text}
+      onInput=${(e) => onText(e.target.value)}
+      onScroll=${follow}
+    />
   </div>`;
 }
 
@@ -116,16 +148,21 @@ function Verdict({ text, read, checked, problem }) {
 }
 
 function said(text, read, checked) {
-  if (read.wrong) {
-    const { line, column, says } = read.wrong;
-    return html`<span class="wrong"><${Icon} name="warn" />Line ${line}, column ${column}: ${says}.</span>`;
-  }
-  if (checked.pending) return html`<span class="muted"><${Icon} name="waiting" />JSON is sound; asking what the task’s schema says…</span>`;
-  if (checked.problem) return html`<span class="muted"><${Icon} name="warn" />JSON is sound; its schema could not be asked: ${checked.problem.message}</span>`;
-  if (checked.ok) return html`<span class="right"><${Icon} name="completed" />Fits: it can be delivered.</span>`;
+  const line = (kind, icon, words) => html`<span class=${kind}><${Icon} name=${icon} />${words}</span>`;
+  if (read.wrong)
+    return line("wrong", "warn", `Line ${read.wrong.line}, column ${read.wrong.column}: ${read.wrong.says}.`);
+  if (checked.pending) return line("muted", "waiting", "JSON is sound; asking what the task’s schema says…");
+  if (checked.problem)
+    return line("muted", "warn", `JSON is sound; its schema could not be asked: ${checked.problem.message}`);
+  if (checked.ok) return line("right", "completed", "Fits: it can be delivered.");
   return html`<ul class="editor-errors">
-    ${located(read, text, checked.errors).map((one, n) => html`<li key=${n} class="wrong"><${Icon} name="warn" />
-      <span>${one.at && html`<code>${one.at}</code> `}<${Text} text=${one.detail} most=${400} />${one.line && html`<span class="muted"> (line ${one.line})</span>`}</span>
+    ${located(read, text, checked.errors).map((one, n) => html`<li key=${n} class="wrong">
+      <${Icon} name="warn" />
+      <span>
+        ${one.at && html`<code>${one.at}</code> `}
+        <${Text} text=${one.detail} most=${400} />
+        ${one.line && html` <span class="muted">(line ${one.line})</span>`}
+      </span>
     </li>`)}
   </ul>`;
 }
@@ -137,11 +174,16 @@ function Changes({ before, after }) {
   if (!lines.some(({ kind }) => kind === "new" || kind === "gone"))
     return html`<p class="editor-same muted">Nothing is changed: this is what is kept.</p>`;
   return html`<div class="diff mono" role="region" tabindex="0" aria-label="Changes against what is kept">
-    ${lines.slice(0, DIFF_LINES_MAX).map((each, n) => html`<div key=${n} class=${`diff-line is-${each.kind}`}>
-      <span class="diff-number figure" aria-hidden="true">${each.line}</span>
-      <span class="diff-sign"><span aria-hidden="true">${SIGNS[each.kind][0]}</span><span class="sr-only">${SIGNS[each.kind][1]}</span></span>
-      <span class="diff-text"><bdi>${each.text.length > 2000 ? `${each.text.slice(0, 2000)}…` : each.text}</bdi></span>
-    </div>`)}
+    ${lines.slice(0, DIFF_LINES_MAX).map((each, n) => html`<${DiffLine} key=${n} ...${each} />`)}
     ${lines.length > DIFF_LINES_MAX && html`<p class="muted">and ${lines.length - DIFF_LINES_MAX} lines more</p>`}
+  </div>`;
+}
+
+function DiffLine({ kind, text, line }) {
+  const [sign, word] = SIGNS[kind];
+  return html`<div class=${`diff-line is-${kind}`}>
+    <span class="diff-number figure" aria-hidden="true">${line}</span>
+    <span class="diff-sign"><span aria-hidden="true">${sign}</span><span class="sr-only">${word}</span></span>
+    <span class="diff-text"><bdi>${text.length > DIFF_CHARS ? `${text.slice(0, DIFF_CHARS)}…` : text}</bdi></span>
   </div>`;
 }

@@ -43,15 +43,17 @@ function Kept({ letter, story }) {
     more=${!nothing && html`<${Sureness} sure=${story.confidence} judged=${judged} bar=${bar} />`}>
     ${nothing
       ? html`<p class="kept-none"><${Icon} name="waiting" />Nothing that could be delivered.</p>`
-      : html`<div class="kept-value" tabindex="0" role="region" aria-label="The kept result"><${Result} value=${story.kept} /></div>`}
+      : html`<div class="kept-value" tabindex="0" role="region" aria-label="The kept result">
+          <${Result} value=${story.kept} />
+        </div>`}
   <//>`;
 }
 
 /* What the gate makes of the judges' last words: who objects leaves at most the doubt in that. */
 function judgedBy(verdicts) {
   const last = new Map(verdicts.filter(({ role }) => role === "validator").map((said) => [said.by, said]));
-  const left = [...last.values()].filter(({ given }) => given !== false).map(({ ok, confidence: sure }) => (ok ? sure : 1 - sure));
-  return Math.min(1, ...left);
+  const given = [...last.values()].filter((said) => said.given !== false);
+  return Math.min(1, ...given.map(({ ok, confidence: sure }) => (ok ? sure : 1 - sure)));
 }
 
 /* How sure it is, against how sure it must be: a length, a mark, and both as figures. */
@@ -63,8 +65,13 @@ function Sureness({ sure: own, judged, bar }) {
   const said = `Confidence ${confidence(sure)}${needs}${judges}`;
   return html`<span class=${`sureness ${below ? "is-below" : ""}`} role="img" aria-label=${said} title=${said}>
     <span class="sureness-bar"><span class="sureness-is" style=${{ width: percentOf(sure) }} />
-      ${bar !== undefined && html`<span class="sureness-needs" style=${{ insetInlineStart: percentOf(bar) }} />`}</span>
-    <span class="figure">${sure < own && html`<s class="muted">${confidence(own)}</s> `}<strong>${confidence(sure)}</strong>${bar !== undefined && html` <span class="muted">of ${confidence(bar)}</span>`}</span>
+      ${bar !== undefined && html`<span class="sureness-needs" style=${{ insetInlineStart: percentOf(bar) }} />`}
+    </span>
+    <span class="figure">
+      ${sure < own && html`<s class="muted">${confidence(own)}</s> `}
+      <strong>${confidence(sure)}</strong>
+      ${bar !== undefined && html` <span class="muted">of ${confidence(bar)}</span>`}
+    </span>
   </span>`;
 }
 
@@ -81,7 +88,9 @@ function Spent({ story }) {
       ${bounded.map(({ name, word }) => html`<${Bar} key=${name} word=${name === "usd_micros" ? "dollars" : word}
         is=${spent[name] ?? 0} most=${ceiling[name]} write=${(n) => amount(name, n)} />`)}
       <${Bar} word="hops" is=${hop ?? 0} most=${most} write=${String} />
-      ${free.map(({ name, word }) => html`<div key=${name} class="bar-row"><dt>${word}</dt><dd class="figure bar-said">${amount(name, spent[name])}, no ceiling</dd></div>`)}
+      ${free.map(({ name, word }) => html`<div key=${name} class="bar-row">
+        <dt>${word}</dt><dd class="figure bar-said">${amount(name, spent[name])}, no ceiling</dd>
+      </div>`)}
     </dl>
   <//>`;
 }
@@ -102,7 +111,9 @@ function Bar({ word, is, most, write }) {
 function Goals({ goals }) {
   if (!goals.length) return null;
   return html`<${Panel} title="What its steps were asked" class="is-wide">
-    <ul class="goal-others">${goals.map((goal, n) => html`<li key=${n}><${Text} text=${goal} most=${160} /></li>`)}</ul>
+    <ul class="goal-others">
+      ${goals.map((goal, n) => html`<li key=${n}><${Text} text=${goal} most=${160} /></li>`)}
+    </ul>
   <//>`;
 }
 
@@ -124,24 +135,35 @@ function Verdicts({ verdicts }) {
 }
 
 const TRAIL_SHOWN = 6;
+const TRAIL_COLUMNS = ["Hop", "Agent", "Envelope", "Sure", "Reason"];
 
 function Trail({ trail }) {
   const [whole, setWhole] = useState(false);
-  if (!trail.length) return html`<${Panel} title="How it came to this" class="is-wide"><p class="muted">No agent has answered: there is no envelope.</p><//>`;
   const hidden = whole ? 0 : Math.max(0, trail.length - TRAIL_SHOWN);
-  return html`<${Panel} title="How it came to this" class="is-wide" more=${html`<span class="muted panel-note">the latest last</span>`}>
-    <div class="trail" role="table" aria-label="Envelopes, the latest last">
-      <div class="trail-row trail-head" role="row">${["Hop", "Agent", "Envelope", "Sure", "Reason"].map((word) => html`<span key=${word} role="columnheader">${word}</span>`)}</div>
-      ${hidden > 0 && html`<div role="row"><span role="cell"><button type="button" class="button quiet small" onClick=${() => setWhole(true)}>Show ${hidden} earlier</button></span></div>`}
-      ${trail.slice(hidden).map((said, n) => html`<div key=${hidden + n} class="trail-row" role="row">
-        <span class="figure trail-hop" role="cell">${said.hop}</span>
-        <span class="trail-who" role="cell"><bdi>${said.agent}</bdi> <span class="muted trail-step"><bdi>${said.step}</bdi></span></span>
-        <span role="cell"><${Badge} state=${said.status} /></span>
-        <span class="figure trail-sure" role="cell">${confidence(said.confidence)}</span>
-        <span class="trail-why" role="cell"><${Text} text=${said.reason} most=${240} /></span>
-      </div>`)}
-    </div>
+  const note = trail.length > 0 && html`<span class="muted panel-note">the latest last</span>`;
+  return html`<${Panel} title="How it came to this" class="is-wide" more=${note}>
+    ${!trail.length && html`<p class="muted">No agent has answered: there is no envelope.</p>`}
+    ${hidden > 0 && html`<button type="button" class="button quiet small" onClick=${() => setWhole(true)}>
+      Show ${hidden} earlier</button>`}
+    ${trail.length > 0 && html`<div class="trail" role="table" aria-label="Envelopes, the latest last">
+      <div class="trail-row trail-head" role="row">
+        ${TRAIL_COLUMNS.map((word) => html`<span key=${word} role="columnheader">${word}</span>`)}
+      </div>
+      ${trail.slice(hidden).map((said, n) => html`<${TrailRow} key=${hidden + n} said=${said} />`)}
+    </div>`}
   <//>`;
+}
+
+function TrailRow({ said }) {
+  return html`<div class="trail-row" role="row">
+    <span class="figure trail-hop" role="cell">${said.hop}</span>
+    <span class="trail-who" role="cell">
+      <bdi>${said.agent}</bdi> <span class="muted trail-step"><bdi>${said.step}</bdi></span>
+    </span>
+    <span role="cell"><${Badge} state=${said.status} /></span>
+    <span class="figure trail-sure" role="cell">${confidence(said.confidence)}</span>
+    <span class="trail-why" role="cell"><${Text} text=${said.reason} most=${240} /></span>
+  </div>`;
 }
 
 /* One step alone is told by the trail already. */

@@ -42,11 +42,19 @@ export function Form({ verb, letter, draft, change, problem }) {
 }
 
 function Why({ verb, draft, change, problem }) {
-  const hint = TOLD.has(verb) ? "Planner and manager agents are told this. It stays in the journal." : "Stays in the task’s journal, with your name.";
+  const kept = "Stays in the task’s journal, with your name.";
+  const hint = TOLD.has(verb) ? "Planner and manager agents are told this. It stays in the journal." : kept;
   return html`<${Field} label=${WHYS[verb]} name="why" hint=${hint} problem=${problem}>
-    ${(p) => html`<textarea class="input why" rows=${TERSE.has(verb) ? 1 : 2} maxlength="4096" ...${p} dir="auto"
+    ${(p) => html`<textarea
+      class="input why"
+      rows=${TERSE.has(verb) ? 1 : 2}
+      maxlength="4096"
+      ...${p}
+      dir="auto"
       data-first=${ALONE.has(verb) ? "" : undefined}
-      value=${draft.why ?? ""} onInput=${(e) => change({ why: e.target.value })} />`}
+      value=${draft.why ?? ""}
+      onInput=${(e) => change({ why: e.target.value })}
+    />`}
   <//>`;
 }
 
@@ -60,12 +68,15 @@ export function offered(letter) {
   const bounded = DIMENSIONS.filter(({ name }) => (ceiling[name] ?? null) !== null);
   const tight = bounded.filter(({ name }) => (spent[name] ?? 0) >= 0.75 * ceiling[name]);
   const more = tight.length || !budget ? tight : bounded;
-  const sums = more.map(({ name }) => [name, name === "usd_micros" ? String(ceiling[name] / 2 / MICROS_PER_USD) : String(Math.ceil(ceiling[name] / 2))]);
   return {
-    ...Object.fromEntries(sums),
+    ...Object.fromEntries(more.map(({ name }) => [name, halfOf(name, ceiling[name])])),
     hops: letter.reason === "hop_cap" || hop >= most ? String(Math.max(2, Math.ceil(most / 2))) : "",
     time: letter.reason === "deadline" ? "10m" : "",
   };
+}
+
+function halfOf(name, sum) {
+  return String(name === "usd_micros" ? sum / 2 / MICROS_PER_USD : Math.ceil(sum / 2));
 }
 
 const given = (draft, letter, name) => draft[name] ?? offered(letter)[name] ?? "";
@@ -73,41 +84,59 @@ const given = (draft, letter, name) => draft[name] ?? offered(letter)[name] ?? "
 function Retry({ letter, draft, change, problem }) {
   const { ceiling = {}, hops_max: most = 0 } = letter.story ?? {};
   const bounded = DIMENSIONS.filter(({ name }) => (ceiling[name] ?? null) !== null);
-  const set = (name) => (e) => change({ [name]: e.target.value });
-  const props = (name) => ({ value: given(draft, letter, name), onInput: set(name) });
-  const now = (name) => `of ${amount(name, ceiling[name])} now`;
   const names = [...bounded.map(({ name }) => name), "hops", "time"];
   const first = names.find((name) => given(draft, letter, name)) ?? names[0];
+  const props = (name) => ({
+    value: given(draft, letter, name),
+    onInput: (e) => change({ [name]: e.target.value }),
+    first: name === first,
+    problem,
+  });
   return html`
     <fieldset class="more">
       <legend>More of</legend>
       <div class="more-fields">
-        ${bounded.map(({ name, word }) => html`<${More} key=${name} word=${name === "usd_micros" ? "US dollars" : word}
-          name=${`budget.${name === "usd_micros" ? "usd" : name}`} hint=${now(name)} first=${first === name} problem=${problem}
-          step=${name === "usd_micros" ? "0.01" : "1"} ...${props(name)} />`)}
-        <${More} word="hops" name="hops" hint=${`of ${most} now`} step="1" first=${first === "hops"} problem=${problem} ...${props("hops")} />
-        <${More} word="time" name="time" hint="such as 90s, 5m, 2h" text=${true} first=${first === "time"} problem=${problem} ...${props("time")} />
+        ${bounded.map(({ name, word }) => html`<${More}
+          key=${name}
+          word=${word}
+          name=${`budget.${name === "usd_micros" ? "usd" : name}`}
+          hint=${`of ${amount(name, ceiling[name])} now`}
+          step=${name === "usd_micros" ? "0.01" : "1"}
+          ...${props(name)}
+        />`)}
+        <${More} word="hops" name="hops" hint=${`of ${most} now`} step="1" ...${props("hops")} />
+        <${More} word="time" name="time" hint="such as 90s, 5m, 2h" ...${props("time")} />
       </div>
     </fieldset>
-    ${letter.allowed.includes("reassign") && html`<${Other} letter=${letter} draft=${draft} change=${change} problem=${problem} />`}
+    ${letter.allowed.includes("reassign") &&
+    html`<${Other} letter=${letter} draft=${draft} change=${change} problem=${problem} />`}
   `;
 }
 
-function More({ word, name, hint, value, onInput, problem, step, text = false, first = false }) {
-  const kind = text ? { type: "text", placeholder: "0" } : { type: "number", min: 0, step, placeholder: "0", inputmode: "decimal" };
+function More({ word, name, hint, value, onInput, problem, step, first }) {
+  const kind = step ? { type: "number", min: 0, step, inputmode: "decimal" } : { type: "text" };
   return html`<div class="more-field"><${Field} label=${`+ ${word}`} name=${name} hint=${hint} problem=${problem}>
-    ${(p) => html`<input class="input figure" ...${kind} ...${p} data-first=${first ? "" : undefined}
-      autocomplete="off" value=${value} onInput=${onInput} />`}
+    ${(p) => html`<input
+      class="input figure"
+      ...${kind}
+      ...${p}
+      placeholder="0"
+      autocomplete="off"
+      data-first=${first ? "" : undefined}
+      value=${value}
+      onInput=${onInput}
+    />`}
   <//></div>`;
 }
 
 function Other({ letter, draft, change, problem }) {
   const agents = useRead("/v1/agents");
-  const items = (agents.value?.items ?? []).filter((one) => one.known);
+  const others = (agents.value?.items ?? []).filter((one) => one.known && one.name !== letter.agent);
+  const choose = (e) => change({ agent: e.target.value });
   return html`<${Field} label="With another agent" name="agent" problem=${problem}>
-    ${(p) => html`<select class="input" ...${p} value=${draft.agent ?? ""} onChange=${(e) => change({ agent: e.target.value })}>
+    ${(p) => html`<select class="input" ...${p} value=${draft.agent ?? ""} onChange=${choose}>
       <option value="">No: ${letter.agent || "the same"} again</option>
-      ${items.filter((one) => one.name !== letter.agent).map((one) => html`<option key=${one.name} value=${one.name}>
+      ${others.map((one) => html`<option key=${one.name} value=${one.name}>
         ${one.name}${one.workers ? "" : " (no worker of it lives)"}
       </option>`)}
     </select>`}
@@ -118,8 +147,12 @@ function Other({ letter, draft, change, problem }) {
 function Reassign({ letter, draft, change, problem }) {
   const short = letter.allowed.includes("retry") && Object.values(offered(letter)).some(Boolean);
   return html`
-    ${short && html`<p class="note"><${Icon} name="warn" /><span>What ran out is not filled up by this, so it may come back at once.
-      <button type="button" class="button quiet small" onClick=${() => change({ verb: "retry" })}>Retry with another agent, and more</button></span></p>`}
+    ${short && html`<p class="note">
+      <${Icon} name="warn" />
+      <span>What ran out is not filled up by this, so it may come back at once.
+        <button type="button" class="button quiet small" onClick=${() => change({ verb: "retry" })}>
+          Retry with another agent, and more</button></span>
+    </p>`}
     <${Agents} letter=${letter} chosen=${draft.agent ?? ""} problem=${problem}
     onChoose=${(agent) => change({ agent })} />
   `;
@@ -162,7 +195,11 @@ function retried(letter, draft) {
   if (usd && !/^\d+(\.\d{1,6})?$/.test(usd)) refuse("budget.usd", "An amount such as 0.25, or nothing.");
   const time = given(draft, letter, "time").trim();
   if (time && !DURATION.test(time)) refuse("time", "A time with its unit, such as 90s, 5m or 2h.");
-  const budget = { tokens: whole("tokens", "budget.tokens"), usd: Number(usd) ? usd : 0, calls: whole("calls", "budget.calls") };
+  const budget = {
+    tokens: whole("tokens", "budget.tokens"),
+    usd: Number(usd) ? usd : 0,
+    calls: whole("calls", "budget.calls"),
+  };
   const some = Object.fromEntries(Object.entries(budget).filter(([, sum]) => sum));
   const hops = whole("hops", "hops");
   return {

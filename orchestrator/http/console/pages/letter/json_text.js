@@ -1,7 +1,7 @@
 /* Read JSON as somebody types it, and say by line and column what is wrong.
 
        const { value, places, wrong } = readJson(text);
-       wrong         null, or {line, column, at, says}
+       wrong         null, or {line, column, says}
        places        by JSON pointer ("/items/0/price") where in the text that value begins
 
    The browser's own parser says this differently in every browser, or not at all; and it cannot say
@@ -29,7 +29,8 @@ export function readJson(text) {
     return { value: JSON.parse(text), places: reader.places, wrong: null };
   } catch (error) {
     if (!(error instanceof Wrong)) throw error;
-    return { value: undefined, places: reader.places, wrong: { ...lineOf(text, error.at), at: error.at, says: error.message } };
+    const wrong = { ...lineOf(text, error.at), says: error.message };
+    return { value: undefined, places: reader.places, wrong };
   }
 }
 
