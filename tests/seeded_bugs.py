@@ -485,6 +485,16 @@ METER: Final = (
         "if not shares:",
     ),
     _store(
+        "a task's end is told as another beginning",
+        'self.told_news.tell("task.ended", ENDED, about)',
+        'self.told_news.tell("task.accepted", ENDED, about)',
+    ),
+    _store(
+        "a letter that is looked at again is told as a new one",
+        'self.told_news.tell("letter.filed" if is_new else "letter.refiled", FILED, told)',
+        'self.told_news.tell("letter.filed", FILED, told)',
+    ),
+    _store(
         "a zombie may charge",
         "return self.state is ClaimState.CLAIMED and self.token == token",
         "return self.token == token",
