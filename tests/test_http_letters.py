@@ -171,7 +171,7 @@ def test_letters_are_counted_and_listed_by_what_they_share(fresh: Fresh, ada: ht
 
 
 def test_a_list_goes_on_where_the_page_before_ended(fresh: Fresh, ada: httpx.Client) -> None:
-    """The issue: "list with cursors": nothing twice or left out, though something came meanwhile."""
+    """The issue: "list with cursors": nothing twice or left out, though some came meanwhile."""
     letters = [set_aside(fresh) for _ in range(5)]
     first = ada.get("/v1/letters", params={"limit": 2}).json()
     late = set_aside(fresh)

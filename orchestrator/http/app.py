@@ -62,6 +62,7 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever Host says
         lifespan=_lifespan,
         dependencies=[Depends(require_known_query)],
     )
