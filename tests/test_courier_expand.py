@@ -1,6 +1,7 @@
 """Who is told what: a pure function, tested by itself; and how a webhook is signed."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -137,8 +138,6 @@ def test_a_signature_is_the_one_of_the_specification() -> None:
 
 
 def test_secrets_are_never_the_same_and_verify() -> None:
-    import time
-
     secrets = {new_secret() for _ in range(50)}
     assert len(secrets) == 50
     for secret in secrets:
