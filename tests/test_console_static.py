@@ -47,6 +47,10 @@ def shown(path: Path) -> str:
     return path.relative_to(CONSOLE).as_posix()
 
 
+def without_comments(code: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", code, flags=re.DOTALL)
+
+
 @pytest.fixture(scope="module")
 def browser() -> TestClient:
     app = FastAPI()
@@ -94,7 +98,7 @@ def test_the_page_has_no_inline_script_and_no_inline_style() -> None:
 @pytest.mark.parametrize("path", SCRIPTS, ids=shown)
 def test_no_script_makes_html_of_text(path: Path) -> None:
     """Issue: "Agent text is hostile: escaped everywhere"."""
-    code = re.sub(r"/\*.*?\*/|//.*", "", path.read_text(), flags=re.DOTALL)
+    code = without_comments(path.read_text())
     assert MAKES_HTML.findall(code) == []
     assert not re.search(r"<[a-z]+[^>`]*\sstyle=\"", code), (
         "a style attribute is blocked; use an object"
@@ -217,7 +221,7 @@ def test_only_tokens_name_colours(path: Path) -> None:
     """style.css: "Every colour is a token", or it would be right in one theme only."""
     if path.suffix == ".svg":
         return  # the icon in the tab has one look
-    text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    text = without_comments(path.read_text())
     lines = [line for line in text.splitlines() if "light-dark(" not in line]
     named = [line for line in lines if path.suffix == ".css" and COLOUR.search(line)]
     assert named == []
