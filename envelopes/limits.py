@@ -137,8 +137,8 @@ has all of them."""
 DEAD_LETTER_WHY_BYTES: Final = 500
 """What of a letter's text goes with such a message, and with the news: a sentence or two."""
 NEWS_MAX: Final = 100_000
-"""Lines of news kept for whoever reads them later: ten tasks a second, three lines each, for nearly
-an hour in which nobody has read; some 17 MB."""
+"""Lines of news kept for whoever reads them later: ten tasks a second, three lines each, for
+nearly an hour in which nobody has read; some 17 MB."""
 
 MEMORY_SHARE_MAX: Final = 0.9
 """Of the server's maxmemory; above it new work is refused, so that accepted work can end."""
@@ -152,7 +152,7 @@ LEASE_MS: Final = 10_000
 PATIENCE_MS: Final = 30_000
 """How long a message may lie on its queue before the owner looks whether it is still there."""
 SERVING_TTL_MS: Final = 15_000
-"""How long the sign that an orchestrator looks for work lasts; an idle one looks every 4 seconds."""
+"""How long the sign that an orchestrator looks for work lasts; an idle one looks each 4 seconds."""
 WAKE_LEASE_MS: Final = 5_000
 """How long an orchestrator may think about a task before another one may."""
 LOST_MAX: Final = 3
@@ -329,7 +329,7 @@ DELIVERIES_KEPT: Final = 100
 """Deliveries that are over and can still be shown, for each receiver: the last days, or the last
 minutes of a busy one."""
 DELIVERY_S: Final = 10
-"""One attempt, from the look-up of the name to the last byte: a receiver answers, and works then."""
+"""One attempt, from the look-up of the name to the last byte: a receiver answers, then works."""
 NOTIFY_S: Final = 20
 """One notification; some services are asked twice for it, and mail takes its time."""
 DELIVERY_LEASE_MS: Final = 45_000

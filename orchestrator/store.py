@@ -71,9 +71,9 @@ milliseconds of the server's clock.
                                 Apprise URL (orchestrator/courier/subscription.py)
     disabled            hash    subscription that nothing is sent to -> since when, and why
     failing             hash    subscription -> since when its receiver has taken nothing
-    courier             hash    place: the last line of news that has become deliveries, by which op;
-                                edition: raised by each change of a subscription; removed: the op
-                                of the last removal
+    courier             hash    place: the last line of news that has become deliveries, by which
+                                op; edition: raised by each change of a subscription; removed: the
+                                op of the last removal
     deliveries          zset    subscription by when there is something to do for it
     outbox:{sub}        zset    delivery that waits for the receiver, by when it is due
     sending:{sub}       zset    delivery that a courier is at, by when its lease ends
