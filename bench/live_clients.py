@@ -15,6 +15,8 @@ import time
 from itertools import pairwise
 from typing import Any, Final
 
+from envelopes.limits import LIVE_STREAMS_TOKEN_MAX
+
 NEWS: Final = re.compile(rb'id: (\d+)-(\d+)\nevent: [a-z.]+\ndata: \{"at_ms":(\d+)')
 LONGEST: Final = 1_024
 """No event's beginning is longer; what is kept of what was received to join it to the rest."""
@@ -23,7 +25,6 @@ SLOW_BYTES: Final = 1_024
 SLOW_PAUSE_S: Final = 0.1
 AT_ONCE: Final = 50
 """Streams opened at once."""
-PER_TOKEN: Final = 200
 
 
 class Reader(asyncio.Protocol):
@@ -73,7 +74,7 @@ class Crowd:
                 transport, reader = await loop.create_connection(
                     lambda: Reader(self), "127.0.0.1", port
                 )
-                transport.write(_asks(tokens[number // PER_TOKEN]))
+                transport.write(_asks(tokens[number // LIVE_STREAMS_TOKEN_MAX]))
                 await reader.opened.wait()
                 return reader
 
