@@ -11,7 +11,7 @@ import { useKeys } from "../../lib/keys.js";
 import { Icon, ProblemBox, Skeleton, Text } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
 import { Form, decisionOf } from "../letter/forms.js";
-import { VERBS, causeOf, doneOf, givesUp, wordOf } from "../letter/words.js";
+import { VERBS, causeOf, doneOf, givesUp, plainRefusal, wordOf } from "../letter/words.js";
 
 // An amended result is one letter's, and never many's.
 const VERBS_FOR_MANY = ["approve", "retry", "reassign", "answer", "abort", "replay", "discard"];
@@ -140,7 +140,7 @@ function Done({ done, verb, onClose }) {
     ${refused.length > 0 && html`<ul class="bulk-refused">
       ${refused.slice(0, REFUSED_SHOWN).map(([id, why]) => html`<li key=${id}>
         <${Link} to=${`/desk/${encodeURIComponent(id)}`} class="mono" onClick=${onClose}>${id}<//>
-        <${Text} text=${why.replace(/^verb: /, "")} most=${200} /></li>`)}
+        <${Text} text=${plainRefusal(why)} most=${200} /></li>`)}
       ${refused.length > REFUSED_SHOWN && html`<li class="muted">and ${refused.length - REFUSED_SHOWN} more</li>`}
     </ul>`}
     <div class="row end">

@@ -11,7 +11,7 @@ import { Icon, ProblemBox } from "../../lib/parts.js";
 import { useDraft } from "./drafts.js";
 import { Form, decisionOf } from "./forms.js";
 import { Elsewhere } from "./elsewhere.js";
-import { VERBS, givesUp, wordOf } from "./words.js";
+import { VERBS, givesUp, plainRefusal, wordOf } from "./words.js";
 
 const FIELDS = new Set([
   ...["why", "result", "answer", "agent", "hops", "time"],
@@ -161,7 +161,7 @@ function NotSent({ problem, again }) {
 function plain(problem) {
   const said = problem.errors?.find(({ field }) => field === problem.field)?.detail;
   if (problem.field === "verb")
-    return Object.assign(problem, { title: "The letter stays open", message: said ?? problem.message });
+    return Object.assign(problem, { title: "The letter stays open", message: plainRefusal(problem.message) });
   return said && FIELDS.has(problem.field) ? Object.assign(problem, { message: said }) : problem;
 }
 

@@ -28,6 +28,7 @@ export function firstText(letter) {
 }
 
 function outline(schema) {
+  if (schema === null || typeof schema !== "object") return null; // "true" is a schema too: anything.
   if (schema.type === "object" || schema.properties) {
     const names = schema.required ?? Object.keys(schema.properties ?? {});
     return Object.fromEntries(names.map((name) => [name, outline(schema.properties?.[name] ?? {})]));

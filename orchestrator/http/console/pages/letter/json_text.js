@@ -11,7 +11,7 @@ const SPACE = /[ \t\n\r]*/y;
 const TEXT = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORD = /true|false|null/y;
-const DEPTH_MAX = 60; // Deeper is refused by the server too.
+const DEPTH_MAX = 30; // The server takes 32 levels, the decision around the result among them.
 
 class Wrong extends Error {
   constructor(at, says) {

@@ -102,6 +102,10 @@ export function fateOf(letter) {
   return then[verb] ?? `${wordOf(verb)} is applied`;
 }
 
+/* What the owner says of a decision that makes no sense, without what the page says already. */
+export const plainRefusal = (text) =>
+  text.replace(/^verb: /, "").replace(/^[a-z]+ by [^:]*: /, "").replace(/; the letter stays open$/, "");
+
 export const BY_NOBODY = "nobody";
 export const BY_DEFAULT = "default";
 
