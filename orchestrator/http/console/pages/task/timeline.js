@@ -45,7 +45,7 @@ export function Timeline({ notes, start, only, showAll }) {
 function Line({ note, start }) {
   const [open, setOpen] = useState(false);
   const { word, icon, says, ...rule } = why(note.why);
-  const tone = note.why === "conclude" ? outcomeTone(note) : rule.tone;
+  const tone = toneOf(note) ?? rule.tone;
   const more = details(note);
   return html`<li class="line">
     <time class="line-at figure" datetime=${new Date(note.at_ms).toISOString()} title=${moment(note.at_ms)}>
@@ -73,9 +73,10 @@ function Line({ note, start }) {
   </li>`;
 }
 
-function outcomeTone(note) {
-  const outcome = String(note.text).split(":")[0];
-  return Object.hasOwn(STATES, outcome) ? STATES[outcome][1] : "done";
+/* An envelope has the tone of its status, and the last line that of the outcome. */
+function toneOf(note) {
+  const state = note.status ?? (note.why === "conclude" ? String(note.text).split(":")[0] : "");
+  return Object.hasOwn(STATES, state) ? STATES[state][1] : null;
 }
 
 /* The last line names the outcome and the rule that led to it; all others say what they say. */
@@ -100,7 +101,7 @@ function details(note) {
     note.allowance && ["Allowance", amounts(note.allowance)],
     note.why === "publish" && ["Reserved by then", amounts(note.reserved)],
     note.fault && ["Fault", note.fault],
-    note.plan !== null && note.plan !== undefined && ["Plan in force", `#${note.plan}`],
+    note.plan !== null && note.plan !== undefined && ["Plan in force", `#${note.plan + 1}`],
     note.granted && ["Ceiling from here", amounts(note.granted.ceiling)],
     note.granted && ["Hops from here", `at most ${note.granted.hops_max}`],
     note.granted && ["Deadline from here", moment(note.granted.deadline_ms)],
