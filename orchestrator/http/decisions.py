@@ -6,7 +6,7 @@ Who decides is never part of it: that is whoever the token names.
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
 
 from envelopes import limits
 from envelopes.decision import Decision, Verb
@@ -18,7 +18,20 @@ from orchestrator.http.shown_letters import LetterSummary
 from orchestrator.wanted import Wanted
 
 _ANY: dict[str, Any] = {"type": ["object", "array", "string", "number", "boolean"]}
-Deliverable = Annotated[JsonValue, WithJsonSchema({**_ANY, "description": "Any JSON but null."})]
+
+
+def _something(value: JsonValue) -> JsonValue:
+    """Refuse to deliver nothing."""
+    if value is None:
+        raise ValueError("amend needs the result to deliver")
+    return value
+
+
+Deliverable = Annotated[
+    JsonValue,
+    AfterValidator(_something),
+    WithJsonSchema({**_ANY, "description": "Any JSON but null."}),
+]
 Text = Annotated[str, Field(min_length=1, max_length=limits.REASON_CHARS_MAX)]
 
 

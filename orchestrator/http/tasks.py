@@ -130,7 +130,7 @@ def get_journal(
     buckstop: Client,
     caller: Reads,
     after: Annotated[
-        int | None, Query(ge=0, le=limits.TIME_MS_CEILING, description="Lines behind this place.")
+        int | None, Query(ge=0, le=limits.AMOUNT_CEILING, description="Lines behind this place.")
     ] = None,
     limit: Limit = limits.PAGE_DEFAULT,
 ) -> Journal:
