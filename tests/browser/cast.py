@@ -65,7 +65,10 @@ def _wait_for(ctx: Context, path: JsonValue) -> None:
             return
 
 
-for name in ("research", "write", "review"):
-    agent(name, handoffs=["review"], price="openai:gpt-5-mini")(play)
-for name in ("translate", "fragile"):
-    agent(name)(play)
+MODEL = "openai:gpt-5-mini"
+
+agent("research", skills=["search"], handoffs=["review"], price=MODEL)(play)
+agent("write", skills=["prose"], handoffs=["review"], price=MODEL, in_flight_max=24)(play)
+agent("review", skills=["proof-reading"], price=MODEL)(play)
+agent("translate", skills=["danish", "swedish"])(play)
+agent("illustrate")(play)

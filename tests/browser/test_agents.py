@@ -43,20 +43,20 @@ def test_an_open_breaker_stands_in_front_and_is_closed_after_a_question(
     """The issue: "agents (..., breaker)"; it is reset by an administrator, and only when sure."""
     page = visit(admin(bed), "agents")
     for _ in range(5):
-        bed.submit(tenant, agent="fragile", input={"raises": "no"}, replans_max=0)
-    expect(row(page, "fragile")).to_contain_text("breaker open")
-    expect(page.get_by_role("heading", level=2).first).to_have_text("fragile")
-    expect(row(page, "fragile")).to_contain_text("may try it out in")
+        bed.submit(tenant, agent="illustrate", input={"raises": "no"}, replans_max=0)
+    expect(row(page, "illustrate")).to_contain_text("breaker open")
+    expect(page.get_by_role("heading", level=2).first).to_have_text("illustrate")
+    expect(row(page, "illustrate")).to_contain_text("may try it out in")
     reader = visit(bed.person("rita", Scope.READ), "agents")
-    expect(row(reader, "fragile")).to_contain_text("buckstop agents reset fragile")
+    expect(row(reader, "illustrate")).to_contain_text("buckstop agents reset illustrate")
     expect(reader.get_by_role("button", name="Close the breaker")).to_have_count(0)
-    page.get_by_role("button", name="Close the breaker of fragile").click()
+    page.get_by_role("button", name="Close the breaker of illustrate").click()
     page.get_by_role("button", name="Leave it open").click()
-    expect(row(page, "fragile")).to_contain_text("breaker open")
-    page.get_by_role("button", name="Close the breaker of fragile").click()
+    expect(row(page, "illustrate")).to_contain_text("breaker open")
+    page.get_by_role("button", name="Close the breaker of illustrate").click()
     page.get_by_role("button", name="Close the breaker", exact=True).click()
-    expect(row(page, "fragile")).to_contain_text("breaker closed")
-    expect(row(reader, "fragile")).to_contain_text("breaker closed")
+    expect(row(page, "illustrate")).to_contain_text("breaker closed")
+    expect(row(reader, "illustrate")).to_contain_text("breaker closed")
 
 
 def test_a_cap_is_set_and_taken_away(visit: Visit, bed: Bed) -> None:

@@ -16,13 +16,13 @@ def tasks_shown(page: Page) -> None:
 
 
 def door_shown(page: Page) -> None:
-    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
 
 
 def test_a_token_logs_in_and_is_kept_nowhere_in_the_page(visit: Visit, ada: Person) -> None:
     """The issue: "Login"; the contract: a session's cookie is HttpOnly and SameSite=Strict."""
     page = visit(None)
-    page.get_by_label("Token").fill(ada.token)
+    page.get_by_label("Token", exact=True).fill(ada.token)
     page.get_by_role("button", name="Log in").click()
     tasks_shown(page)
     [cookie] = page.context.cookies()
@@ -51,12 +51,12 @@ def test_a_link_logs_in_once_and_its_code_is_gone_from_the_address(
 def test_a_wrong_token_says_so_and_stays_at_the_door(visit: Visit, ada: Person) -> None:
     """House rule: every message says what happened, why, and what to do next."""
     page = visit(None, "desk")
-    page.get_by_label("Token").fill(ada.token[:-4] + "AAAA")
-    page.get_by_label("Token").press("Enter")
+    page.get_by_label("Token", exact=True).fill(ada.token[:-4] + "AAAA")
+    page.get_by_label("Token", exact=True).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("buckstop token new")
     door_shown(page)
-    page.get_by_label("Token").fill(ada.token)
-    page.get_by_label("Token").press("Enter")
+    page.get_by_label("Token", exact=True).fill(ada.token)
+    page.get_by_label("Token", exact=True).press("Enter")
     expect(page.get_by_role("heading", name="Desk", level=1)).to_be_visible()
 
 

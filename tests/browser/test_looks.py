@@ -44,7 +44,7 @@ def test_axe_finds_nothing_on_any_page(visit: Visit, scenery: Scenery, theme: st
     found += faults(page)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
     found += faults(page)
     assert found == []
 

@@ -158,9 +158,11 @@ function Breaker({ one }) {
 }
 
 function BreakerHelp({ one, again }) {
+  const now = useNow();
   if (!one.breaker_open) return null;
-  return html`<div class="breaker-help">
-    <p>It failed too often in a row, so it is sent nothing. <${WhenItProbes} one=${one} /></p>
+  const shut = !one.probing && one.opens_ms > now;
+  return html`<div class=${`breaker-help ${shut ? "is-shut" : ""}`}>
+    <p>${shut ? html`<${Shut} left=${one.opens_ms - now} />` : tried(one)}</p>
     ${may("admin")
       ? html`<button type="button" class="button" aria-label="Close the breaker of ${one.name}"
           onClick=${() => reset(one, again)}><${Icon} name="again" />Close it now</button>`
@@ -169,13 +171,16 @@ function BreakerHelp({ one, again }) {
   </div>`;
 }
 
-function WhenItProbes({ one }) {
-  const now = useNow();
-  if (one.probing) return "One subtask is trying it out; if it goes well, the breaker closes.";
-  if (one.opens_ms <= now) return "The next subtask tries it out; if it goes well, it closes.";
-  const left = duration(Math.ceil((one.opens_ms - now) / 1000) * 1000);
-  return html`One subtask may try it out in <strong class="figure">${left}</strong>.`;
+function Shut({ left }) {
+  const seconds = duration(Math.ceil(left / 1000) * 1000);
+  return html`It failed too often, so it is sent nothing. One subtask may try it out in ${" "}
+    <strong class="figure">${seconds}</strong>.`;
 }
+
+const tried = ({ probing }) =>
+  probing
+    ? "It failed too often. One subtask is trying it out now; if it goes well, the breaker closes."
+    : "It failed too often. The next subtask tries it out; if it goes well, the breaker closes.";
 
 async function reset(one, again) {
   const sure = await confirmed({
