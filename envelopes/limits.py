@@ -373,8 +373,8 @@ LIVE_STREAMS_TOKEN_MAX: Final = 200
 """Streams of one token in a process: a team's open pages. Five such tokens do not fill it."""
 LIVE_KEPT: Final = 4_096
 """Things told that a process keeps for its streams, 2 MB; who is further behind comes again."""
-LIVE_PAGE: Final = 500
-"""News or journal lines read or told at once; a page of short lines is some 100 KB."""
+LIVE_PAGE: Final = 200
+"""News or journal lines read or told at once: some 5 ms of work, and nobody waits longer for it."""
 LIVE_READERS: Final = 4
 """Readings of the store at once for all streams of a process: more would hold up the loop."""
 LIVE_REST: Final = 4
