@@ -103,7 +103,8 @@ class PostOffice(RealWorld):
         retries_ms: Sequence[int] = AT_ONCE,
     ) -> Courier:
         """Make a courier."""
-        people = Notifications(threads, self.store, "https://desk.example", self.resolve)
+        desk = "https://desk.example"
+        people = Notifications(threads, self.store, desk, self.resolve, webhooks._timeout_s)
         senders: dict[SubscriptionKind, Sender] = {
             SubscriptionKind.WEBHOOK: webhooks,
             SubscriptionKind.NOTIFY: people,

@@ -77,6 +77,7 @@ def test_credentials_of_clouds_stay_closed_even_then(address: str) -> None:
     assert objection(ipaddress.ip_address(address), allow_private=True) is not None
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4))
 def test_no_way_of_writing_an_ipv4_address_changes_what_is_thought_of_it(
     address: ipaddress.IPv4Address,

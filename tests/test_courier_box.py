@@ -306,7 +306,7 @@ def test_a_full_server_refuses_every_script_as_a_whole(office: PostOffice) -> No
 def test_the_couriers_limits_fit_each_other() -> None:
     """An attempt ends before its lease does; one courier has room for all; retries end first."""
     assert limits.DELIVERY_S < limits.NOTIFY_S
-    assert limits.NOTIFY_S * 2000 < limits.DELIVERY_LEASE_MS
+    assert limits.NOTIFY_S * 2_000 < limits.DELIVERY_LEASE_MS
     assert limits.SUBSCRIPTIONS_MAX * limits.DELIVERIES_AT_ONCE <= 256
     assert sum(RETRIES_MS) < limits.DELIVERY_DISABLE_MS
     assert limits.NOTIFY_GATHER_S < limits.QUIET_DEFAULT_S < limits.QUIET_MAX_S

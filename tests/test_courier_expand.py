@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
@@ -80,6 +80,7 @@ def test_deliveries_come_in_the_order_of_the_news() -> None:
     assert [one.id for one in found[::2]] == sorted(one.id for one in found[::2])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**48), st.integers(0, 10**6 - 1))
 def test_the_same_news_is_always_the_same_delivery(at_ms: int, number: int) -> None:
     """`webhook-id` is stable, whoever expands the news, and how often."""
@@ -118,6 +119,7 @@ def test_people_are_told_by_cause_and_programs_of_each() -> None:
     assert test.cause == ""
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_a_strangers_text_is_told_as_it_is_and_groups_by_itself(one: str, other: str) -> None:
     lines = [news(reason=one), news(reason=other)]

@@ -9,10 +9,10 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from post_office import PostOffice
-from receiver import OK, Receiver, receiving
+from receiver import HANG, OK, Receiver, receiving
 from worlds import commit, submission
 
 from envelopes import limits
@@ -178,6 +178,16 @@ def test_a_failure_names_the_status_and_no_secret(
         assert not re.search("us3r|passw0rd|t0ken", text)
 
 
+def test_a_service_that_hangs_is_cut_off(office: PostOffice, receiver: Receiver) -> None:
+    """One slow service never delays others: an attempt has an end."""
+    receiver.answers["/"] = [HANG]
+    person = office.person(slack(receiver))
+    office.subscriptions.test(person.id)
+    office.deliver(timeout_s=0.5, turns=1)
+    [delivery] = office.subscriptions.deliveries(person.id, 9)
+    assert (delivery.state, delivery.why) == ("waiting", "not taken within 0.5 s")
+
+
 def test_redirects_of_a_service_are_not_followed(office: PostOffice, receiver: Receiver) -> None:
     """Not even where its URL asks for it."""
     receiver.answers["/"], receiver.headers["location"] = [307], receiver.url("/inside")
@@ -291,6 +301,7 @@ def test_hostile_text_is_cut_and_means_nothing_to_any_service() -> None:
     assert plain("hop_cap") == "hop_cap"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_is_said_stays_on_one_line_within_its_bound(text: str) -> None:
     said = plain(text, 40)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from apprise import Apprise, NotifyFormat, NotifyType
+from apprise.result import AppriseResultStatus
 
 from envelopes import limits
 from envelopes.strict import Refused
@@ -25,6 +26,8 @@ from orchestrator.courier.wording import Message, Occasion, message
 from orchestrator.store import Store
 
 _STATUS: Final = re.compile(r"error=(\d{3})\b")
+_LOOK_UP_S: Final = 5
+"""For the look-up of the name, beyond what Apprise keeps to by itself."""
 _FILED: Final = {"letter.filed", "letter.refiled"}
 
 
@@ -49,12 +52,12 @@ class Notifications:
         """Make one attempt, and say how it ended; no fault of the service's is an exception."""
         attempt = partial(self._send, claimed, to)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + _LOOK_UP_S):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, attempt)
         except Refused as refused:
             return Sent(Verb.RETRY, why=refused.why)
         except TimeoutError:
-            return Sent(Verb.RETRY, why=f"not taken within {self._timeout_s:g} s")
+            return Sent(Verb.RETRY, why="its name could not be looked up in time")
 
     def _send(self, claimed: Claimed, to: Subscription) -> Sent:
         service = check_apprise_url(to.url, allow_private=to.allow_private, resolve=self._resolve)
@@ -106,6 +109,8 @@ def _notify(service: Any, text: Message, timeout_s: float) -> Sent:
     )
     if result:
         return Sent(Verb.DONE)
+    if result.status == AppriseResultStatus.TIMEOUT:
+        return Sent(Verb.RETRY, why=f"not taken within {timeout_s:g} s")
     found = _STATUS.search(" ".join(entry.message for entry in result.logs()))
     status = int(found[1]) if found else None
     why = f"it answered {status}" if status else "Apprise could not deliver it"
