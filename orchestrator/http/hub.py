@@ -76,6 +76,7 @@ class Hub:
         self._readers = asyncio.Semaphore(limits.LIVE_READERS)
         self._hints = Hints(self._tell_hint)
         self._failures = 0
+        self._leaving = False
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,6 +90,7 @@ class Hub:
         trace: TracebackType | None,
     ) -> None:
         assert self._listening is not None
+        self._leaving = True
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self._hints.close()
@@ -109,13 +111,16 @@ class Hub:
     # --- listening ------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        while True:
+        """Hear until told to leave; a cancellation is lost where a connection breaks with it."""
+        while not self._leaving:
             try:
                 await self._hear()
             except* _WORLD as gone:
                 _log.warning("the server is away", extra={"why": repr(gone.exceptions[0])})
             except* Exception as bug:  # noqa: BLE001 -- logged; the next line may be understood
                 _log.error("what was heard was not understood", exc_info=bug)
+            if self._leaving:
+                return
             self._turn(away=True)
             await asyncio.sleep(self._pause_s())
 
@@ -153,7 +158,7 @@ class Hub:
             self.ring.told.call()
 
     async def _hear_news(self, last: str) -> None:
-        while True:
+        while not self._leaving:
             found: Any = await self._client.xread(
                 {self._keys.news: last}, limits.LIVE_PAGE, limits.WAIT_MS_MAX
             )
@@ -163,7 +168,7 @@ class Hub:
 
     async def _hear_hints(self, pubsub: Any) -> None:
         beginning = len(self._keys.events(""))
-        while True:
+        while not self._leaving:
             said = await pubsub.get_message(
                 ignore_subscribe_messages=True, timeout=limits.WAIT_MS_MAX / 1000
             )
