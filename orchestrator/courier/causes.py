@@ -13,6 +13,7 @@ couriers keep one count.
 from hashlib import sha256
 from typing import Final
 
+from envelopes.strict import compact
 from orchestrator.news import News
 
 _FIELDS: Final = {
@@ -36,4 +37,4 @@ def cause_of(news: News) -> tuple[str, ...]:
 
 def cause_key(cause: tuple[str, ...]) -> str:
     """Name a cause as part of a key: a stranger's text may be in it."""
-    return sha256("\n".join(cause).encode("utf-8", "replace")).hexdigest()[:_KEY_CHARS]
+    return sha256(compact(cause).encode("utf-8", "replace")).hexdigest()[:_KEY_CHARS]
