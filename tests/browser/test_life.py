@@ -3,6 +3,7 @@
 import json
 import re
 
+import httpx
 from playwright.sync_api import Page, expect
 
 from orchestrator.wanted import Wanted
@@ -104,6 +105,24 @@ def test_a_question_is_answered_with_one_of_its_choices(
     page.get_by_test_id("send").click()
     now(page, "completed")
     assert task.status().result == "Rhine"
+
+
+def test_somebody_outside_answers_by_a_link_and_the_page_sees_it(
+    visit: Visit, bed: Bed, ada: Person, tenant: str
+) -> None:
+    """The issue: "A wait token URL lets any outside service answer one question once"."""
+    task = bed.submit(tenant, input={"asks": "Which river is meant?", "confidence": 0.9})
+    page = visit(ada, f"desk/{bed.letter_of(task)}")
+    with without_reload(page):
+        page.get_by_test_id("elsewhere").click()
+        page.get_by_role("button", name="Make the link").click()
+        shown = page.get_by_test_id("wait-url")
+        expect(shown).to_be_visible()
+        url = shown.evaluate("each => each.value ?? each.textContent").strip()
+        said = httpx.post(url, json={"answer": "Elbe"}, timeout=30)
+        assert (said.status_code, task.wait(30).result) == (200, "Elbe")
+        now(page, "completed")
+    assert httpx.post(url, json={"answer": "Rhine"}, timeout=30).status_code == 410
 
 
 def test_a_result_is_amended_and_checked_against_the_tasks_schema_first(
