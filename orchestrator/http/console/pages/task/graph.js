@@ -11,6 +11,7 @@ import { amounts, confidence, duration } from "../../lib/format.js";
 import { Badge, Icon, STATES, Table } from "../../lib/parts.js";
 import { why } from "../../lib/whys.js";
 
+const DRAWN = 400; // More boxes than this tell nobody anything; the table has them all.
 const ROWS = 10; // As many as are seen at once; the next ones stand beside them.
 const ROOMY = 24; // With more subtasks than this, boxes have one line.
 const SIZES = {
@@ -29,7 +30,7 @@ const CHAR = 6.6; // Of the boxes' letters, on average; what is longer is cut.
 
 export function Graph({ nodes, chosen, choose, over }) {
   const [place, wide] = useWidth();
-  const drawn = useMemo(() => laidOut(nodes, wide), [nodes, wide]);
+  const drawn = useMemo(() => laidOut(nodes.slice(-DRAWN), wide), [nodes, wide]);
   const shown = over ? nodes.map((each) => (each.state === "open" ? { ...each, state: "revoked" } : each)) : nodes;
   useNewest(place, drawn.width);
   const byId = new Map(shown.map((each) => [each.subtask, each]));
@@ -47,6 +48,7 @@ export function Graph({ nodes, chosen, choose, over }) {
         <${Boxes} drawn=${drawn} byId=${byId} chosen=${chosen} choose=${choose} />
       </svg>
     </div>
+    ${nodes.length > DRAWN && html`<p class="muted">The last ${DRAWN} of ${nodes.length} subtasks are drawn.</p>`}
     <details class="more">
       <summary>The same as a table</summary>
       <${Listed} nodes=${shown} />
