@@ -531,6 +531,23 @@ def test_a_listener_too_far_behind_has_lost_its_place():
     run(listen())
 
 
+def test_what_comes_in_a_burst_is_told_together_and_none_is_left():
+    """ARCHITECTURE: the first is told at once, and what follows soon goes in one piece."""
+
+    async def listen() -> None:
+        ring, item = Ring(3), Item("any", "t", None, frame("any", {}))
+        at_once = ring.told.next
+        ring.add(item)
+        assert at_once.is_set()
+        later = ring.told.next
+        ring.add(item)
+        ring.add(item)
+        assert not later.is_set()
+        await later.wait()
+
+    run(listen())
+
+
 def test_of_many_hints_the_first_and_the_last_are_told():
     """ARCHITECTURE: of many hints about a task only the last counts, and that is never lost."""
 
