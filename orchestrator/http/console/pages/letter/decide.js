@@ -39,7 +39,11 @@ function Decision({ letter, onDone }) {
     place.current?.querySelector(`[data-verb="${verb}"]`)?.focus();
   };
   // At once, so that not one key of a quick typist is lost.
-  useLayoutEffect(() => void (wantsFocus && verb && first(place.current)?.focus()), [wantsFocus]);
+  useLayoutEffect(() => {
+    if (!wantsFocus || !verb) return;
+    place.current.querySelector(".sheet").scrollIntoView({ block: "nearest" });
+    first(place.current)?.focus();
+  }, [wantsFocus]);
   useKeys([...verbs.map((each) => keyOf(each, open)), ...choiceKeys(letter, open)], "One letter: decide");
   return html`<section class="decide" aria-labelledby="decide-title" ref=${place}>
     <h2 id="decide-title" class="sr-only">Decide</h2>
