@@ -135,7 +135,7 @@ function Groups({ groups, names, unit, by }) {
     key: "name",
     title: by[0].toUpperCase() + by.slice(1),
     main: true,
-    cell: (g) => html`<span class="named">${!g.isTotal && html`<${Swatch} nth=${nth(g)} />`}<span dir="auto">${g.name}</span></span>`,
+    cell: (g) => html`<span class="named">${!g.isTotal && g[unit] > 0 && html`<${Swatch} nth=${nth(g)} />`}<span dir="auto">${g.name}</span></span>`,
   };
   const share = {
     key: "share",
