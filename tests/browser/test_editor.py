@@ -113,6 +113,20 @@ def test_what_is_wrong_is_said_by_line_and_column(visit: Visit, ada: Person) -> 
     assert [(each["line"], each["column"]) for each in found] == [(3, 3), (1, 10), (2, 3)]
 
 
+def test_a_number_that_a_browser_would_round_is_refused(visit: Visit, ada: Person) -> None:
+    """DESIGN: what was paid for is kept; a result must not be changed unseen on its way."""
+    texts = [
+        "9007199254740993",
+        "-12345678901234567890",
+        "1e400",
+        "9007199254740991",
+        "0.1",
+        "1e300",
+    ]
+    found = visit(ada, "desk").evaluate(READ, texts)
+    assert [each is not None for each in found] == [True, True, True, False, False, False]
+
+
 def test_the_schema_is_asked_while_somebody_types(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:

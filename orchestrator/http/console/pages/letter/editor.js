@@ -41,7 +41,7 @@ export function Editor({ letter, draft, change, problem }) {
   const [view, setView] = useState("edit");
   const before = useMemo(() => keptText(letter), [letter]);
   const text = draft.text ?? firstText(letter);
-  const read = useMemo(() => readJson(text), [text]);
+  const read = useMemo(() => ({ ...readJson(text), empty: !text.trim() }), [text]);
   const checked = useCheck(letter.id, text, read);
   const tabs = [
     { id: "edit", word: "Edit" },
@@ -94,7 +94,7 @@ function located(read, text, errors) {
 }
 
 function marks(read, checked) {
-  if (read.wrong) return new Set([read.wrong.line]);
+  if (read.wrong) return new Set(read.empty ? [] : [read.wrong.line]);
   return new Set(located(read, checked.text ?? "", checked.errors).map(({ line }) => line));
 }
 
@@ -150,6 +150,7 @@ function Verdict({ text, read, checked, problem }) {
 
 function said(text, read, checked) {
   const line = (kind, icon, words) => html`<span class=${kind}><${Icon} name=${icon} />${words}</span>`;
+  if (read.empty) return line("muted", "waiting", "Write what is to be delivered, as JSON.");
   if (read.wrong)
     return line("wrong", "warn", `Line ${read.wrong.line}, column ${read.wrong.column}: ${read.wrong.says}.`);
   if (checked.pending) return line("muted", "waiting", "JSON is sound; asking what the task’s schema says…");

@@ -67,8 +67,18 @@ class Reader {
     if (first === "{") return this.members(path, depth);
     if (first === "[") return this.items(path, depth);
     if (first === '"') return this.string();
-    if (this.take(WORD) ?? (this.take(NUMBER) || undefined)) return undefined;
+    if (this.take(WORD) || this.number()) return undefined;
     return this.fail('a value is expected: "text", a number, true, false, null, [ or {');
+  }
+
+  /* A browser rounds what is larger; a figure must not be changed on its way unseen. */
+  number() {
+    const from = this.at;
+    const found = this.take(NUMBER);
+    const value = Number(found);
+    const exact = /[.eE]/.test(found) ? Number.isFinite(value) : Number.isSafeInteger(value);
+    if (found && !exact) throw new Wrong(from, 'this number is too large to be kept exactly; write it as "text"');
+    return found;
   }
 
   string() {
