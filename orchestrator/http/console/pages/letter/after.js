@@ -1,18 +1,19 @@
 /* After the decision: who said what, what became of the task (live until it has ended), what next. */
 
-import { html, useEffect, useRef } from "../../lib/hooks.js";
+import { html, useEffect, useRef, useState } from "../../lib/hooks.js";
 import { useRead } from "../../lib/api.js";
 import { Ago, amounts, moment } from "../../lib/format.js";
 import { useEvents } from "../../lib/live.js";
 import { Badge, Copy, Icon, Text } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
-import { useDraft } from "./drafts.js";
+import { isOurs, useDraft } from "./drafts.js";
 import { doneOf, isMessage, whoOf, wordOf } from "./words.js";
 
 const FINAL = new Set(["completed", "partial", "aborted"]);
 
 export function After({ letter, mine, next, onMove }) {
-  const first = mine ? mine.first : null;
+  const ours = useOurs(letter);
+  const first = mine ? mine.first : ours || null;
   const place = useFocusCaught();
   const said = saidOf(letter, mine);
   return html`<section
@@ -42,6 +43,14 @@ export function After({ letter, mine, next, onMove }) {
       html`<${Link} to=${`/tasks/${encodeURIComponent(letter.task)}`} class="button quiet">See the task<//>`}
     </div>
   </section>`;
+}
+
+/* Ours, though the answer to it never came: then what was typed has done its work. */
+function useOurs({ id, verb, by, decided_why: why }) {
+  const [draft, , drop] = useDraft(id);
+  const [ours] = useState(() => isOurs({ verb, by, why }, draft.verb, draft));
+  useEffect(() => void (ours && drop()), [ours]);
+  return ours;
 }
 
 /* The letter's own record, and until that has been read again what the server said to us. */

@@ -6,6 +6,7 @@
    It survives a reload, a lost connection, a login that ran out and a look at another letter. One
    flat object for all verbs, so that the why somebody wrote stays when they choose another verb. */
 
+import { session } from "../../lib/api.js";
 import { useCallback, useEffect, useState } from "../../lib/hooks.js";
 
 const PREFIX = "buckstop.draft.";
@@ -46,6 +47,12 @@ export function useDraft(id) {
     setAll({ id, draft: {} });
   }, [id]);
   return [draft, change, drop];
+}
+
+/* Whether a decision is the one that was typed here: its answer may have been lost on the way, or it
+   was acted on only later. Then nobody else was first. */
+export function isOurs({ verb, by, why }, wished, draft) {
+  return verb === wished && by === session.value?.name && (why ?? "") === (draft.why ?? "").trim();
 }
 
 export const hasDraft = (id) => Boolean(stored(id).touched);
