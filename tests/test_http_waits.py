@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from envelopes import limits
+from envelopes.decision import Decision, Verb
+from orchestrator.wait_tokens import WaitTokens
 from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.web import Web, asked, on_the_desk, orchestrating, running
@@ -63,6 +65,25 @@ def test_it_is_answered_once_however_many_try(fresh: Fresh, web: Web, ada: httpx
     assert sorted(each.status_code for each in answers) == [200] + [410] * 5
     assert web.client().get(url).status_code == 410
     assert web.client().post(url, json={"answer": "late"}).status_code == 410
+
+
+def test_it_is_used_in_the_step_that_takes_the_answer(fresh: Fresh) -> None:
+    """The brief: "answered once atomically": also while nobody has acted on the first answer."""
+    waits = WaitTokens(fresh.client, fresh.keys)
+    with running(fresh) as web:
+        ada = web.caller()
+        with orchestrating(fresh):
+            letter = asked(fresh, ada)
+        token = address(ada, letter)["token"]
+    task = letter.rpartition(".")[0]
+    said = Decision(letter=letter, verb=Verb.ANSWER, by="link", answer="red")
+    mail = fresh.client.llen(fresh.keys.mail(task))
+    assert waits.answer(token, task, said)
+    assert not waits.answer(token, task, said)
+    assert fresh.client.llen(fresh.keys.mail(task)) == mail + 1
+    looked = waits.look(token, "10.0.0.7").wait
+    assert looked is not None
+    assert not looked.open
 
 
 def test_an_address_is_gone_once_a_person_has_decided(

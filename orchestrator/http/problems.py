@@ -36,7 +36,6 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "method-not-allowed": (405, "This is not done here"),
     "too-slow": (408, "The request's body took too long to arrive"),
     "decided-before": (409, "Somebody else has decided"),
-    "ended-before": (409, "The task has ended"),
     "own-token": (409, "The token calls with itself"),
     "no-room": (409, "There are as many as there may be"),
     "gone": (410, "It was used, or its time is over"),
