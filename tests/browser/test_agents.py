@@ -77,6 +77,14 @@ def test_a_cap_is_set_and_taken_away(visit: Visit, bed: Bed) -> None:
     expect(fact(page, "review", "In flight")).to_contain_text("no cap")
 
 
+def test_what_nobody_announces_is_looked_up_every_few_seconds(visit: Visit, bed: Bed) -> None:
+    """The issue: "Live ..., no reload": a cap set from the command line is there too."""
+    page = visit(admin(bed), "agents")
+    expect(fact(page, "illustrate", "In flight")).to_contain_text("no cap")
+    bed.buckstop.store.set_cap("agent", "illustrate", 7)
+    expect(fact(page, "illustrate", "In flight")).to_contain_text("of 7")
+
+
 def test_what_people_thought_stands_beside_what_an_agent_claimed(
     visit: Visit, bed: Bed, tenant: str
 ) -> None:
