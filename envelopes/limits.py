@@ -292,8 +292,8 @@ LETTER_AGE_S_MAX: Final = 10**9
 """The least age one can ask for: thirty years, and far below what a script takes for a figure."""
 TOKENS_MAX: Final = 1_000
 """Bearer tokens there may be; each is a person or a service, and a list of more nobody reads."""
-TOKEN_SECRET_BYTES: Final = 32
-"""What cannot be guessed: 256 random bits."""
+TOKEN_SECRET_BITS: Final = 256
+"""Random ones: what nobody can guess, and so needs no slow hash."""
 TOKEN_DAYS_MAX: Final = 3_650
 """Ten years; a token that is to live longer has no end."""
 TOKEN_PER_MINUTE: Final = 600
@@ -379,7 +379,7 @@ LIVE_READERS: Final = 4
 """Readings of the store at once for all streams of a process: more would hold up the loop."""
 LIVE_REST: Final = 4
 """A task is left alone so many times as long as it took to read: a wide one is read less often."""
-LIVE_FOLLOW_BYTES: Final = 256 * 1024
+LIVE_FOLLOW_BYTES: Final = 192 * 1024
 """Of each followed task's journal, what is held for those who come: most journals, whole."""
 LIVE_HINT_S: Final = 0.25
 """A task is looked at, and said to have changed, no sooner than this again: nobody reads faster."""

@@ -11,9 +11,7 @@ from envelopes.keys import Keys
 from orchestrator.tokens import Scope, Token, Tokens, id_of
 
 
-def link(
-    client: Redis, keys: Keys, page: str, name: str, ttl_s: int = limits.LOGIN_CODE_S
-) -> str:
+def link(client: Redis, keys: Keys, page: str, name: str, ttl_s: int = limits.LOGIN_CODE_S) -> str:
     """Return a link to a page that logs in once, as an administrator of this name."""
     tokens = Tokens(client, keys)
     known = next((one.id for one in tokens.list() if _is_theirs(one, name)), None)

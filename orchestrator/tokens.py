@@ -85,6 +85,11 @@ class Token(Frozen):
         """Return what may be shown of it."""
         return self.model_dump(mode="json", exclude={"hash"})
 
+    def kept(self) -> str:
+        """Return it as the server keeps it: what scripts compare stands in front."""
+        expires_ms = "" if self.expires_ms is None else self.expires_ms
+        return f"{self.hash} {expires_ms} {self.per_minute}\n{self.model_dump_json()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -153,18 +158,19 @@ class Tokens:
         if token.tenant is not None and Scope.ADMIN in token.scopes:
             raise Refused("tenant", "admin is of the whole deployment; a tenant's token has others")
         self._require_room()
-        self._client.hset(self._keys.tokens, token_id, token.model_dump_json())
+        self._client.hset(self._keys.tokens, token_id, token.kept())
         return f"bk_{token_id}_{secret}"
 
     def find(self, token_id: str) -> Token | None:
         """Return what is known of a token."""
         stored = self._client.hget(self._keys.tokens, token_id)
-        return None if stored is None else _read(stored)
+        return None if stored is None else _read(_json_of(stored))
 
     def list(self) -> list[Token]:
         """Return every token that was not revoked, the newest first."""
         stored = self._client.hvals(self._keys.tokens)
-        return sorted(map(_read, stored), key=lambda one: (-one.created_ms, one.id))
+        tokens = (_read(_json_of(each)) for each in stored)
+        return sorted(tokens, key=lambda one: (-one.created_ms, one.id))
 
     def revoke(self, token_id: str) -> bool:
         """End a token, and every session opened with it; False where there was none."""
@@ -218,13 +224,17 @@ def hashed(secret: str) -> str:
 
 
 def _secret() -> str:
-    return secrets.token_urlsafe(limits.TOKEN_SECRET_BYTES)
+    return secrets.token_urlsafe(limits.TOKEN_SECRET_BITS // 8)
 
 
 def _days(days: int) -> int:
     if not 1 <= days <= limits.TOKEN_DAYS_MAX:
         raise Refused("days", f"from 1 to {limits.TOKEN_DAYS_MAX:,}, or none for no end")
     return days
+
+
+def _json_of(kept: bytes) -> bytes:
+    return kept.partition(b"\n")[2]
 
 
 def _read(record: str | bytes) -> Token:

@@ -57,7 +57,7 @@ class WaitTokens:
 
     def new(self, letter: str, task: str, by: str, ttl_s: int, due_ms: int) -> tuple[str, int]:
         """Make an address for a letter; return its secret, and when it is over."""
-        token = secrets.token_urlsafe(limits.TOKEN_SECRET_BYTES)
+        token = secrets.token_urlsafe(limits.TOKEN_SECRET_BITS // 8)
         key = self._keys.wait(hashed(token))
         seconds, _ = self._client.time()
         until_ms = min((int(seconds) + ttl_s) * 1000, due_ms)

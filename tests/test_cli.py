@@ -107,13 +107,20 @@ def test_help_names_every_command_and_every_exit_code(tmp_path: Path) -> None:
         assert re.search(rf"^  {code.value} +\w", said, re.MULTILINE)
 
 
+def commands_of(command: click.Command) -> list[click.Command]:
+    """Return what can be said: a command, or those of a group."""
+    if not isinstance(command, click.Group):
+        return [command]
+    return [one for each in command.commands.values() for one in commands_of(each)]
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"simulate", "demo"}])
 def test_every_command_takes_json_and_explains_itself(name: str) -> None:
     """`--json` on every command."""
     command = buckstop.get_command(click.Context(buckstop), name)
     assert command is not None
-    options = {text for param in command.params for text in param.opts}
-    assert "--json" in options
+    for each in commands_of(command):
+        assert "--json" in {text for param in each.params for text in param.opts}, each.name
     assert command.help
     silent = [o.opts for o in command.params if isinstance(o, click.Option) and not o.help]
     assert silent == []

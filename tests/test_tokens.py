@@ -67,9 +67,11 @@ def test_a_revoked_token_ends_with_its_sessions_and_codes(tokens: Tokens) -> Non
 
 def test_a_token_whose_time_is_over_passes_no_more(fresh: Fresh, tokens: Tokens) -> None:
     text = tokens.new("ada", [Scope.READ], days=1)
-    record = json.loads(fresh.client.hget(fresh.keys.tokens, id_of(text)))
-    assert record["expires_ms"] == record["created_ms"] + 24 * 3_600_000
-    fresh.client.hset(fresh.keys.tokens, id_of(text), json.dumps(record | {"expires_ms": 1}))
+    one = tokens.find(id_of(text))
+    assert one is not None
+    assert one.expires_ms == one.created_ms + 24 * 3_600_000
+    over = one.model_copy(update={"expires_ms": 1})
+    fresh.client.hset(fresh.keys.tokens, one.id, over.kept())
     assert tokens.authenticate(shown(text), HOME).token is None
 
 

@@ -100,13 +100,14 @@ def list_(url: str | None, *, as_json: bool) -> None:
 
 @token.command()
 @click.argument("token_id", metavar="ID")
+@json_option
 @click.pass_obj
-def revoke(url: str | None, token_id: str) -> None:
+def revoke(url: str | None, token_id: str, *, as_json: bool) -> None:
     """Revoke a token, and end every session that was opened with it."""
     with _opened(url) as client:
         if not _tokens(client, url).revoke(token_id):
             raise NotFound(f"no token {token_id!r}; see which there are: buckstop token list")
-    print(f"{token_id}: revoked")
+    write_json({"id": token_id, "revoked": True}) if as_json else print(f"{token_id}: revoked")
 
 
 def _table(tokens: Iterable[Token]) -> Table:

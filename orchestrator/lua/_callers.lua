@@ -3,21 +3,17 @@
 -- A secret is never seen here, only its SHA-256: whoever guesses cannot steer how far a comparison
 -- gets, and Lua compares two strings by their address.
 
--- The token's JSON where the id and the hash of its secret fit and its time is not over. Without a
--- hash the id is enough: a session or a code has proved itself already.
+-- The token's JSON, and its calls a minute, where the id and the hash of its secret fit and its time
+-- is not over. Without a hash the id is enough: a session or a code has proved itself already.
 local function token_of(id, hash, now)
-  local text = redis.call('HGET', KEY.tokens, id)
-  if not text then
+  local kept = redis.call('HGET', KEY.tokens, id) or ''
+  local its_hash, expires_ms, per_minute, text = string.match(kept, '^(%x+) (%d*) (%d+)\n(.*)$')
+  if not text or hash and its_hash ~= hash then
+    return nil
+  elseif expires_ms ~= '' and tonumber(expires_ms) <= now then
     return nil
   end
-  local token = cjson.decode(text)
-  if hash and token.hash ~= hash then
-    return nil
-  end
-  if type(token.expires_ms) == 'number' and token.expires_ms <= now then
-    return nil
-  end
-  return text, token
+  return text, tonumber(per_minute)
 end
 
 -- Count one wrong credential from an address; how long it is to wait, 0 where it is not too many.
@@ -35,8 +31,8 @@ end
 
 -- Count one call of a token: each costs a slice of its minute, and as many as the burst may be owed
 -- at once. How long to wait, 0 where the call may be made; one that may not costs nothing.
-local function count_call(id, token, now)
-  local key, slice_ms = KEY.rate .. id, 60000 / token.per_minute
+local function count_call(id, per_minute, now)
+  local key, slice_ms = KEY.rate .. id, 60000 / per_minute
   local owed_until = math.max(now, tonumber(redis.call('GET', key) or now)) + slice_ms
   local wait_ms = math.ceil(owed_until - now - slice_ms * LIMIT.TOKEN_BURST)
   if wait_ms > 0 then

@@ -14,11 +14,11 @@ local now = now_ms()
 if kind == 'session' then
   id, hash = redis.call('GET', KEY.session .. id), nil
 end
-local text, token
+local text, per_minute
 if id then
-  text, token = token_of(id, hash, now)
+  text, per_minute = token_of(id, hash, now)
 end
 if not text then
   return {'', count_failure(address)}
 end
-return {text, count_call(id, token, now)}
+return {text, count_call(id, per_minute, now)}

@@ -14,5 +14,5 @@ if not letter then
   return {'', count_failure(ARGV[2])}
 end
 local state = op and 'answered' or (tonumber(until_ms) <= now and 'over' or 'open')
-local wait_ms = count_call('wait.' .. hash, {per_minute = LIMIT.WAIT_PER_MINUTE}, now)
+local wait_ms = count_call('wait.' .. hash, LIMIT.WAIT_PER_MINUTE, now)
 return {state, wait_ms, letter, task, by, tonumber(until_ms)}

@@ -13,7 +13,8 @@ local kind, id, hash, address = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local session, now = KEY.session .. ARGV[5], now_ms()
 local opened = redis.call('GET', session)
 if opened then
-  return {token_of(opened, nil, now) or '', 0}
+  local text = token_of(opened, nil, now)
+  return {text or '', 0}
 end
 local code
 if kind == 'code' then
