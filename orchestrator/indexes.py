@@ -29,6 +29,10 @@ class Overview:
     open: int
     """Tasks that are neither over nor on the desk."""
     on_desk: int
+    completed: int
+    """These and the next two: until their records expire."""
+    partial: int
+    aborted: int
     letters: int
     letters_by_kind: Mapping[str, int]
     """Of those kinds of which there are any."""
@@ -100,9 +104,10 @@ class Indexes:
         """Count what there is, as of one moment."""
         kinds = [kind.value for kind in LetterKind]
         counted = [int(each) for each in self._scripts.run("overview", [], kinds)]
-        opened, on_desk, letters, waiting, agents, workers, *by_kind = counted
-        there = {kind: n for kind, n in zip(kinds, by_kind, strict=True) if n}
-        return Overview(opened, on_desk, letters, most_first(there), waiting, agents, workers)
+        *stages, letters, waiting, agents, workers = counted[: -len(kinds)]
+        by_kind = zip(kinds, counted[-len(kinds) :], strict=True)
+        there = most_first({kind: n for kind, n in by_kind if n})
+        return Overview(*stages, letters, there, waiting, agents, workers)
 
     def _read(self, keys: Sequence[str]) -> list[dict[str, bytes]]:
         with self._client.pipeline(transaction=False) as pipe:

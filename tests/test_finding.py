@@ -231,6 +231,9 @@ def test_an_empty_server_has_nothing_to_look_at(world: World) -> None:
     assert seen.as_json() == {
         "open": 0,
         "on_desk": 0,
+        "completed": 0,
+        "partial": 0,
+        "aborted": 0,
         "letters": 0,
         "letters_by_kind": {},
         "waiting": 0,
@@ -257,5 +260,6 @@ def test_everything_is_counted_at_one_look(world: World) -> None:
     world.worker("w").beat([], "{}")
     seen = world.store.overview()
     assert (seen.open, seen.on_desk, seen.letters) == (2, 1, 2)
+    assert (seen.completed, seen.partial, seen.aborted) == (1, 0, 0)
     assert seen.letters_by_kind == {LetterKind.ESCALATION: 1, LetterKind.UNDELIVERABLE: 1}
     assert (seen.waiting, seen.agents, seen.workers) == (2, 3, 1)

@@ -170,6 +170,9 @@ class OverviewOut(Out):
     open: int
     """Tasks that are neither over nor on the desk."""
     on_desk: int
+    completed: int
+    partial: int
+    aborted: int
     letters: int
     letters_by_kind: dict[str, int]
     waiting: int
@@ -195,8 +198,7 @@ def _of_tenant(buckstop: Buckstop, caller: Caller) -> dict[str, Any]:
     kinds = store.group_letters(Facet.KIND, Wanted(tenant=tenant))
     share = store.tenants().get(tenant, Counter())
     return {
-        "open": store.count_tasks(TasksWanted(Stage.OPEN, tenant)),
-        "on_desk": store.count_tasks(TasksWanted(Stage.ON_DESK, tenant)),
+        **{each.value: store.count_tasks(TasksWanted(each, tenant)) for each in Stage},
         "letters": sum(kinds.values()),
         "letters_by_kind": kinds,
         "waiting": share["waiting"],

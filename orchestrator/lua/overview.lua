@@ -2,8 +2,8 @@
 --
 -- KEYS   none
 -- ARGV   kind of letter, ...
--- Reply  {open tasks, tasks on the desk, open letters, messages that wait in all lanes, agents known,
---        workers alive, letters of the first kind, of the second, ...}
+-- Reply  {tasks that are open, on the desk, completed, partial, aborted; open letters, messages that
+--        wait in all lanes, agents known, workers alive; letters of the first kind, of the second, ...}
 --
 -- Writes nothing. Counts nothing one by one but lanes, of which there are few.
 -- needs: _time
@@ -28,12 +28,14 @@ for agent in pairs(agents) do
   waiting, known = waiting + waiting_for(agent), known + 1
 end
 local alive = redis.call('ZCOUNT', KEY.workers, '(' .. now_ms() - LIMIT.WORKER_TTL_MS, '+inf')
-local reply = {
-  redis.call('ZCARD', KEY.tasks_by .. 'stage:open'),
-  redis.call('ZCARD', KEY.tasks_by .. 'stage:on_desk'), redis.call('ZCARD', KEY.letters),
-  waiting, known, alive,
-}
-for i = 1, #ARGV do
-  reply[6 + i] = redis.call('ZCARD', KEY.letters_by .. 'kind:' .. ARGV[i])
+local reply = {}
+for _, stage in ipairs({'open', 'on_desk', 'completed', 'partial', 'aborted'}) do
+  table.insert(reply, redis.call('ZCARD', KEY.tasks_by .. 'stage:' .. stage))
+end
+for _, figure in ipairs({redis.call('ZCARD', KEY.letters), waiting, known, alive}) do
+  table.insert(reply, figure)
+end
+for _, kind in ipairs(ARGV) do
+  table.insert(reply, redis.call('ZCARD', KEY.letters_by .. 'kind:' .. kind))
 end
 return reply

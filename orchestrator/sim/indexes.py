@@ -8,7 +8,7 @@ from envelopes import limits
 from envelopes.letter import Facet
 from envelopes.strict import Refused
 from orchestrator.indexes import Overview
-from orchestrator.wanted import ALL, ALL_TASKS, Place, TasksWanted, Wanted, most_first
+from orchestrator.wanted import ALL, ALL_TASKS, Place, Stage, TasksWanted, Wanted, most_first
 
 if TYPE_CHECKING:
     from orchestrator.sim.bulkheads import SimBulkheads
@@ -58,8 +58,7 @@ class SimIndexes:
         queues = tuple(self.queues.values())
         alive_ms = self.clock() - limits.WORKER_TTL_MS
         return Overview(
-            open=stages["open"],
-            on_desk=stages["on_desk"],
+            **{stage.value: stages[stage] for stage in Stage},
             letters=self.count_letters(),
             letters_by_kind=self.group_letters(Facet.KIND),
             waiting=sum(map(len, queues)),
