@@ -15,7 +15,7 @@ from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import Arg, Scripts
-from orchestrator.wanted import ALL, ALL_TASKS, Place, TasksWanted, Wanted, most_first
+from orchestrator.wanted import ALL, ALL_TASKS, Place, Stage, TasksWanted, Wanted, most_first
 
 DEFAULT: Final = "default"
 """Who decides of a message when its due time has passed: the default, and no person."""
@@ -107,7 +107,14 @@ class Indexes:
         *stages, letters, waiting, agents, workers = counted[: -len(kinds)]
         by_kind = zip(kinds, counted[-len(kinds) :], strict=True)
         there = most_first({kind: n for kind, n in by_kind if n})
-        return Overview(*stages, letters, there, waiting, agents, workers)
+        return Overview(
+            **dict(zip(map(str, Stage), stages, strict=True)),
+            letters=letters,
+            letters_by_kind=there,
+            waiting=waiting,
+            agents=agents,
+            workers=workers,
+        )
 
     def _read(self, keys: Sequence[str]) -> list[dict[str, bytes]]:
         with self._client.pipeline(transaction=False) as pipe:

@@ -57,8 +57,8 @@ milliseconds of the server's clock.
     agents              hash    agent -> JSON of what its workers last said of it
     workers             zset    worker by its last beat
     worker:{id}         string  JSON of what the worker last said of itself; expires
-    tokens              hash    bearer token by id: the secret's hash, when it ends or nothing, calls
-                                a minute; below, JSON of all there is
+    tokens              hash    bearer token by id: the secret's hash, when it ends or nothing, its
+                                calls a minute; and below, JSON of all there is
                                 (orchestrator/tokens.py); gone when it is revoked
     rate:{token}        string  when the calls a token has made would be paid off, in ms; expires
     failed:{address}    string  wrong credentials from an address; expires with its window
