@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser compose simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -44,6 +44,9 @@ seeds: setup        ## every seeded bug, of which make test plants a quarter
 browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)
 	$(BIN)/pytest -q -n 2 --dist loadfile --durations=10 tests/browser $(PYTEST_ARGS)
 
+compose: setup        ## docker-compose.yml for real: crashes, cuts, scaling; needs a Docker engine
+	$(BIN)/python -m tests.compose
+
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000
 
@@ -53,6 +56,8 @@ schemas: setup        ## write docs/schemas anew
 lock: .tools/.ready        ## resolve the dependencies anew
 	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.lock
 	$(COMPILE) --upgrade --group dev --all-extras pyproject.toml -o requirements/dev.lock
+	$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+	$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
 
 clean:        ## take away what setup has made
 	rm -rf .venv .tools

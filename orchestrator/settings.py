@@ -2,6 +2,7 @@
 
 BUCKSTOP_URL               redis://...; without it, what `buckstop up` started in this directory
                            or one above it
+BUCKSTOP_PASSWORD_FILE     a file with the password of the URL's user, where the URL has none
 BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
 BUCKSTOP_SIGNING_KEY       the orchestrator's private key, as text
 BUCKSTOP_SIGNING_KEY_FILE  ... or a file with it; without either, the key that `up` made
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from envelopes.address import with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from orchestrator import keyfile
@@ -92,10 +94,8 @@ def _server(
     environ: Mapping[str, str], start: Path, url: str | None
 ) -> tuple[str, str, Path | None]:
     """Return the server's URL, where it came from, and the directory of what runs, if that."""
-    if url:
-        return _checked(url, "--url"), "--url", None
-    if from_environment := environ.get("BUCKSTOP_URL"):
-        return _checked(from_environment, "BUCKSTOP_URL"), "BUCKSTOP_URL", None
+    if named := named_server(environ, url):
+        return named, "--url" if url else "BUCKSTOP_URL", None
     try:
         found = find(start)
     except ValueError as error:
@@ -109,10 +109,26 @@ def _server(
     return running.url, f"{directory}, written by `buckstop up`", directory
 
 
-def _checked(url: str, source: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
+def named_server(environ: Mapping[str, str], url: str | None = None) -> str | None:
+    """Return the URL that is given, or else the environment's, with its password; or None."""
+    source = "--url" if url else "BUCKSTOP_URL"
+    named = url or environ.get("BUCKSTOP_URL")
+    if not named:
+        return None
+    if not named.startswith(("redis://", "rediss://", "unix://")):
         raise SettingsError(f"{source} must be a URL such as redis://host:6379/0")
-    return url
+    file = environ.get("BUCKSTOP_PASSWORD_FILE")
+    return with_password(named, _password(Path(file))) if file else named
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {path} cannot be read: {error}") from None
+    if not password:
+        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {path} is empty; write the password into it")
+    return password
 
 
 def _signing_key(environ: Mapping[str, str], directory: Path | None) -> bytes | None:

@@ -87,7 +87,7 @@ class Claims:
     def report(self, subtask: str, token: str, settled: Ended, envelope: bytes) -> Reported:
         """Hand the envelope to the owner; calls not settled by now count at their worst case."""
         task, number = subtask.split("/")
-        keys = [self._keys.claim(subtask), self._keys.task(task), self._keys.mail(task)]
+        keys = [self._keys.claim(subtask), self._keys.mail(task)]
         args = [task, number, token, envelope, *_settlements(settled)]
         answer: Reported = self._scripts.run("report", keys, args).decode()
         return answer

@@ -1,6 +1,7 @@
 """Where the server is, whom to believe, and which agents to run: read once, from the environment.
 
     BUCKSTOP_URL               redis://host:6379/0
+    BUCKSTOP_PASSWORD_FILE     a file with the password of the URL's user, where the URL has none
     BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
     BUCKSTOP_AGENTS            modules with agents, separated by commas
     BUCKSTOP_PUBLIC_KEYS       keys of the orchestrators, as text, one per line or word
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from envelopes.address import with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 
@@ -43,7 +45,7 @@ class Settings:
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the settings, or raise SettingsError naming the variable."""
         return cls(
-            url=environ.get("BUCKSTOP_URL") or URL_DEFAULT,
+            url=_url(environ),
             keys=Keys(environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT),
             modules=tuple(re.findall(r"[\w.]+", environ.get("BUCKSTOP_AGENTS", ""))),
             public_keys=_public_keys(environ),
@@ -60,10 +62,20 @@ class Settings:
         return self.public_keys
 
 
+def _url(environ: Mapping[str, str]) -> str:
+    url = environ.get("BUCKSTOP_URL") or URL_DEFAULT
+    if not (file := environ.get("BUCKSTOP_PASSWORD_FILE")):
+        return url
+    password = _read("BUCKSTOP_PASSWORD_FILE", Path(file)).strip()
+    if not password:
+        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {file} is empty; write the password into it")
+    return with_password(url, password)
+
+
 def _public_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     source, text = "BUCKSTOP_PUBLIC_KEYS", environ.get("BUCKSTOP_PUBLIC_KEYS", "")
     if not text and (file := environ.get("BUCKSTOP_PUBLIC_KEYS_FILE")):
-        source, text = file, _read(Path(file))
+        source, text = file, _read("BUCKSTOP_PUBLIC_KEYS_FILE", Path(file))
     return tuple(_key(word, f"{source}, key {n}") for n, word in enumerate(_words(text), 1))
 
 
@@ -71,11 +83,11 @@ def _words(text: str) -> list[str]:
     return re.split(r"[\s,]+", text.strip()) if text.strip() else []
 
 
-def _read(path: Path) -> str:
+def _read(variable: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise SettingsError(f"BUCKSTOP_PUBLIC_KEYS_FILE: {path} cannot be read: {error}") from None
+        raise SettingsError(f"{variable}: {path} cannot be read: {error}") from None
 
 
 def _key(text: str, where: str) -> bytes:

@@ -16,7 +16,7 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import json_option, settings, url_option, write_json
 from orchestrator.log import without_password
 from orchestrator.running import DIRECTORY
-from orchestrator.settings import Settings, SettingsError, person
+from orchestrator.settings import Settings, SettingsError, named_server, person
 from orchestrator.store import Store
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
@@ -59,7 +59,7 @@ def up(
     wanted = children.Wanted(
         directory=(directory or Path(DIRECTORY)).absolute(),
         modules=modules,
-        url=_fit(url or os.environ.get("BUCKSTOP_URL")),
+        url=_fit(named_server(os.environ, url)),
         orchestrators=orchestrators,
         workers=workers,
         concurrency=concurrency,

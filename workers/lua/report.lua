@@ -1,6 +1,6 @@
 -- REPORT: put a subtask's envelope into its task's mail, with what was charged on it.
 --
--- KEYS   claim, task, mail
+-- KEYS   claim, mail; the task is only read, and a key that is declared must be writable
 -- ARGV   task id, subtask number, token, envelope, then ended calls as in CHARGE
 -- Reply  ok or revoked
 --
@@ -21,7 +21,7 @@ local claim = read_claim(KEYS[1])
 if claim.state == 'reported' and claim.token == token then
   return 'ok'
 end
-local task = redis.call('HMGET', KEYS[2], 'version', 'outcome', 'held_until')
+local task = redis.call('HMGET', KEY.task .. id, 'version', 'outcome', 'held_until')
 if claim.state ~= 'claimed' or claim.token ~= token or not task[1] or task[2] then
   redis.call('HINCRBY', KEY.stats, 'fenced_reports', 1)
   return 'revoked'
@@ -32,7 +32,7 @@ claim.state = 'reported'
 write_claim(claim)
 local sums = charged(claim)
 local head = {'report', number, token, digits(sums.t), digits(sums.u), digits(sums.c)}
-redis.call('RPUSH', KEYS[3], table.concat(head, ' ') .. '\n' .. envelope)
+redis.call('RPUSH', KEYS[2], table.concat(head, ' ') .. '\n' .. envelope)
 wake(id, task[3], now_ms())
 redis.call('HINCRBY', KEY.stats, 'reports', 1)
 return 'ok'
