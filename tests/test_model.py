@@ -484,7 +484,8 @@ class Model(RuleBasedStateMachine):
         if answer == "ok" and not hold.reported:
             hold.settle()
             hold.reported = True
-        self.stage.worker(lambda worker: _let_go(worker, hold), hold.worker)
+        if not hold.given_back:  # its worker let go of it then, and may have fetched it anew
+            self.stage.worker(lambda worker: _let_go(worker, hold), hold.worker)
 
     def _is_over(self, hold: Hold) -> bool:
         """Say whether the subtask is no longer this hold's to act on."""
