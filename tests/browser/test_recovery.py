@@ -94,6 +94,20 @@ def test_a_half_written_decision_outlives_a_kill_of_the_store(
     assert bed.buckstop.letter(letter)["decided_why"] == "A whole sentence"
 
 
+@pytest.mark.parametrize("lost", ["**/console/lib/live.js", "**/console/style.css"])
+def test_a_page_of_which_a_file_is_lost_on_the_way_is_loaded_again(
+    visit: Visit, ada: Person, lost: str
+) -> None:
+    """The issue: "it recovers by itself": also where the server went while the page was loading."""
+    page = visit(ada)
+    page.route(lost, lambda route: route.abort(), times=1)
+    with page.expect_request(lost):
+        page.goto("/tasks")
+    expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
+    line(page, "Live")
+    page.wait_for_function("sessionStorage.getItem('buckstop.again') === null")
+
+
 def test_the_list_heals_after_a_kill_of_the_store(
     visit: Visit, bed: Bed, ada: Person, tenant: str, eyes: Eyes
 ) -> None:
