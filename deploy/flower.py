@@ -1,0 +1,7 @@
+"""Flower's settings in docker-compose.yml. Its pages and its API ask for the login alike."""
+
+from pathlib import Path
+
+address = "0.0.0.0"  # noqa: S104 -- inside a container; what is published says docker-compose.yml
+port = 5555
+basic_auth = [Path("/run/secrets/flower_login").read_text(encoding="utf-8").strip()]
