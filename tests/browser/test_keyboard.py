@@ -18,6 +18,11 @@ def tab_to(page: Page, what: str) -> None:
     raise AssertionError(f"{TABS_MAX} times Tab did not lead to {what}")
 
 
+def drawn(page: Page) -> None:
+    """Let the page finish what it draws: its keys are known once it has."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+
+
 def test_shortcuts_lead_from_the_list_to_a_decided_letter(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
@@ -29,8 +34,11 @@ def test_shortcuts_lead_from_the_list_to_a_decided_letter(
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         expect(page.get_by_text("This task waits for a person.")).to_be_visible()
+        drawn(page)
         page.keyboard.press("l")
         expect(page.get_by_test_id("letter")).to_have_attribute("data-letter", letter)
+        expect(page.get_by_test_id("verb-approve")).to_be_visible()
+        drawn(page)
         page.keyboard.press("a")
         expect(page.get_by_test_id("decision-form").locator("[name=why]")).to_be_focused()
         assert bed.buckstop.letter(letter)["state"] == "open"
