@@ -280,6 +280,11 @@ LLM_ROUNDS_DEFAULT: Final = 8
 
 BODY_S: Final = 20
 """What a request's body may take to arrive; a slow one holds nothing but its own connection."""
+HEAD_S: Final = 20
+"""What a request's head may take to arrive, as its body; then the connection is given up."""
+BODY_BYTES_MAX: Final = 512 * 1024
+"""Any body but a submission: the largest envelope with each of its characters escaped fits mostly.
+Reading JSON costs up to half a second for each megabyte, and some of these need no token."""
 HTTP_THREADS: Final = 48
 """Requests one process works on at once; each waits for one round trip of Redis, rarely longer."""
 DECIDING_MAX: Final = 32

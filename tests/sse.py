@@ -39,6 +39,7 @@ class Sse:
         *,
         last: str | None = None,
         cookie: str | None = None,
+        proxy_login: str | None = None,
         receive_bytes: int | None = None,
     ) -> "Sse":
         """Connect and send the request; a small buffer makes a slow reader felt at once."""
@@ -54,6 +55,8 @@ class Sse:
             headers["Authorization"] = f"Bearer {token}"
         else:
             headers["Cookie"] = f"buckstop_session={cookie}"
+        if proxy_login is not None:
+            headers["Authorization"] = f"Basic {proxy_login}"
         if last is not None:
             headers["Last-Event-ID"] = last
         stream._ask(path, headers)

@@ -2,13 +2,20 @@
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import AfterValidator
 
 from envelopes import limits
+from orchestrator.http.bodies import BODIES, json_body
+from orchestrator.http.models import In
 from tests.conftest import Fresh
 from tests.web import TASK, Web, running
 
@@ -92,6 +99,35 @@ def test_a_body_is_counted_while_it_comes_whatever_its_length_says(ada: httpx.Cl
     assert send(ada, fits).status_code == 201
 
 
+@pytest.mark.parametrize("path", ["/session", f"/waits/{'a' * 43}", "/v1/letters/t.1/decision"])
+def test_what_is_short_is_said_in_a_short_body(ada: httpx.Client, path: str) -> None:
+    """Reading JSON takes time, and who logs in or answers an address has shown no token."""
+    whole = b"[" + b" " * (limits.BODY_BYTES_MAX - 2) + b"]"
+    headers = {"Content-Type": "application/json"}
+    assert ada.post(path, content=whole, headers=headers).status_code == 422
+    assert ada.post(path, content=whole + b" ", headers=headers).status_code == 413
+
+
+def test_a_body_is_parsed_where_nobody_else_is_served() -> None:
+    """The issue: "a slow client never delays others": megabytes of JSON are parsed for seconds."""
+    parsed_by = []
+
+    class Watched(In):
+        body: Annotated[int, AfterValidator(lambda _: parsed_by.append(threading.get_ident()))]
+
+    async def endpoint(given: Annotated[Watched, json_body(Watched)]) -> int:
+        del given
+        return threading.get_ident()
+
+    app = FastAPI()
+    app.post("/")(endpoint)
+    with TestClient(app) as client:
+        event_loop = client.post("/", json={"body": 1}).json()
+    del BODIES["Watched"]
+    assert len(parsed_by) == 1
+    assert event_loop not in parsed_by
+
+
 def test_nothing_is_read_of_somebody_who_may_not_call(web: Web) -> None:
     """A stranger's body costs nothing: it is refused before it is read."""
     head = b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -112,6 +148,36 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(head.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (b"", 0),
+        (b"GET /healthz HTTP/1.1\r\nHos", 0),
+        (HEALTH + b"GET /hea", 1),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", 1),
+    ],
+)
+def test_a_request_that_does_not_come_is_not_waited_for(
+    web: Web, monkeypatch: pytest.MonkeyPatch, sent: bytes, answers: int
+) -> None:
+    """The brief: "slowloris": HTTP servers by themselves wait for a head without end."""
+    monkeypatch.setattr(limits, "HEAD_S", 0.5)
+    assert raw(web, sent).count(b"HTTP/1.1 ") == answers
+
+
+def test_two_lengths_of_one_body_are_refused(web: Web) -> None:
+    """A proxy in front may go by the other one, and let in what it has not looked at."""
+    lengths = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /healthz HTTP/1.1\r\nHost: x\r\n" + lengths
+    answer = raw(web, head + b"2\r\n{}\r\n0\r\n\r\n" + HEALTH)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"contradict each other" in answer
 
 
 @pytest.mark.parametrize(

@@ -426,14 +426,20 @@ def expire(fresh, token: str) -> None:
     fresh.client.hset(fresh.keys.tokens, one.id, over.kept())
 
 
-def test_streams_end_with_a_session(start: Started, fresh):
-    """Issue: «login»: whoever has logged out sees no more of what happens."""
+@pytest.mark.parametrize("proxy_login", [None, "YTpi"])
+def test_streams_end_with_a_session(start: Started, fresh, proxy_login: str | None):
+    """Issue: «login»: whoever has logged out sees no more of what happens.
+
+    Behind a proxy with a password of its own, the browser shows that one beside the cookie.
+    """
     desk = start(LIVE_ALIVE_S=0.05, LIVE_CHECK_S=0.1)
     tokens = Tokens(fresh.client, fresh.keys)
     _, cookie = tokens.open_session(Credential.token(desk.front.token), "here")
 
     async def follow() -> bool:
-        stream = await Sse.open(desk.front.port, "/v1/events", "", cookie=cookie)
+        stream = await Sse.open(
+            desk.front.port, "/v1/events", "", cookie=cookie, proxy_login=proxy_login
+        )
         assert (await stream.answered()).status == 200
         tokens.close_session(cookie)
         return await stream.ended()

@@ -118,6 +118,15 @@ def test_a_token_may_call_in_bursts_but_not_for_ever(tokens: Tokens) -> None:
     assert tokens.authenticate(shown(other), HOME).wait_ms == 0
 
 
+def test_a_login_by_a_token_is_a_call_of_it(fresh: Fresh, tokens: Tokens) -> None:
+    """Whoever has any token could else fill the server with sessions, and work would stop."""
+    text = tokens.new("ci", [Scope.READ], per_minute=1)
+    logins = [tokens.open_session(shown(text), HOME)[0] for _ in range(limits.TOKEN_BURST + 2)]
+    assert [bool(one.wait_ms) for one in logins] == [False] * limits.TOKEN_BURST + [True] * 2
+    assert len(fresh.client.keys(fresh.keys.session("*"))) == limits.TOKEN_BURST
+    assert tokens.authenticate(shown(text), HOME).wait_ms > 0
+
+
 def test_whoever_guesses_is_told_to_wait_and_locks_nobody_out(tokens: Tokens) -> None:
     """The contract: "Failed authentications are bounded too"."""
     text = tokens.new("ci", [Scope.READ])

@@ -40,6 +40,7 @@ def configured(
         host=host,
         port=port,
         http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -12,7 +12,7 @@ stranger's page cannot: the CSRF word. That word is made of the cookie's secret 
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Final
@@ -50,6 +50,8 @@ class Caller:
     """Whoever was let in."""
 
     token: Token
+    cookie: str | None = field(default=None, repr=False)
+    """Of the session by which it is known, if it is by one."""
 
     @property
     def name(self) -> str:
@@ -112,16 +114,16 @@ def identified(
     if credential is None:
         raise unauthenticated("show a token: Authorization: Bearer bk_...")
     answer = tokens.authenticate(credential, address_of(request))
-    token = token_of(answer)
-    if answer.wait_ms:
-        raise too_many(answer.wait_ms, f"the token {token.name!r} may call {token.per_minute}/min")
-    return Caller(token)
+    return Caller(token_of(answer), None if bearer else cookie)
 
 
 def token_of(answer: Answer) -> Token:
-    """Return the token that was found, or raise Problem."""
-    if answer.token is not None:
-        return answer.token
+    """Return the token that was found, or raise Problem: there is none, or it is to wait."""
+    token = answer.token
+    if token is not None and answer.wait_ms:
+        raise too_many(answer.wait_ms, f"the token {token.name!r} may call {token.per_minute}/min")
+    if token is not None:
+        return token
     if answer.wait_ms:
         raise too_many(answer.wait_ms, "too many wrong tokens came from this address")
     raise unauthenticated(

@@ -3,15 +3,17 @@
 FastAPI's own way would take duplicate keys and NaN, and would not say which field is unknown. So
 a body is read by envelopes/strict.py like every other stranger's JSON:
 
-    def submit(caller: Submits, request: Annotated[TaskRequest, json_body(TaskRequest)]) -> ...
+    def login(given: Annotated[Login, json_body(Login)]) -> ...
 
-The caller is named in front of the body: who may not call is told so before anything is read.
+The caller is named in front of the body: who may not call is told so before anything is read. What
+has come is parsed in a thread: the event loop has others to serve meanwhile.
 """
 
 import asyncio
 from email.message import Message
 from typing import Any, Final, TypeVar
 
+from anyio import to_thread
 from fastapi import Depends, Request
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
@@ -26,19 +28,19 @@ BODIES: Final[dict[str, type[Frozen]]] = {}
 """Every model that is read from a body, by name: openapi.py describes them."""
 
 
-def json_body(model: type[Frozen]) -> Any:
+def json_body(model: type[Frozen], bytes_max: int = limits.BODY_BYTES_MAX) -> Any:
     """Depend on the body, read as this model."""
     BODIES[model.__name__] = model
 
     async def read(request: Request) -> Frozen:
-        return parse_body(model, await raw_body(request))
+        return await to_thread.run_sync(parse_body, model, await raw_body(request, bytes_max))
 
     return Depends(read)
 
 
 async def json_value(request: Request) -> Any:
     """Depend on the body as a JSON value, whose shape the endpoint knows."""
-    return read_json(await raw_body(request))
+    return await to_thread.run_sync(read_json, await raw_body(request, limits.BODY_BYTES_MAX))
 
 
 def takes(name: str) -> dict[str, Any]:
@@ -64,28 +66,27 @@ def read_json(raw: bytes) -> Any:
         raise Problem("unreadable", str(wrong), field=wrong.field) from None
 
 
-async def raw_body(request: Request) -> bytes:
+async def raw_body(request: Request, bytes_max: int) -> bytes:
     """Read a JSON body to its end, or raise Problem: it has another type, or is large or slow."""
     _require_json(request)
     try:
         async with asyncio.timeout(limits.BODY_S):
-            return await _bounded(request)
+            return await _bounded(request, bytes_max)
     except TimeoutError:
         raise Problem("too-slow", f"a body is read for {limits.BODY_S} s at most") from None
     except ClientDisconnect:
         raise Problem("unreadable", "the body ended before it was whole") from None
 
 
-async def _bounded(request: Request) -> bytes:
+async def _bounded(request: Request, bytes_max: int) -> bytes:
     """Count what really comes; what Content-Length says is only the sender's word."""
     taken = bytearray()
     async for piece in request.stream():
         taken += piece
-        if len(taken) > limits.REQUEST_BYTES_MAX:
+        if len(taken) > bytes_max:
             raise Problem(
                 "too-large",
-                f"at most {limits.REQUEST_BYTES_MAX:,} bytes are taken; pass larger work by "
-                "reference",
+                f"at most {bytes_max:,} bytes are taken; pass larger work by reference",
                 {"Connection": "close"},
             )
     return bytes(taken)

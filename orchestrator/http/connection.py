@@ -1,8 +1,9 @@
-"""What a stream needs of its connection and HTTP servers do not offer: to hang up on it.
+"""What we need of a connection and HTTP servers do not offer: to hang up on it.
 
 uvicorn closes a connection by writing first what is buffered. A client that never reads would so
-keep its socket for ever. Uvicorn makes one `Protocol` per connection and lays `connection` into the
-state of its requests:
+keep its socket for ever. And it waits without end for the head of a request, so that whoever sends
+a letter now and then could hold all connections there are. Here both have an end. Uvicorn makes one
+`Protocol` per connection and lays `connection` into the state of its requests:
 
     uvicorn.Config(app, http=Protocol)
     request.state.connection.hang_up()
@@ -64,12 +65,45 @@ class Protocol(H11Protocol):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._connection = Connection()
+        self._given_up: asyncio.TimerHandle | None = None
         self.app_state = {**self.app_state, "connection": self._connection}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         self._connection.made(transport)
         super().connection_made(transport)
+        self._wait_for_a_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._wait_no_more()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; where a request is under way by it, it was waited for long enough."""
+        super().data_received(data)
+        if not self.cycle_is_over:
+            self._wait_no_more()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless it is here already."""
+        super().on_response_complete()
+        if self.cycle_is_over:
+            self._wait_for_a_request()
+
+    @property
+    def cycle_is_over(self) -> bool:
+        """Say whether nothing is asked at the moment, or all of it is answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_a_request(self) -> None:
+        if self._given_up is None and not self.transport.is_closing():
+            self._given_up = self.loop.call_later(limits.HEAD_S, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._given_up is not None:
+            self._given_up.cancel()
+            self._given_up = None
 
     def shutdown(self) -> None:
         """Stop, as soon as what is under way is over; streams are told to end."""

@@ -108,7 +108,7 @@ async def decide_letter(
     said: Annotated[Any, Depends(json_value)],
 ) -> DecidedOut:
     """Decide a letter. The first decision wins; a later one is told whose that was."""
-    given = decision(said, letter_id, caller.name)
+    given = await anyio.to_thread.run_sync(decision, said, letter_id, caller.name)
     return await in_patience(http, lambda: _decided(buckstop, caller, given))
 
 
@@ -142,7 +142,7 @@ async def decide_letters(
 ) -> Preview | BulkDecided:
     """Decide every open letter that fits alike, or only say which ones these would be."""
     meant = given.filter.wanted(caller.only(given.filter.tenant))
-    said = decision(given.decision, _ANY, caller.name)
+    said = await anyio.to_thread.run_sync(decision, given.decision, _ANY, caller.name)
     act = _previewed if given.preview else _all_decided
     return await in_patience(http, lambda: act(buckstop, meant, said))
 

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from envelopes import limits
 from envelopes.strict import Refused
 from orchestrator.client import Buckstop
-from orchestrator.http.access import COOKIE, Caller, Reads
+from orchestrator.http.access import Caller, Reads
 from orchestrator.http.follow import NONE, Follows
 from orchestrator.http.hub import Hub
 from orchestrator.http.sources import NewsSource, TaskSource
@@ -131,9 +131,8 @@ def _stream(request: Request, caller: Caller, source: Source, for_s: float | Non
 async def _may_see(request: Request, caller: Caller) -> bool:
     """Say whether the caller may still read: their token is not revoked, nor their session over."""
     tokens: Tokens = request.app.state.tokens
-    cookie = None if "Authorization" in request.headers else request.cookies.get(COOKIE)
     try:
-        return await to_thread.run_sync(tokens.lasts, caller.token.id, cookie)
+        return await to_thread.run_sync(tokens.lasts, caller.token.id, caller.cookie)
     except RedisError:
         return True  # nobody can say now; it is asked again
 

@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.http.metrics import Meters
-from orchestrator.http.problems import problem_of, shown_path
+from orchestrator.http.problems import Problem, problem_of, shown_path
 
 log = logging.getLogger("buckstop.http")
 
@@ -38,6 +38,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
 }
 """Set where an answer does not say otherwise. What the API says is nobody else's to keep."""
+_LENGTHS: Final = {b"content-length", b"transfer-encoding"}
 
 
 class Shield:
@@ -54,7 +55,10 @@ class Shield:
             return
         answer = _Answer(scope, send)
         try:
+            _require_one_length(scope)
             await self._app(scope, receive, answer.send)
+        except Problem as problem:
+            await problem.response(shown_path(scope))(scope, receive, answer.send)
         except Exception as bug:
             log.exception("a bug", extra={"path": shown_path(scope)})
             if answer.status:
@@ -62,6 +66,16 @@ class Shield:
             await problem_of(bug).response(shown_path(scope))(scope, receive, answer.send)
         finally:
             answer.tell(self._meters)
+
+
+def _require_one_length(scope: Scope) -> None:
+    """Refuse a body with two lengths: a proxy may see one request where we see two."""
+    if {name for name, _ in scope["headers"]} >= _LENGTHS:
+        raise Problem(
+            "unreadable",
+            "Content-Length and Transfer-Encoding contradict each other; send one of them",
+            {"Connection": "close"},
+        )
 
 
 class _Answer:

@@ -71,7 +71,7 @@ def submit(
     response: Response,
     buckstop: Client,
     caller: Submits,
-    given: Annotated[TaskRequest, json_body(TaskRequest)],
+    given: Annotated[TaskRequest, json_body(TaskRequest, limits.REQUEST_BYTES_MAX)],
     key: KeyHeader = None,
 ) -> TaskOut:
     """Submit a task. Once this has answered, the task ends in exactly one outcome."""

@@ -3,7 +3,9 @@
 -- KEYS   none
 -- ARGV   token, id, hash of the secret, address, hash of the new cookie
 --        or code, hash of the code, empty, address, hash of the new cookie
--- Reply  {the token's JSON, 0}; {'', ms to wait} where nothing fits, as AUTHENTICATE has it
+-- Reply  as AUTHENTICATE has it; whoever is to wait has no session yet
+--
+-- A login by a token is a call of it: else whoever has one could fill the server with sessions.
 --
 -- Checks: a session of this hash is there already (a retry: the same answer); the token is there,
 -- its secret fits, its time is not over; or the code is there, and its token.
@@ -21,12 +23,16 @@ if kind == 'code' then
   code = KEY.code .. id
   id, hash = redis.call('GET', code), nil
 end
-local text
+local text, per_minute
 if id then
-  text = token_of(id, hash, now)
+  text, per_minute = token_of(id, hash, now)
 end
 if not text then
   return {'', count_failure(address)}
+end
+local wait_ms = code and 0 or count_call(id, per_minute, now)
+if wait_ms > 0 then
+  return {text, wait_ms}
 end
 redis.call('SET', session, id, 'PX', LIMIT.SESSION_MS)
 if code then
