@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -65,6 +66,31 @@ def test_it_is_answered_once_however_many_try(fresh: Fresh, web: Web, ada: httpx
     assert sorted(each.status_code for each in answers) == [200] + [410] * 5
     assert web.client().get(url).status_code == 410
     assert web.client().post(url, json={"answer": "late"}).status_code == 410
+
+
+def test_of_two_addresses_of_one_person_one_answer_counts(fresh: Fresh) -> None:
+    """The issue: "First one wins atomically, the second gets told who was first"."""
+    with running(fresh) as web:
+        ada = web.caller(name="ada")
+        with orchestrating(fresh):
+            letter = asked(fresh, ada)
+        urls = [address(ada, letter)["url"] for _ in range(2)]
+        with ThreadPoolExecutor(2) as threads:
+            said = [
+                threads.submit(web.client().post, url, json={"answer": f"colour {n}"})
+                for n, url in enumerate(urls)
+            ]
+            while fresh.client.llen(fresh.keys.mail(letter.rpartition(".")[0])) < len(urls):
+                time.sleep(0.01)
+            with orchestrating(fresh):
+                codes = sorted(each.result().status_code for each in said)
+        assert codes == [200, 409]
+        link = sha256(urls[0].rpartition("/")[2].encode()).hexdigest()[:12]
+        other = sha256(urls[1].rpartition("/")[2].encode()).hexdigest()[:12]
+        assert ada.get(f"/v1/letters/{letter}").json()["decided_why"] in {
+            f"by the link {link}",
+            f"by the link {other}",
+        }
 
 
 def test_it_is_used_in_the_step_that_takes_the_answer(fresh: Fresh) -> None:

@@ -23,11 +23,15 @@ from orchestrator.http.letters import decided_or_problem, in_patience, visible
 from orchestrator.http.models import WHOLE, Id, In, Out
 from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem, too_many
+from orchestrator.tokens import hashed
 from orchestrator.wait_tokens import Wait, WaitTokens
 
 router = APIRouter(tags=["waits"])
 
 _GONE = "it was answered, or its time is over"
+_LINK_CHARS = 12
+"""Of an address's hash, in the record: one person may give away several for one question, and the
+answer of one of them counts."""
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$", description="The address's secret.")]
 
 
@@ -144,7 +148,8 @@ def _answered(http: Request, token: str, buckstop: Buckstop, book: WaitTokens, t
     if text not in choices:
         raise Refused("answer", f"it is one of: {', '.join(choices)}")
     by = f"link of {wait.by}"[: limits.NAME_CHARS_MAX]
-    said = Decision(letter=wait.letter, verb=Verb.ANSWER, by=by, answer=text)
+    why = f"by the link {hashed(token)[:_LINK_CHARS]}"
+    said = Decision(letter=wait.letter, verb=Verb.ANSWER, by=by, why=why, answer=text)
     with buckstop.store.events(wait.task) as events:
         if not book.answer(token, wait.task, said):
             raise Problem("gone", _GONE)
@@ -154,7 +159,7 @@ def _answered(http: Request, token: str, buckstop: Buckstop, book: WaitTokens, t
                 raise TimedOut("the answer is kept, but no orchestrator has acted on it yet")
             events.get(REREAD_S)
     words = (letter["verb"], letter["by"], letter["decided_why"])
-    first = words[:2] == (Verb.ANSWER, by)
+    first = words == (Verb.ANSWER, by, why)
     done = DecidedLetter(wait.letter, first, *words, letter["decided_ms"])
     decided_or_problem(done)
     return Taken(letter=wait.letter, answer=text)
