@@ -287,11 +287,31 @@ def test_a_service_with_a_host_in_its_url_passes_the_guard(inside: str) -> None:
         "json://hooks.example/?x=file:///etc/passwd",
         "json://hooks.example/?x=/etc/passwd",
         "json://hooks.example/?x=..%2Fsecret",
+        "json://hooks.example/?a=b;x=/etc/passwd",
+        "json://hooks.example/?x=%20/etc/passwd",
+        "json://hooks.example/?x=FILE:secret",
+        "fcm://project/token?keyfile=key.json",
+        "vapid://ada@hooks.example/ada@hooks.example?a=b;keyfile=key.pem",
     ],
 )
 def test_a_service_that_is_to_read_a_file_or_another_url_is_refused(url: str) -> None:
     with pytest.raises(Refused):
         check_apprise_url(url, allow_private=False, resolve=at(PUBLIC))
+
+
+@pytest.mark.parametrize("path", ["card.json", "/run.json", "file:///run.json", "%20/run.json"])
+@pytest.mark.parametrize("option", ["?template=", "?a=b;template=", "?a=b&Template="])
+def test_no_message_is_made_of_a_file(option: str, path: str) -> None:
+    """An admin's token is no account on this machine, where passwords and keys lie in files."""
+    url = f"workflows://hooks.example/route/signature{option}{path}"
+    for allow_private in (False, True):
+        with pytest.raises(Refused, match="template"):
+            check_apprise_url(url, allow_private=allow_private, resolve=at(PUBLIC))
+
+
+def test_what_a_service_calls_a_template_is_taken() -> None:
+    url = "sendgrid://apikey123:from@mail.example/to@mail.example?template=d-1234"
+    assert check_apprise_url(url, allow_private=False, resolve=at(PUBLIC))
 
 
 def test_what_apprise_does_not_know_is_refused_without_repeating_it() -> None:

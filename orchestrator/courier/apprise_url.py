@@ -6,7 +6,7 @@ whatever points at a file or at another URL. The others, such as Slack, know by 
 they connect. A host is looked up and checked here at creation and before every message, but it is
 Apprise that connects: unlike a webhook's, its connection is not held to the address that was
 checked, and it asks a proxy if the environment names one. Redirects are off. `allow_private` leaves
-the guard out.
+the guard out, but for templates: a file that is sent is a way to read this machine.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from apprise import Apprise, AppriseAsset
+from apprise import Apprise, AppriseAsset, AppriseAttachment
 
 from envelopes.strict import Refused
 from orchestrator.courier.address import Resolve, checked_host, require_readable, resolve
@@ -22,6 +22,8 @@ from orchestrator.courier.address import Resolve, checked_host, require_readable
 _HOSTS: Final = ("host", "smtp_host")
 """Where Apprise's services keep whom they connect to."""
 _ANY_PORT: Final = 443
+_FILES: Final = {"keyfile", "subfile"}
+"""Options that name a file, by a path that may look like any other word."""
 for _name in ("apprise", "urllib3"):  # what they say of a URL has its secrets in it
     logging.getLogger(_name).propagate = False
 
@@ -42,6 +44,8 @@ def service_of(url: str) -> Any:
 def check_apprise_url(url: str, *, allow_private: bool, resolve: Resolve = resolve) -> Any:
     """Return the service of a URL, or raise Refused where it leads where it must not."""
     service = service_of(url)
+    if _has_template(service):
+        raise Refused("url", "its template is a file, and what lies on this machine is not sent")
     if allow_private:
         return service
     if _points_elsewhere(url):
@@ -71,6 +75,20 @@ def _has_address(host: str, resolve: Resolve) -> bool:
         return False
 
 
+def _has_template(service: Any) -> bool:
+    """Say whether messages are made of a file; other services call an id of theirs so."""
+    template = getattr(service, "template", None)
+    return isinstance(template, AppriseAttachment) and len(template) > 0
+
+
 def _points_elsewhere(url: str) -> bool:
-    values = [unquote(value) for _, value in parse_qsl(url.partition("?")[2])]
-    return any("://" in value or value.startswith(("/", "~", ".", "file:")) for value in values)
+    return any(
+        name in _FILES or "://" in value or value.startswith(("/", "~", ".", "file:"))
+        for name, value in _options(url)
+    )
+
+
+def _options(url: str) -> list[tuple[str, str]]:
+    """Read what stands behind the ?, as Apprise does: a ; parts two of them as well."""
+    options = parse_qsl(url.partition("?")[2].replace(";", "&"))
+    return [(name.strip().lower(), unquote(value).strip().lower()) for name, value in options]
