@@ -19,7 +19,7 @@ from orchestrator.cli import COMMANDS, buckstop
 from orchestrator.cli.exits import MEANING, Exit
 from orchestrator.cli.submit import finish_line
 from orchestrator.running import DIRECTORY, Running
-from orchestrator.store import LetterFiled, Store, Submission
+from orchestrator.store import LetterClosed, LetterFiled, Store, Submission
 from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.worlds import commit
@@ -213,6 +213,16 @@ def test_what_an_operator_sets_is_answered_in_json(run: Run, fresh: Fresh) -> No
     assert (refused.code, json.loads(refused.err)["exit"]) == (Exit.NOT_FOUND, Exit.NOT_FOUND)
 
 
+def test_each_column_of_agents_stands_under_its_heading(run: Run, fresh: Fresh) -> None:
+    """`buckstop agents`: agents with workers, skills, queue, what is in flight, breaker."""
+    Hand(fresh.client, fresh.keys, "greet").claims.register({"greet": {"skills": ["hello"]}})
+    heading, row = run("agents").out.splitlines()
+    under = {
+        name: row[heading.index(name) :].split()[0] for name in ("workers", "skills", "breaker")
+    }
+    assert under == {"workers": "none", "skills": "hello", "breaker": "closed"}
+
+
 # --- the desk ------------------------------------------------------------------------------------
 
 
@@ -297,6 +307,36 @@ def test_a_message_that_was_set_aside_is_shown_and_decided(run: Run, fresh: Fres
     assert second.code == Exit.ENDED_BADLY
     assert "discard by ann spam" in second.out
     assert "decided: discard by ann" in run("letters", "show", letter).out
+
+
+def test_a_decided_letter_is_found_by_its_beginning(run: Run, fresh: Fresh) -> None:
+    """The issue: "First one wins atomically, the second gets told who was first", by a short id."""
+    store, letter = Store(fresh.client, fresh.keys), escalated(fresh, 12)
+    closed = LetterClosed(letter, "answer", "ann", "it says so")
+    [done] = store.commit([commit(2, "closing", "t12", letter_closed=closed)])
+    assert done
+    for beginning in ("t1", "t12.", letter):
+        assert "decided: answer by ann" in run("letters", "show", beginning).out
+    assert run("letters", "show", "t12.2").code == Exit.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("answer",), "--answer: "),
+        (("amend",), "--result: "),
+        (("reassign",), "--to: "),
+        (("abort", "--hops", "3"), "--hops: "),
+        (("abort", "--tokens", "3"), "--tokens, --usd, --calls: "),
+    ],
+)
+def test_what_a_decision_lacks_is_named_as_it_is_written(
+    run: Run, words: tuple[str, ...], flag: str
+) -> None:
+    """Every message says what to do next."""
+    said = run("decide", "t1.1", *words)
+    assert said.code == Exit.REFUSED
+    assert f"buckstop: {flag}" in said.err
 
 
 def test_many_letters_are_decided_alike_and_shown_before(run: Run, fresh: Fresh) -> None:

@@ -1,5 +1,6 @@
 """Commands for the person at the end: letters, decide."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from envelopes import limits
 from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet, LetterKind
 from envelopes.request import Seconds
-from envelopes.strict import check_json, compact, parse
+from envelopes.strict import Refused, check_json, compact, parse
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.letter_screen import cause_table, letter_line, letter_page, letter_table
 from orchestrator.cli.options import (
@@ -30,6 +31,10 @@ from orchestrator.settings import person
 from orchestrator.wanted import ALL, Wanted
 
 _AS_GIVEN = ("hops", "time", "why", "answer")
+_FLAGS: Final = {"result": "--result", "answer": "--answer", "agent": "--to", "why": "--why",
+                 "by": "--by", "hops": "--hops", "time": "--time",
+                 "budget": "--tokens, --usd, --calls"}  # fmt: skip
+"""Where a field of a decision is said on the command line."""
 _SAMPLE: Final = 5
 """Letters shown before many are decided."""
 _WATCHED: Final = 1_000
@@ -268,7 +273,18 @@ def _whole_id(buckstop: Buckstop, beginning: str) -> str:
             f"{beginning!r} is the beginning of {len(found)} letters; write more of it: "
             + ", ".join(found[:5])
         )
-    return found[0] if found else beginning
+    return found[0] if found else _latest_of_a_task(buckstop, beginning)
+
+
+def _latest_of_a_task(buckstop: Buckstop, beginning: str) -> str:
+    """Return the last letter of the task that begins so: whoever comes late is told who decided."""
+    try:
+        task = buckstop.task(beginning.partition(".")[0]).id
+    except NotFound:
+        return beginning
+    numbered = (f"{task}.{number}" for number in itertools.count(1))
+    there = list(itertools.takewhile(buckstop.store.letter, numbered))
+    return next((each for each in reversed(there) if each.startswith(beginning)), beginning)
 
 
 def _decision(letter: str, verb: str, given: dict[str, Any]) -> Decision:
@@ -281,4 +297,7 @@ def _decision(letter: str, verb: str, given: dict[str, Any]) -> Decision:
     bytes_max = limits.ENVELOPE_BYTES_MAX
     if given["result"] is not None:
         fields["result"] = check_json(given["result"], bytes_max=bytes_max, what="result")
-    return parse(Decision, compact(fields), bytes_max=bytes_max, what="decision")
+    try:
+        return parse(Decision, compact(fields), bytes_max=bytes_max, what="decision")
+    except Refused as wrong:
+        raise Refused(_FLAGS.get(wrong.field, wrong.field), wrong.why) from None

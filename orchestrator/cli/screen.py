@@ -134,7 +134,8 @@ def task_table(tasks: Sequence[TaskView]) -> Table:
 def agent_table(agents: Sequence[AgentView]) -> Table:
     """List agents."""
     table = Table(
-        *(_whole("agent"), "skills", "may hand over to", "waiting", "in flight", "breaker"),
+        _whole("agent"),
+        *("workers", "skills", "may hand over to", "waiting", "in flight", "breaker"),
         box=None,
     )
     for one in agents:
