@@ -26,13 +26,13 @@ RUN /build/bin/pip wheel -q --no-deps --no-index --no-build-isolation --wheel-di
  && /build/bin/pip --python /venv/bin/python install -q --no-deps --no-index /wheel/*.whl
 
 FROM python:3.11-slim
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+# Modules with agents are mounted or copied to /agents.
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/agents PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 # A new volume takes its owner from the directory that it is mounted over.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin buckstop \
  && install -d -o buckstop -g buckstop /signing /trusted /agents
 COPY --from=build /venv /venv
 USER buckstop
-# Modules with agents are mounted or copied here: Celery looks where it is started.
 WORKDIR /agents
 ENTRYPOINT []
 CMD ["buckstop", "--help"]
