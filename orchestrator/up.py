@@ -194,7 +194,7 @@ class Up:
             self._say("console", {"link": self._login_link()})
         for child in self._children:
             if (code := child.died()) is not None:
-                self._died(child.name, child.lives, f"exit code {code}")
+                self._died(child.name, child.lives, f"exit code {code}, see {child.log}")
             if child.lives.due:
                 self._start_child(child)
                 changed = True

@@ -82,8 +82,8 @@ def test_a_person_is_told_of_some_kinds(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("new", "webhook", "http://127.0.0.1/"), "https://"),
-        (("new", "webhook", "https://localhost/"), "an administrator can allow"),
+        (("new", "webhook", "http://127.0.0.1/"), "say --allow-private"),
+        (("new", "webhook", "https://localhost/"), "say --allow-private"),
         (("new", "webhook", "https://u:p@x.example/"), "user and password"),
         (("new", "notify", "s3cret"), "Apprise knows no such URL"),
         (("new", "notify", "json://localhost/"), "only we can reach"),

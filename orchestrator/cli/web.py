@@ -56,7 +56,12 @@ def token(ctx: click.Context, url: str | None) -> None:
 )
 @click.option("--tenant", help="It sees and touches this tenant's only.")
 @click.option("--days", type=int, help="How long it is good for; else for ever.")
-@click.option("--per-minute", type=int, help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else.")
+@click.option(
+    "--per-minute",
+    type=int,
+    help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else. After a pause, up to "
+    f"{limits.TOKEN_BURST} may come at once.",
+)
 @json_option
 @click.pass_obj
 def new(

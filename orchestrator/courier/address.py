@@ -29,6 +29,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PORT_END: Final = 2**16
+_ALLOW: Final = "say --allow-private (over HTTP: allow_private)"
 _UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")
 """All that has been given out of IPv6 to be reached by anybody lies in here."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -87,7 +88,7 @@ def checked_host(
         raise Refused("url", f"{host} has no address: {error}; check its spelling") from None
     for address in addresses:
         if why := objection(ipaddress.ip_address(address), allow_private=allow_private):
-            more = "" if allow_private else "; an administrator can allow private addresses"
+            more = "" if allow_private else f"; where it may, {_ALLOW}"
             raise Refused("url", f"{host} is at {address}, {why}{more}")
     if not addresses:
         raise Refused("url", f"{host} has no address")
@@ -140,7 +141,11 @@ def _read(text: str, *, allow_private: bool) -> httpx.URL:
     if url.scheme not in _PORTS:
         raise Refused("url", "it must begin with https://")
     if url.scheme == "http" and not allow_private:
-        raise Refused("url", "it must begin with https://, since anybody on the way reads http")
+        raise Refused(
+            "url",
+            "it must begin with https://, since anybody on the way reads http; where it stays "
+            f"among machines of yours, {_ALLOW}",
+        )
     if url.userinfo:
         raise Refused("url", "a user and password in it would be sent to whoever answers")
     if not url.raw_host:
