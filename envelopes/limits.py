@@ -285,6 +285,8 @@ HEAD_S: Final = 20
 BODY_BYTES_MAX: Final = 512 * 1024
 """Any body but a submission: the largest envelope with each of its characters escaped fits mostly.
 Reading JSON costs up to half a second for each megabyte, and some of these need no token."""
+READY_S: Final = 3
+"""Silence of Redis after which /readyz says no: whoever asks there has little patience itself."""
 HTTP_THREADS: Final = 48
 """Requests one process works on at once; each waits for one round trip of Redis, rarely longer."""
 DECIDING_MAX: Final = 32

@@ -1,6 +1,8 @@
 """Alive, ready, measured, logged; and what happens when Redis is away or unfit."""
 
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from envelopes import limits
 from envelopes.lines import JsonLines
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.http.static import PAGES
@@ -66,6 +69,25 @@ def test_without_redis_whoever_calls_is_told_when_to_come_again(
     assert ada.get("/healthz").status_code == 200
     server.restart()
     assert ada.get("/v1/tasks").status_code == 200
+
+
+def test_a_server_that_hangs_is_not_ready_and_keeps_nobody_waiting(
+    fresh: Fresh, server: EmbeddedServer, web: Web
+) -> None:
+    """README: "it can do its work, or why not", where Redis takes calls and answers none."""
+    anybody = web.client()
+    with orchestrating(fresh):
+        while anybody.get("/readyz").status_code != 200:
+            pass
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            answer = anybody.get("/readyz")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert (answer.status_code, answer.json()["type"][-9:]) == (503, "not-ready")
+        assert f"has not answered within {limits.READY_S} s" in answer.json()["detail"]
+        while anybody.get("/readyz").status_code != 200:
+            pass
 
 
 def test_what_prometheus_reads_is_what_is_so(fresh: Fresh, web: Web) -> None:

@@ -6,9 +6,12 @@ that what is sent here now will be done.
 
 from typing import Literal
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from redis.exceptions import RedisError
 
+from envelopes import limits
 from orchestrator import checks
 from orchestrator.checks import Verdict
 from orchestrator.client import Buckstop
@@ -42,8 +45,14 @@ async def healthz() -> Healthy:
 
 
 @router.get("/readyz", operation_id="readyz", responses=problems("not-ready"))
-def readyz(request: Request) -> Ready:
+async def readyz(request: Request) -> Ready:
     """Say whether the server is there and fit, and an orchestrator looks for work."""
+    with anyio.move_on_after(limits.READY_S):
+        return await anyio.to_thread.run_sync(_looked, request, abandon_on_cancel=True)
+    raise _not_ready([f"Redis has not answered within {limits.READY_S} s; see whether it hangs"])
+
+
+def _looked(request: Request) -> Ready:
     buckstop: Buckstop = request.app.state.buckstop
     try:
         findings = [
