@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -172,6 +173,16 @@ def test_a_wrong_setting_is_a_refusal_and_names_the_variable(run: Run) -> None:
     said = run("serve")
     assert said.code == Exit.REFUSED
     assert "buckstop keys" in said.err
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Else the console's link would lead to whoever has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = somebody.getsockname()[1]
+        said = call(tmp_path, "up", "--port", str(port))
+    assert said.code == Exit.REFUSED
+    assert f"port {port} is taken; name another" in said.err
+    assert not (tmp_path / DIRECTORY).exists()
 
 
 def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:

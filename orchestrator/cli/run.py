@@ -65,7 +65,7 @@ def up(
         concurrency=concurrency,
         pool=pool,
         grace_s=grace,
-        http_port=(port or _free_port()) if http else None,
+        http_port=_port(port) if http else None,
     )
     everything.Up(wanted, _as_json if as_json else _as_text).run()
 
@@ -189,19 +189,25 @@ def _check_modules(modules: tuple[str, ...]) -> None:
             )
 
 
-def _free_port() -> int:
-    """Return the port that people know, or the first free one after it."""
-    for port in range(_PORT, _PORT + _PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((children.HTTP_HOST, port))
-            except OSError:
-                continue
+def _port(named: int | None) -> int:
+    """Return the port that was named, or that people know, or the first free one after that."""
+    tried = range(_PORT, _PORT + _PORTS_TRIED) if named is None else (named,)
+    for port in tried:
+        if _is_free(port):
             return port
-    raise click.UsageError(
-        f"ports {_PORT} to {_PORT + _PORTS_TRIED - 1} are all taken; name one with --port"
-    )
+    if named is not None:
+        raise click.UsageError(f"port {named} is taken; name another, or none for the next free")
+    raise click.UsageError(f"ports {tried[0]} to {tried[-1]} are all taken; name one with --port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((children.HTTP_HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _exists(module: str) -> bool:
