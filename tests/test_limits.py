@@ -82,8 +82,8 @@ def copies(text: str) -> list[str]:
 
 def test_a_copy_of_a_limit_is_found() -> None:
     """The check below can fail."""
-    assert copies("BATCH = 32\n_BODY_BYTES_MAX: Final = 256 * 1024\n_BEAT_MS = 5") == [
-        "_BODY_BYTES_MAX is limits.MESSAGE_BYTES_MAX",
+    assert copies("BATCH = 32\n_PARCEL_BYTES_MAX: Final = 256 * 1024\n_BEAT_MS = 5") == [
+        "_PARCEL_BYTES_MAX is limits.MESSAGE_BYTES_MAX",
         "_BEAT_MS is limits.BEAT_MS",
     ]
 
