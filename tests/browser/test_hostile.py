@@ -119,6 +119,16 @@ def test_a_result_of_100_kb_in_one_word_is_cut_and_can_be_shown_whole(
     harmless(page)
 
 
+def test_markdown_that_would_take_seconds_to_read_is_shown_as_it_is(
+    visit: Visit, bed: Bed, ada: Person, tenant: str
+) -> None:
+    """The issue: "Agent text is hostile": a page must not stand still over a few kilobytes."""
+    task = bed.submit(tenant, input={"says": "**bold** " + " _a_b" * 5_000, "confidence": 0.4})
+    page = visit(ada, f"desk/{bed.letter_of(task)}")
+    expect(page.get_by_test_id("letter")).to_contain_text("**bold**")
+    harmless(page)
+
+
 def test_a_hostile_message_is_shown_byte_for_byte(visit: Visit, bed: Bed, tenant: str) -> None:
     """The issue: "Original bytes kept"; a message that nobody can run may hold anything."""
     bytes_ = EVERYTHING.encode() + b"\x00\xff\xfe" + GIANT.encode()[:1000]

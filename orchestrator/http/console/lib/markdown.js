@@ -10,13 +10,15 @@ import { html } from "./hooks.js";
 import { Lexer } from "../vendor/marked.js";
 import { Text, giant } from "./parts.js";
 
-// The lexer looks ahead; what is longer than this is shown as plain text, so nobody waits for it.
+// The lexer looks ahead, and from each mark of emphasis through the rest of its paragraph. What has
+// more of either is shown as plain text, so that the page does not stand still for seconds.
 const CHARS_MAX = 30000;
+const MARKS_MAX = 1000;
 const DEPTH_MAX = 20;
 
 export function Markdown({ text }) {
   const said = String(text ?? "");
-  if (said.length > CHARS_MAX) return html`<div class="prose"><${Text} text=${said} /></div>`;
+  if (said.length > CHARS_MAX || marksOf(said) > MARKS_MAX) return html`<div class="prose"><${Text} text=${said} /></div>`;
   let tokens;
   try {
     tokens = new Lexer({ gfm: true }).lex(said);
@@ -25,6 +27,8 @@ export function Markdown({ text }) {
   }
   return html`<div class=${`prose ${giant(said)}`} dir="auto">${all(tokens, 0)}</div>`;
 }
+
+const marksOf = (said) => said.match(/[*_~]+/g)?.length ?? 0;
 
 const all = (tokens, depth) => (tokens ?? []).map((token) => one(token, depth + 1));
 
