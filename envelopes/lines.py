@@ -9,8 +9,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
-"""What every record has, and Celery's copy of it; all else came in `extra`."""
+_COPIES = {"data", "color_message"}
+"""Celery's copy of a record, and uvicorn's of its message for a terminal."""
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"} | _COPIES
+"""What every record has; all else came in `extra`."""
 
 
 class JsonLines(logging.Formatter):

@@ -43,6 +43,13 @@ def test_every_line_is_one_json_object(logger: logging.Logger, said: io.StringIO
     assert "test_log.py" in third["trace"]
 
 
+def test_what_a_library_says_twice_is_said_once(logger: logging.Logger, said: io.StringIO) -> None:
+    """A server's line in colours is for a terminal, not for whoever reads JSON."""
+    logger.info("running on %s", "x", extra={"color_message": "running on \x1b[1m%s"})
+    assert "color" not in said.getvalue()
+    assert json.loads(said.getvalue())["said"] == "running on x"
+
+
 def test_starting_sends_all_of_the_process_to_one_stream(
     said: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
