@@ -84,6 +84,7 @@ def test_only_json_is_read(ada: httpx.Client, kind: str) -> None:
     """A stranger's page can send a form without being asked, but no JSON."""
     answer = send(ada, WHOLE, kind)
     assert (answer.status_code, answer.json()["type"][-22:]) == (415, "unsupported-media-type")
+    assert "where there is nothing to say, {}" in answer.json()["detail"]
     assert send(ada, WHOLE, "Application/JSON; charset=utf-8").status_code == 201
 
 

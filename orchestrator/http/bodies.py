@@ -97,4 +97,7 @@ def _require_json(request: Request) -> None:
     kind = Message()
     kind["Content-Type"] = request.headers.get("Content-Type", "")
     if kind.get_content_type() != "application/json":
-        raise Problem("unsupported-media-type", "send the body as Content-Type: application/json")
+        raise Problem(
+            "unsupported-media-type",
+            "send the body as Content-Type: application/json; where there is nothing to say, {}",
+        )
