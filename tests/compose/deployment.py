@@ -4,25 +4,13 @@ The tests share one deployment, each leaves it whole. Not named test_*: `make te
 """
 
 from collections import Counter
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.compose.engine import IMAGE, PROJECT, Deployment, until
+from tests.compose.engine import IMAGE, PROJECT, SERVICES, Deployment, until
 
-SERVICES = ("redis", "orchestrator", "worker", "http", "courier", "flower")
 WORKER_RUNS_AT_ONCE = 4
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    deployment = Deployment(tmp_path_factory.mktemp("compose"))
-    try:
-        deployment.up()
-        yield deployment
-    finally:
-        deployment.down()
 
 
 def test_everything_is_up_and_a_task_is_done(deployed: Deployment) -> None:
@@ -84,35 +72,6 @@ def test_only_orchestrators_can_sign(deployed: Deployment) -> None:
         if mount["Destination"] == "/signing"
     }
     assert holders == {"orchestrator"}
-
-
-@pytest.mark.parametrize("user", ["worker", "flower"])
-@pytest.mark.parametrize("command", ["HSET", "DEL", "EXPIRE", "RENAME"])
-def test_a_worker_cannot_write_a_task(deployed: Deployment, user: str, command: str) -> None:
-    """The promise: "Workers' Redis user may write claims, mail and alarms, never `task:*`"."""
-    more = {"HSET": ("spent", "0"), "DEL": (), "EXPIRE": ("1",), "RENAME": ("buckstop:bell",)}
-    said = deployed.redis(user, command, "buckstop:task:x", *more[command])
-    assert said.startswith("NOPERM"), said
-
-
-def test_a_script_gives_a_worker_no_more_rights(deployed: Deployment) -> None:
-    """A script runs with the rights of whoever calls it."""
-    script = "return redis.call('HSET', 'buckstop:task:x', 'spent', '0')"
-    sha = deployed.redis("worker", "SCRIPT", "LOAD", script)
-    said = deployed.redis("worker", "EVALSHA", sha, "0")
-    assert "NOPERM" in said or "can't access at least one of the keys" in said, said
-    assert deployed.redis("admin", "EXISTS", "buckstop:task:x") == "0"
-
-
-def test_nobody_gets_in_without_a_password(deployed: Deployment) -> None:
-    """The promise: "ACL users, password by secret"; "Flower with authentication"."""
-    said = deployed.compose("exec", "--no-TTY", "redis", "redis-cli", "DBSIZE")
-    assert said.startswith("NOAUTH"), said
-    flower = f"http://127.0.0.1:{deployed.flower_port}"
-    login, password = (deployed.secrets / "flower_login").read_text().strip().split(":")
-    for path in ("/", "/api/workers", "/api/queues/length"):
-        assert httpx.get(flower + path).status_code == 401
-        assert httpx.get(flower + path, auth=(login, password)).status_code == 200
 
 
 def test_flower_sees_the_workers_queues(deployed: Deployment) -> None:
@@ -184,15 +143,3 @@ def test_a_worker_told_to_stop_ends_what_it_has_begun(deployed: Deployment) -> N
     assert len(kept) == len(began)
     deployed.compose("start", "worker")
     deployed.results(tasks)
-
-
-def test_nobody_was_refused_what_they_needed(deployed: Deployment) -> None:
-    """Least rights, and no less: the server's log of refusals has only what these tests tried."""
-    lines = deployed.redis("admin", "ACL", "LOG").split("\n")
-    refused = {
-        (lines[at + 3], lines[at + 1])
-        for at, line in enumerate(lines[:-3])
-        if line == "object" and lines[at + 2] == "username"
-    }
-    tried = {"buckstop:task:x", "rename", "hset"}
-    assert not {(user, what) for user, what in refused if what not in tried}

@@ -20,6 +20,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PROJECT = "buckstop-under-test"
 IMAGE = "buckstop:under-test"
+SERVICES = ("redis", "orchestrator", "worker", "http", "courier", "flower")
 PATIENCE_S = 120.0
 ENDED = {"completed", "partial", "aborted"}
 Seen = TypeVar("Seen")
@@ -146,6 +147,11 @@ class Deployment:
         script = f'REDISCLI_AUTH=$(cat /run/secrets/redis_{user}) exec redis-cli --user {user} "$@"'
         return self.compose("exec", "--no-TTY", "redis", "sh", "-c", script, "sh", *command)
 
+    def buckstop(self, *words: str) -> Any:
+        """Give a command where the API runs, with the rights of that; return its JSON."""
+        said = self.compose("exec", "--no-TTY", "http", "buckstop", *words, "--json")
+        return json.loads(said.splitlines()[-1]) if said else None
+
     # --- over HTTP -------------------------------------------------------------------------------
 
     @property
@@ -187,7 +193,7 @@ class Deployment:
 
     def results(self, tasks: list[str]) -> list[Mapping[str, Any]]:
         """Wait until each has ended; every one must be completed."""
-        ended = [until(f"task {each} ends", lambda: self.task(each), _over) for each in tasks]  # noqa: B023 -- called at once
+        ended = [until(f"task {each} ends", lambda: self.task(each), over) for each in tasks]  # noqa: B023 -- called at once
         assert [each["state"] for each in ended] == ["completed"] * len(tasks), ended
         return ended
 
@@ -200,7 +206,8 @@ class Deployment:
         return self.redis("admin", "HGET", f"buckstop:claim:{task}/1", "state") == "claimed"
 
 
-def _over(task: Mapping[str, Any]) -> bool:
+def over(task: Mapping[str, Any]) -> bool:
+    """Say whether a task has ended, or waits for a person."""
     return task["state"] in ENDED or task["letter"] is not None
 
 

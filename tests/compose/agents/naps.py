@@ -1,4 +1,4 @@
-"""An agent that waits, as one that asks a model does, and says where it ran."""
+"""An agent that waits, as one that asks a model does, and one that asks a person."""
 
 import socket
 import time
@@ -13,3 +13,11 @@ def nap(ctx: Context, goal: str) -> Envelope:
         time.sleep(float(goal))
         call.used(10, 10)
     return Envelope.success({"host": socket.gethostname()}, confidence=0.9)
+
+
+@agent("asks")
+def asks(ctx: Context, answers: list[dict[str, str]]) -> Envelope:
+    """Ask a person, and say what they said."""
+    if not answers:
+        return ctx.question("Shall I?", choices=["yes", "no"])
+    return Envelope.success(answers[-1]["answer"], confidence=0.9)
