@@ -6,6 +6,7 @@ Signing keys go to those that sign and to nobody else: a worker, the way in over
 courier can none of them mint budget.
 """
 
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,13 +33,14 @@ class Wanted:
     concurrency: int = 8
     pool: str = "threads"
     grace_s: float = 25.0
-    http_port: int | None = None
-    """Of the API and the console; None runs neither."""
+    http: socket.socket | None = None
+    """Where the API and the console are asked for; None runs neither. It listens already: whoever
+    comes while their process starts, or starts again, waits a moment and is not sent away."""
 
     @property
     def http_url(self) -> str | None:
         """Return where the console is, if it runs."""
-        return None if self.http_port is None else f"http://{HTTP_HOST}:{self.http_port}"
+        return f"http://{HTTP_HOST}:{self.http.getsockname()[1]}" if self.http else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Plan:
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
+    inherits: tuple[int, ...] = ()
+    """Open files that it takes over."""
 
 
 def planned(wanted: Wanted, url: str, pair: KeyPair, environ: Mapping[str, str]) -> Iterator[Plan]:
@@ -56,10 +60,10 @@ def planned(wanted: Wanted, url: str, pair: KeyPair, environ: Mapping[str, str])
     signing = {**shared, "BUCKSTOP_SIGNING_KEY_FILE": str(pair.private)}
     for number in range(1, wanted.orchestrators + 1):
         yield Plan(f"orchestrator-{number}", _module("orchestrator.serve"), signing)
-    if wanted.http_url is not None:
-        public = {"BUCKSTOP_PUBLIC_URL": wanted.http_url, **shared}
-        where = ("--host", HTTP_HOST, "--port", str(wanted.http_port))
-        yield Plan("http-1", _module("orchestrator.http", *where), public)
+    if wanted.http is not None:
+        public = {"BUCKSTOP_PUBLIC_URL": wanted.http_url or "", **shared}
+        fd = wanted.http.fileno()
+        yield Plan("http-1", _module("orchestrator.http", "--fd", str(fd)), public, (fd,))
         yield Plan("courier-1", _module("orchestrator.courier"), public)
     trusting = {**shared, "BUCKSTOP_PUBLIC_KEYS_FILE": str(pair.public)}
     for number in range(1, wanted.workers + 1 if wanted.modules else 1):

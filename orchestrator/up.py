@@ -25,7 +25,7 @@ from types import FrameType
 
 from envelopes.scripts import connect
 from orchestrator import keyfile, login
-from orchestrator.children import HTTP_HOST, Plan, Wanted, planned
+from orchestrator.children import Plan, Wanted, planned
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
 from orchestrator.leash import leashed
 from orchestrator.settings import Settings, person
@@ -38,8 +38,6 @@ STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
 LOG_BYTES_MAX = 16 * 1024 * 1024
 """A larger log is put aside at the next start, one generation deep."""
-KNOCK_S = 0.1
-"""How often to look whether the console answers by now; it takes a second or two to start."""
 _STOPPED_IN_TURN = ("http", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
@@ -96,6 +94,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self.plan.inherits,
             )
         self.lives.began()
 
@@ -136,7 +135,6 @@ class Up:
         self._server_lives = Lives()
         self._children: list[Child] = []
         self._stops = 0
-        self._knocking = wanted.http_port is not None
 
     def run(self) -> None:
         """Start everything, keep it running until SIGINT or SIGTERM, stop everything."""
@@ -166,6 +164,8 @@ class Up:
             self._start_child(child)
         self._note()
         self._say("ready", {"directory": str(directory)})
+        if self._wanted.http is not None:
+            self._say("console", {"link": self._login_link()})
 
     @property
     def _url(self) -> str:
@@ -189,9 +189,6 @@ class Up:
         if self._stops:
             return
         changed = self._look_after_server()
-        if self._knocking and _answers(self._wanted.http_port):
-            self._knocking = False
-            self._say("console", {"link": self._login_link()})
         for child in self._children:
             if (code := child.died()) is not None:
                 self._died(child.name, child.lives, f"exit code {code}, see {child.log}")
@@ -232,8 +229,6 @@ class Up:
 
     def _next_pause(self) -> float | None:
         """Return how long nothing has to be done, unless a signal comes."""
-        if self._knocking:
-            return KNOCK_S
         all_lives = [self._server_lives, *(child.lives for child in self._children)]
         due = [lives.start_at for lives in all_lives if lives.start_at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -261,13 +256,6 @@ class Up:
         if self._server is not None:
             self._server.stop()
             self._say("stopped", {"name": "server", "killed": False})
-
-
-def _answers(port: int | None) -> bool:
-    """Say whether somebody listens on the port."""
-    with socket.socket() as knock:
-        knock.settimeout(KNOCK_S)
-        return knock.connect_ex((HTTP_HOST, port)) == 0
 
 
 def _log(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Commands that run something, and the way to it: up, console, serve, worker, keys, check."""
 
+import errno
 import os
 import socket
 import sys
@@ -65,7 +66,7 @@ def up(
         concurrency=concurrency,
         pool=pool,
         grace_s=grace,
-        http_port=_port(port) if http else None,
+        http=_listening(port) if http else None,
     )
     everything.Up(wanted, _as_json if as_json else _as_text).run()
 
@@ -189,25 +190,21 @@ def _check_modules(modules: tuple[str, ...]) -> None:
             )
 
 
-def _port(named: int | None) -> int:
-    """Return the port that was named, or that people know, or the first free one after that."""
-    tried = range(_PORT, _PORT + _PORTS_TRIED) if named is None else (named,)
+def _listening(named: int | None) -> socket.socket:
+    """Listen on the port that is named, else on the one people know, or the next free.
+
+    A port is only ours once it is bound: of two that start at once, one goes on to the next.
+    """
+    tried = range(_PORT, _PORT + _PORTS_TRIED) if named is None else range(named, named + 1)
     for port in tried:
-        if _is_free(port):
-            return port
+        try:
+            return socket.create_server((children.HTTP_HOST, port))
+        except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise
     if named is not None:
         raise click.UsageError(f"port {named} is taken; name another, or none for the next free")
     raise click.UsageError(f"ports {tried[0]} to {tried[-1]} are all taken; name one with --port")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((children.HTTP_HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _exists(module: str) -> bool:

@@ -5,6 +5,7 @@ is its word taken for a caller's address, and for whether they came by https.
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,11 +21,14 @@ HOST_DEFAULT = "127.0.0.1"
 PORT_DEFAULT = 8780
 
 
-def run(settings: Settings, host: str, port: int, proxy: str | None = None) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def run(
+    settings: Settings, host: str, port: int, proxy: str | None = None, fd: int | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; with `fd`, on that socket, which listens already."""
     log_lines.start(process="http", pid=os.getpid())
     allow_many()
-    uvicorn.Server(configured(settings, host, port, proxy)).run()
+    listening = None if fd is None else [socket.socket(fileno=fd)]
+    uvicorn.Server(configured(settings, host, port, proxy)).run(listening)
 
 
 def configured(
@@ -54,9 +58,10 @@ def configured(
 @click.option("--host", default=HOST_DEFAULT, show_default=True, help="Address to listen on.")
 @click.option("--port", default=PORT_DEFAULT, show_default=True, help="Port; 0 for a free one.")
 @click.option("--proxy", metavar="ADDRESSES", help="Proxies whose X-Forwarded-* is believed.")
-def main(host: str, port: int, proxy: str | None) -> None:
+@click.option("--fd", type=int, help="A socket that listens already, in place of host and port.")
+def main(host: str, port: int, proxy: str | None, fd: int | None) -> None:
     """Serve the API and the console."""
-    run(Settings.read(os.environ, Path.cwd()), host, port, proxy)
+    run(Settings.read(os.environ, Path.cwd()), host, port, proxy, fd)
 
 
 if __name__ == "__main__":

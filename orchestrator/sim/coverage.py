@@ -14,7 +14,7 @@ from unittest.mock import patch
 from orchestrator.core import decide
 from orchestrator.core.commands import Look
 from orchestrator.core.turn import Turn
-from orchestrator.sim.evidence import Evidence, Json
+from orchestrator.sim.evidence import Evidence, Json, TaskEvidence
 
 NOTES: Final = (
     *("envelope", "late_envelope", "late_decision", "refused_decision"),
@@ -38,6 +38,7 @@ ENDS: Final = (
     *("rounds", "stalled", "result_matches", "custom"),
 )
 """Why a task has ended, apart from caps."""
+STALLED_ALONE: Final = "stalled by answers alone"
 SENT_AGAIN: Final = ("lost", "unclaimed")
 """After what a step goes out once more as it was."""
 FAULTS: Final = ("raised", "contract", "budget", "stopped")
@@ -73,6 +74,7 @@ def reasons(evidence: Evidence) -> Counter[str]:
         found.update(_sent_again(task.journal))
         if task.head is not None and task.head["stop_reason"] is not None:
             found.update(_ends(task.head["stop_reason"]))
+            found.update(_by_answers(task))
     return found
 
 
@@ -86,6 +88,13 @@ def _sent_again(journal: Iterable[Json]) -> Iterator[str]:
         before[line["step"]] = line
 
 
+def _by_answers(task: TaskEvidence) -> Iterator[str]:
+    """Name a stall that answers alone have led to: refused plans and rounds count as stalls too."""
+    alone = not (task.request.get("planner") or task.request.get("manager"))
+    if alone and task.head is not None and task.head["stop_reason"] == "stalled":
+        yield STALLED_ALONE
+
+
 def _ends(stop_reason: str) -> Iterable[str]:
     for part in stop_reason.split(" & "):
         yield f"end {part.split('>=')[0].split(' by ')[0].split('custom:')[0] or 'custom'}"
@@ -97,5 +106,6 @@ def never_fired(fired: Counter[str]) -> list[str]:
     wanted += [f"why {name}" for name in (*NOTES, *CAPS)]
     wanted += [f"end {name}" for name in (*ENDS, *CAPS)]
     wanted += [f"fault {name}" for name in FAULTS]
+    wanted.append(STALLED_ALONE)
     wanted += [f"again after {name}" for name in SENT_AGAIN]
     return [name for name in wanted if not fired[name]]
