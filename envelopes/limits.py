@@ -291,6 +291,8 @@ HTTP_THREADS: Final = 48
 """Requests one process works on at once; each waits for one round trip of Redis, rarely longer."""
 DECIDING_MAX: Final = 32
 """Decisions that wait for an orchestrator at once, in threads of their own: reading goes on."""
+DECIDING_WAIT_MAX: Final = 256
+"""Decisions that wait for such a thread; with no orchestrator, each would wait for minutes."""
 PAGE_DEFAULT: Final = 50
 """Items of a list where nobody says how many: a screen of them."""
 PAGE_MAX: Final = 500

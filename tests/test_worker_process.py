@@ -14,7 +14,8 @@ import pytest
 
 from envelopes import Amounts, Fault, Status
 from envelopes.limits import BEAT_MS
-from tests.shop import ROOT, Office, Worker, until
+from orchestrator.keyfile import encode, public_of
+from tests.shop import PRIVATE_KEY, ROOT, Office, Worker, until
 
 
 @pytest.fixture
@@ -146,6 +147,23 @@ def test_what_is_missing_is_named_and_the_worker_does_not_start(fresh, tmp_path)
             assert refused.process.wait(20) == 1
             assert said in refused.log.read_text()
             assert "Traceback" not in refused.log.read_text()
+
+
+def test_a_module_beside_a_plain_celery_worker_is_found(fresh, tmp_path) -> None:
+    """README: `BUCKSTOP_AGENTS=my_agents celery -A workers.app worker` is the same."""
+    (tmp_path / "beside.py").write_text("raise SystemExit('found beside')")
+    celery = Path(sys.executable).parent / "celery"  # without -m: that would look here by itself
+    environ = {
+        **{name: each for name, each in os.environ.items() if name != "PYTHONPATH"},
+        "BUCKSTOP_URL": fresh.url,
+        "BUCKSTOP_AGENTS": "beside",
+        "BUCKSTOP_PUBLIC_KEYS": encode(public_of(PRIVATE_KEY)),
+    }
+    command = [celery, "-A", "workers.app", "worker", "--pool", "solo"]
+    said = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "found beside" in said.stderr
 
 
 # --- told to stop --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ worker starts, so `celery -A mymodule worker` works too where mymodule imports `
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -149,6 +150,8 @@ def _prepare(**_: Any) -> None:
 
 
 def _agents(modules: Sequence[str]) -> list[Agent]:
+    if (here := str(Path.cwd())) not in sys.path:  # Celery's own look here is over by now
+        sys.path.insert(0, here)
     for module in modules:
         try:
             importlib.import_module(module)

@@ -27,7 +27,7 @@ from orchestrator.http.decisions import (
 )
 from orchestrator.http.models import Cursor, Id, Limit, TenantQuery, cursor_of, place_of
 from orchestrator.http.openapi import problems
-from orchestrator.http.problems import Problem
+from orchestrator.http.problems import Problem, full
 from orchestrator.http.shown_letters import Counts, LetterOut, LetterPage
 from orchestrator.wanted import Wanted
 
@@ -148,8 +148,14 @@ async def decide_letters(
 
 
 async def in_patience(http: Request, act: Callable[[], Done]) -> Done:
-    """Do what waits for an orchestrator, in threads of its own: reading goes on meanwhile."""
-    return await anyio.to_thread.run_sync(act, limiter=http.app.state.patience)
+    """Do what waits for an orchestrator, in threads of its own: reading goes on meanwhile.
+
+    Raise Problem where so many wait already that this one would come to nothing.
+    """
+    patience: anyio.CapacityLimiter = http.app.state.patience
+    if patience.statistics().tasks_waiting >= limits.DECIDING_WAIT_MAX:
+        raise full("many decisions wait for an orchestrator; is one running? GET /readyz says so")
+    return await anyio.to_thread.run_sync(act, limiter=patience)
 
 
 def visible(buckstop: Buckstop, caller: Caller, letter_id: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "idempotency-mismatch": (422, "The key stands for another request"),
     "too-many": (429, "Too many requests"),
     "bug": (500, "Something broke on our side"),
-    "full": (503, "This process serves as many streams as it can"),
+    "full": (503, "This process does as much as it can"),
     "away": (503, "The server of Buckstop's state is away"),
     "unfit": (503, "The server of Buckstop's state cannot keep promises"),
     "not-ready": (503, "Not everything that is needed is there"),
