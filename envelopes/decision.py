@@ -4,14 +4,21 @@ A decision on a task is mail to the task, and its owner acts on it. A message th
 no owner that waits: what is said of it is done at once.
 """
 
+import json
 from enum import StrEnum
-from typing import Self
+from hashlib import sha256
+from typing import Final, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from envelopes import limits
 from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import Frozen, Refused
+
+_FINGERPRINT_CHARS: Final = 32
+"""128 bits: nobody makes two decisions that share one."""
+_SAID_BESIDE: Final = frozenset({"letter", "by", "why"})
+"""Recorded with the letter word for word."""
 
 
 class Verb(StrEnum):
@@ -69,6 +76,14 @@ class Decision(Frozen):
         if self.agent is not None and self.verb not in {Verb.RETRY, Verb.REASSIGN}:
             raise Refused("agent", f"only retry and reassign name one, not {self.verb}")
         return self
+
+    def fingerprint(self) -> str:
+        """Name what is decided, in full: equal for the same decision sent again, and for no other.
+
+        Two answers by one person without a reason have all else in common.
+        """
+        said = self.model_dump(mode="json", exclude=set(_SAID_BESIDE))
+        return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:_FINGERPRINT_CHARS]
 
 
 class Cancellation(Frozen):

@@ -57,7 +57,7 @@ PREFIX_AMONG = 10_000
 """How many of the newest tasks a shortened id is looked for in."""
 _LETTER_TEXTS = (
     *("kind", "reason", "why", "agent", "tenant", "task", "step"),
-    *("state", "verb", "by", "decided_why"),
+    *("state", "verb", "by", "decided_why", "decided_as"),
 )
 
 
@@ -110,6 +110,14 @@ class DecidedLetter:
     by: str
     why: str
     decided_ms: int
+
+    @classmethod
+    def told(cls, decision: Decision, letter: Mapping[str, Any]) -> Self:
+        """Tell whoever made a decision what a task's letter, closed by now, says of it."""
+        said = (letter["verb"], letter["by"], letter["decided_why"])
+        ours = (decision.verb.value, decision.by, decision.why)
+        first = said == ours and letter["decided_as"] == decision.fingerprint()
+        return cls(decision.letter, first, *said, letter["decided_ms"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +228,8 @@ class Buckstop:
     def decide(self, decision: Decision, timeout: float = DECIDED_WITHIN_S) -> DecidedLetter:
         """Decide a letter and wait until an orchestrator has acted on it.
 
-        The first decision wins: `first` says whether this one was it, and the rest whose was.
+        The first decision wins: `first` says whether this one was it, and the rest whose was. The
+        same one by the same name, sent again because its answer was lost, is still the first.
         Raise TimedOut where no orchestrator is at work; the decision is kept for when one is.
         """
         letter = self.letter(decision.letter)
@@ -230,9 +239,7 @@ class Buckstop:
             raise Refused("verb", f"a task waits on {decision.letter}; say {_verbs(letter)}")
         if letter["state"] == "open":
             letter = self._acted_on(decision, letter["task"], timeout)
-        ours = (decision.verb.value, decision.by, decision.why)
-        said = (letter["verb"], letter["by"], letter["decided_why"])
-        return DecidedLetter(decision.letter, said == ours, *said, letter["decided_ms"])
+        return DecidedLetter.told(decision, letter)
 
     def decide_all(
         self, wanted: Wanted, decision: Decision, timeout: float = DECIDED_WITHIN_S

@@ -57,4 +57,5 @@ def _decided(decision: Decision) -> Decided:
         time_ms=int((decision.time or 0) * 1000),
         answer=decision.answer,
         agent=decision.agent,
+        decided_as=decision.fingerprint(),
     )

@@ -364,7 +364,7 @@ def _filed(escalate: Escalate) -> LetterFiled:
 
 
 def _closed(close: CloseLetter) -> LetterClosed:
-    return LetterClosed(close.letter, close.verb, close.by, close.why)
+    return LetterClosed(close.letter, close.verb, close.by, close.why, close.decided_as)
 
 
 def _event(decision: Decision, version: int) -> bytes:

@@ -47,10 +47,12 @@ milliseconds of the server's clock.
     letter_facets       hash    open letter -> its facets, one on each line
     letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
                                 agent, tenant, task, filed_ms, state open | decided, and then
-                                verb, by, decided_why, decided_ms, decided_op. due_ms is when the
-                                default applies. A task's has step, hop and story (JSON); a
-                                message's has subtask, queue, worker, bytes (the first
-                                LETTER_BYTES_MAX), size, sha256. What does not apply is absent
+                                verb, by, decided_why, decided_ms. due_ms is when the default
+                                applies. A task's has step, hop and story (JSON), and then
+                                decided_as: the decision's fingerprint, empty where nobody decided;
+                                a message's has subtask, queue, worker, bytes (the first
+                                LETTER_BYTES_MAX), size, sha256, and then decided_op. What does not
+                                apply is absent
     discards            zset    open letter of a message by its due time, when it is let go
     dead-letters        list    one small Celery message for each letter filed, for whoever wants
                                 to be told; the last DEAD_LETTERS_MAX
@@ -275,6 +277,8 @@ class LetterClosed:
     verb: str
     by: str
     why: str
+    decided_as: str = ""
+    """The decision's fingerprint (envelopes/decision.py); empty where nobody decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -675,7 +679,7 @@ def _filed(f: LetterFiled) -> tuple[Arg, ...]:
 
 
 def _closed(c: LetterClosed) -> tuple[Arg, ...]:
-    return c.letter, c.verb, c.by, c.why
+    return c.letter, c.verb, c.by, c.why, c.decided_as
 
 
 def _or_empty(figure: int | None) -> str:

@@ -15,6 +15,7 @@ from redis import Redis
 
 from envelopes import Amounts, Envelope, PlanDone, Refused, Step, TaskRequest, limits
 from envelopes.decision import Decision, Verb
+from envelopes.request import Amount
 from envelopes.seal import Signer
 from orchestrator import client as client_module
 from orchestrator import intake
@@ -317,6 +318,31 @@ def test_the_first_decision_wins_and_a_later_one_is_told_whose_it_was(
     result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hi"})
     assert buckstop.letters() == Page([], None)
+
+
+RETRY: dict[str, Any] = {"verb": Verb.RETRY, "budget": Amount(usd=Decimal("0.50")), "time": 90}
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        (
+            {"verb": Verb.AMEND, "result": {"said": "hi", "of": [1.0, "\U0001f600", 10**20]}},
+            {"verb": Verb.AMEND, "result": {"said": "hi", "of": [1.0, "\U0001f600", 10**20 + 1]}},
+        ),
+        (RETRY, {**RETRY, "time": 91}),
+        (RETRY, {**RETRY, "budget": Amount(tokens=1)}),
+    ],
+)
+def test_the_same_decision_sent_again_counted_and_another_one_by_the_same_name_did_not(
+    buckstop: Buckstop, fresh: Fresh, serving: None, said: dict[str, Any], then: dict[str, Any]
+) -> None:
+    """First decision wins: what was decided is compared in full, and not by its verb."""
+    letter = on_the_desk(buckstop, fresh)
+    first, second, again = (
+        buckstop.decide(Decision(letter=letter, by="ada", **each)) for each in (said, then, said)
+    )
+    assert (first.first, second.first, again.first) == (True, False, True)
 
 
 def test_a_decision_that_makes_no_sense_is_refused_and_the_letter_stays(

@@ -6,6 +6,7 @@ import pytest
 from play import Play, ask, bad, beg, commands, good, note, sent, step, whys
 
 from envelopes import Amounts, Limits, limits
+from envelopes.decision import Decision, Verb
 from orchestrator.core.commands import (
     CloseLetter,
     Conclude,
@@ -60,7 +61,8 @@ def test_a_person_can_approve_what_is_below_the_bar() -> None:
     assert (play.outcome, play.result()) == ("completed", "meh")
     assert play.task.stop_reason == "decided: approve by ann"
     confirmed = (Judged("solo", 0.5, confirmed=True),)
-    closed = CloseLetter("t.1", "approve", "ann", "good enough", confirmed)
+    said = Decision(letter="t.1", verb=Verb.APPROVE, by="ann").fingerprint()
+    closed = CloseLetter("t.1", "approve", "ann", "good enough", said, confirmed)
     assert commands(decision, CloseLetter) == [closed]
     assert commands(decision, Conclude) == [Conclude("completed")]
 

@@ -10,6 +10,7 @@ import pytest
 
 from envelopes import Envelope
 from tests.conftest import Fresh
+from tests.hands import Hand
 from tests.web import Web, asked, on_the_desk, orchestrating, running, set_aside
 
 SCHEMA = {"type": "object", "required": ["said"], "properties": {"said": {"type": "string"}}}
@@ -58,6 +59,25 @@ def test_the_first_decision_wins_and_the_second_is_told_whose_it_was(
         "verb": "approve", "by": "ada", "why": "fine", "decided_ms": 0,
     }  # fmt: skip
     assert told["first"]["decided_ms"] == first.json()["decided_ms"]
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        ({"verb": "answer", "answer": "2025"}, {"verb": "answer", "answer": "2026"}),
+        ({"verb": "reassign", "agent": "greet"}, {"verb": "reassign", "agent": "deputy"}),
+    ],
+)
+def test_another_decision_by_the_same_name_is_told_that_it_did_not_count(
+    fresh: Fresh, ada: httpx.Client, said: dict, then: dict
+) -> None:
+    """The issue: "the second gets told who was first", though verb, name and reason are alike."""
+    Hand(fresh.client, fresh.keys, "deputy")
+    url = f"/v1/letters/{asked(fresh, ada)}/decision"
+    first, second, again = (ada.post(url, json=each) for each in (said, then, said))
+    assert (first.status_code, second.status_code, again.status_code) == (200, 409, 200)
+    assert (second.json()["first"]["verb"], second.json()["first"]["by"]) == (said["verb"], "ada")
+    assert again.json() == first.json()
 
 
 def test_of_many_who_decide_at_once_exactly_one_was_first(

@@ -97,6 +97,8 @@ class CloseLetter(Record, frozen=True):
     verb: str
     by: str
     why: str
+    decided_as: str
+    """The decision's fingerprint; empty where nobody decided."""
     judged: tuple[Judged, ...] = ()
     """What the person thought of results that agents had been sure of, to this degree."""
 

@@ -197,7 +197,7 @@ def decided(turn: Turn) -> Look | None:
     assert decision is not None
     assert task.letter is not None
     why = f"decided: {decision.verb} by {decision.by}"
-    _close(turn, decision.verb, decision.by, decision.why)
+    _close(turn, decision.verb, decision.by, decision.why, decision.decided_as)
     match decision.verb:
         case Verb.APPROVE:
             return _approve(turn, why)
@@ -238,11 +238,11 @@ def _approve(turn: Turn, why: str) -> Look | None:
     return conclude(turn, Outcome.COMPLETED if result.whole else Outcome.PARTIAL, why, result)
 
 
-def _close(turn: Turn, verb: Verb, by: str, why: str) -> None:
+def _close(turn: Turn, verb: Verb, by: str, why: str, decided_as: str = "") -> None:
     letter = turn.task.letter
     assert letter is not None
     judged = () if by == NOBODY else _judged(turn, verb)
-    turn.commands.append(CloseLetter(letter.id, verb, by, why, judged))
+    turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged))
     turn.note("decided", f"{verb} by {by}: {why}".rstrip(": "))
 
 

@@ -267,6 +267,8 @@ class Decided(Record, frozen=True):
     time_ms: int
     answer: str | None = None
     agent: str | None = None
+    decided_as: str = ""
+    """The decision's fingerprint."""
 
 
 class Received(Record, frozen=True):

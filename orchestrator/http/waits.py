@@ -158,10 +158,7 @@ def _answered(http: Request, token: str, buckstop: Buckstop, book: WaitTokens, t
             if time.monotonic() > give_up:
                 raise TimedOut("the answer is kept, but no orchestrator has acted on it yet")
             events.get(REREAD_S)
-    words = (letter["verb"], letter["by"], letter["decided_why"])
-    first = words == (Verb.ANSWER, by, why)
-    done = DecidedLetter(wait.letter, first, *words, letter["decided_ms"])
-    decided_or_problem(done)
+    decided_or_problem(DecidedLetter.told(said, letter))
     return Taken(letter=wait.letter, answer=text)
 
 

@@ -557,8 +557,9 @@ class SimStore(SimIndexes):
     def _move_letters(self, c: Commit) -> None:
         if c.letter is not None:
             self._file_request(c.letter, c.task_id)
-        if c.letter_closed is not None:
-            self._close(c.letter_closed, self.clock() + c.retention_ms)
+        if (closed := c.letter_closed) is not None:
+            self._close(closed, self.clock() + c.retention_ms)
+            self.desk[closed.letter]["decided_as"] = closed.decided_as.encode()
         self.judged = [*self.judged, *c.judged][-limits.CALIBRATION_MAX :]
 
     def _file_request(self, f: LetterFiled, task_id: str) -> None:

@@ -12,7 +12,7 @@ import { doneOf, isMessage, whoOf, wordOf } from "./words.js";
 const FINAL = new Set(["completed", "partial", "aborted"]);
 
 export function After({ letter, mine, next, onMove }) {
-  const ours = useOurs(letter);
+  const ours = useOurs(letter, mine);
   const first = mine ? mine.first : ours || null;
   const place = useFocusCaught();
   const said = saidOf(letter, mine);
@@ -45,10 +45,11 @@ export function After({ letter, mine, next, onMove }) {
   </section>`;
 }
 
-/* Ours, though the answer to it never came: then what was typed has done its work. */
-function useOurs({ id, verb, by, decided_why: why }) {
+/* Ours, though the answer to it never came: then what was typed has done its work. Where an answer
+   came, it knows better: two decisions can differ in nothing but what was typed. */
+function useOurs({ id, verb, by, decided_why: why }, mine) {
   const [draft, , drop] = useDraft(id);
-  const [ours] = useState(() => isOurs({ verb, by, why }, draft.verb, draft));
+  const [ours] = useState(() => mine?.first !== false && isOurs({ verb, by, why }, draft.verb, draft));
   useEffect(() => void (ours && drop()), [ours]);
   return ours;
 }

@@ -8,7 +8,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../
 import { may, post } from "../../lib/api.js";
 import { useKeys } from "../../lib/keys.js";
 import { Icon, ProblemBox } from "../../lib/parts.js";
-import { isOurs, useDraft } from "./drafts.js";
+import { useDraft } from "./drafts.js";
 import { Form, decisionOf } from "./forms.js";
 import { Elsewhere } from "./elsewhere.js";
 import { VERBS, givesUp, plainRefusal, wordOf } from "./words.js";
@@ -185,7 +185,7 @@ function useSending(verb, letter, draft, onDone) {
       onDone({ ...done, first: true });
     } catch (problem) {
       if (problem.slug === "decided-before")
-        return onDone({ ...problem.extra.first, first: isOurs(problem.extra.first, verb, draft), wished: verb });
+        return onDone({ ...problem.extra.first, first: false, wished: verb });
       setState({ problem: plain(problem), sending: false });
     }
     return undefined;
