@@ -69,3 +69,18 @@ def test_whoever_was_really_late_is_told_so(
     bed.decide(letter, "approve", why=why)
     page.get_by_test_id("send").click()
     expect(page.get_by_test_id("after")).to_contain_text("someone was first")
+
+
+def test_another_answer_by_the_same_name_is_told_that_it_changed_nothing(
+    visit: Visit, bed: Bed, ada: Person, tenant: str
+) -> None:
+    """The issue: "the second gets told who was first"; what was typed is not thrown away."""
+    letter = bed.letter_of(bed.submit(tenant, input={"asks": "which year?"}))
+    page = visit(ada)
+    page.context.route("**/v1/events", lambda route: route.abort())
+    page.goto(f"/desk/{letter}")
+    page.get_by_test_id("decision-form").locator("[name=answer]").fill("2026")
+    assert bed.decide(letter, "answer", by=ada.name, answer="2025")
+    page.get_by_test_id("send").click()
+    expect(page.get_by_test_id("after")).to_contain_text(f"{ada.name} was first")
+    expect(page.get_by_test_id("after")).to_contain_text("changed nothing. You had typed:2026")
