@@ -23,10 +23,10 @@ from bench.replay_script import Script
 from bench.replay_traces import Expected, Recorded, Trace
 from envelopes import limits
 from orchestrator import keyfile
+from orchestrator.children import worker_command
 from orchestrator.client import Buckstop, TaskHandle, TimedOut
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.leash import leashed
-from orchestrator.children import worker_command
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ORCHESTRATORS: Final = 2
