@@ -55,7 +55,7 @@ def end(world: World, task_id: str, outcome: str, version: int = 1) -> None:
 
 
 def test_a_task_is_found_at_its_stage_and_at_no_other(world: World) -> None:
-    """The contract: "tasks by stage (open, on_desk, completed, partial, aborted)"."""
+    """docs/HTTP.md: "by stage (open, on_desk, completed, partial, aborted) and tenant"."""
     world.store.submit(submission("t1"))
     assert stage_of(world, "t1") == [Stage.OPEN]
     escalate(world, "t1")
@@ -141,7 +141,7 @@ def in_pieces(world: World, wanted: TasksWanted, size: int) -> list[str]:
 
 
 def test_a_list_goes_on_though_the_last_one_shown_is_gone(world: World) -> None:
-    """The contract: "keyset, stable while things come and go"; an offset would skip one."""
+    """docs/HTTP.md: "stable while things come and go": an offset would skip one."""
     for name in "abcdef":
         world.store.submit(submission(name))
         world.pass_time(10)
@@ -183,7 +183,7 @@ def test_no_figure_is_no_place(world: World) -> None:
 
 
 def test_what_has_expired_is_found_no_more(world: World) -> None:
-    """The contract: "entries of expired tasks pruned"."""
+    """docs/HTTP.md: "tasks are pruned"."""
     world.store.submit(submission("old"))
     world.store.submit(submission("new"))
     world.store.commit([commit(1, "end", "old", outcome="aborted", retention_ms=20)])
@@ -243,7 +243,7 @@ def test_an_empty_server_has_nothing_to_look_at(world: World) -> None:
 
 
 def test_everything_is_counted_at_one_look(world: World) -> None:
-    """The contract: "open, on_desk, letters, waiting, agents, workers"."""
+    """docs/HTTP.md: "workers at one look"."""
     world.worker("w").register({"a": {}, "idle": {}})
     for task_id in ("t1", "t2", "t3", "t4"):
         world.store.submit(submission(task_id))

@@ -44,7 +44,7 @@ NEEDS = {
     ("GET", "/v1/subscriptions/s/deliveries"): "admin",
     ("GET", "/metrics"): "read",
 }
-"""What each request needs, as the contract says; nothing is left out (see the test)."""
+"""What each request needs, as docs/HTTP.md says; nothing is left out (see the test)."""
 OPEN = {
     *(("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/session"), ("GET", "/session")),
     *(("DELETE", "/session"), ("GET", "/waits/{token}"), ("POST", "/waits/{token}")),
@@ -165,7 +165,7 @@ def test_a_callers_address_is_not_what_a_header_says(web: Web) -> None:
 
 
 def test_a_tenants_token_sees_and_touches_its_tenant_only(fresh: Fresh, decided: Web) -> None:
-    """The contract: "A token with a tenant sees and touches that tenant only (others: 404)"."""
+    """docs/HTTP.md: "A token with a tenant sees and touches that tenant only (others: 404)"."""
     north = decided.caller("read", "submit", "decide", tenant="north", name="nora")
     everybody = decided.caller()
     own = on_the_desk(fresh, north)
@@ -214,7 +214,7 @@ def test_a_bulk_decision_stays_within_the_tenant(fresh: Fresh, decided: Web) -> 
 
 
 def test_a_tenants_token_submits_for_its_tenant_only(web: Web) -> None:
-    """The contract: "its submits get that tenant (another one in the body: 403)"."""
+    """docs/HTTP.md: "its submits get that tenant"."""
     north = web.caller("read", "submit", tenant="north")
     assert north.post("/v1/tasks", json=TASK).json()["tenant"] == "north"
     assert north.post("/v1/tasks", json={**TASK, "tenant": "north"}).status_code == 201

@@ -89,7 +89,7 @@ def test_only_json_is_read(ada: httpx.Client, kind: str) -> None:
 
 
 def test_a_body_is_counted_while_it_comes_whatever_its_length_says(ada: httpx.Client) -> None:
-    """The contract: "counted while streaming, not trusting Content-Length"."""
+    """docs/HTTP.md: "counted while they stream, not trusting Content-Length"."""
     too_much = b" " * (limits.REQUEST_BYTES_MAX + 1)
     answer = send(ada, too_much)
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:buckstop:problem:too-large")

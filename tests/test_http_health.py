@@ -26,7 +26,7 @@ def web(fresh: Fresh) -> Iterator[Web]:
 
 
 def test_ready_means_that_work_will_be_done(fresh: Fresh, web: Web) -> None:
-    """The contract: "server reachable and fit, an orchestrator works; reasons"."""
+    """docs/HTTP.md: "server reachable and fit, an orchestrator works; reasons"."""
     anybody = web.client()
     alone = anybody.get("/readyz")
     assert (alone.status_code, alone.json()["type"][-9:]) == (503, "not-ready")
@@ -57,7 +57,7 @@ def test_an_unfit_server_takes_no_work_and_names_the_fix(fresh: Fresh, web: Web)
 def test_without_redis_whoever_calls_is_told_when_to_come_again(
     fresh: Fresh, server: EmbeddedServer, web: Web
 ) -> None:
-    """The contract: "away (503: Redis away, Retry-After)"; and it comes back by itself."""
+    """docs/HTTP.md: "`away` | 503": and it comes back by itself."""
     ada = web.caller()
     assert ada.get("/v1/tasks").status_code == 200
     server.kill()
@@ -202,7 +202,7 @@ def test_the_document_describes_every_way_to_fail(web: Web) -> None:
 
 
 def test_the_docs_load_nothing_from_elsewhere(web: Web) -> None:
-    """The contract: "/docs is not served from a CDN: leave it out"."""
+    """docs/HTTP.md: "no page for it that would load code from elsewhere"."""
     client: httpx.Client = web.client()
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
 

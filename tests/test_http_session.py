@@ -17,7 +17,7 @@ def web(fresh: Fresh) -> Iterator[Web]:
 
 
 def test_a_session_is_a_cookie_that_no_script_reads(web: Web) -> None:
-    """The contract: "HttpOnly, SameSite=Strict, Path=/"."""
+    """docs/HTTP.md: "HttpOnly, SameSite=Strict"."""
     client, csrf = web.browser(web.token("read", name="bob"))
     answer = web.client().post("/session", json={"token": web.token("read")})
     (cookie,) = answer.headers.get_list("Set-Cookie")

@@ -64,7 +64,7 @@ def test_a_task_runs_to_its_end_and_tells_how(fresh: Fresh, ada: httpx.Client) -
 
 
 def test_the_same_key_and_request_is_the_same_task(web: Web, ada: httpx.Client) -> None:
-    """The contract: "submitted once": also where both arrive at the same time."""
+    """docs/HTTP.md: "submitted once, also where both arrive at the same time"."""
     headers = {KEY: "order-7"}
     with ThreadPoolExecutor(6) as threads:
         answers = list(
@@ -82,7 +82,7 @@ def test_the_same_key_and_request_is_the_same_task(web: Web, ada: httpx.Client) 
 
 
 def test_a_key_that_stands_for_another_request_is_told(ada: httpx.Client) -> None:
-    """The contract: "idempotency-mismatch"."""
+    """docs/HTTP.md: "refused (`idempotency-mismatch`)"."""
     ada.post("/v1/tasks", json=TASK, headers={KEY: "k"})
     other = ada.post("/v1/tasks", json={**TASK, "goal": "else"}, headers={KEY: "k"})
     assert (other.status_code, other.json()["type"]) == (
@@ -130,7 +130,7 @@ def test_a_refusal_names_the_field(ada: httpx.Client, change: dict, field: str) 
 
 
 def test_a_wish_to_stop_says_who_and_why(fresh: Fresh, ada: httpx.Client) -> None:
-    """The contract: "`by` of every decision/cancel over HTTP is the token's name"."""
+    """docs/HTTP.md: "`by` of every decision and cancel over HTTP is the token's name"."""
     path = ada.post("/v1/tasks", json=TASK).headers["Location"]
     answer = ada.post(f"{path}/cancel", json={"why": "not needed"})
     assert (answer.status_code, answer.json()) == (202, {"asked": True, "state": "submitted"})

@@ -56,7 +56,7 @@ def test_an_outside_service_answers_without_a_token(
 
 
 def test_it_is_answered_once_however_many_try(fresh: Fresh, web: Web, ada: httpx.Client) -> None:
-    """The contract: "POST /waits/{token} {answer} 200 once, then 410"."""
+    """docs/HTTP.md: "200 once, then 410"."""
     url = address(ada, asked(fresh, ada))["url"]
     clients = [web.client() for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
@@ -142,7 +142,7 @@ def test_an_address_has_an_end(fresh: Fresh, web: Web, ada: httpx.Client) -> Non
 
 
 def test_only_an_open_question_has_one(fresh: Fresh, ada: httpx.Client) -> None:
-    """The contract: "(questions only)"."""
+    """docs/HTTP.md: "(questions only)"."""
     letter = on_the_desk(fresh, ada)
     assert ada.post(f"/v1/letters/{letter}/wait-token", json={}).status_code == 422
     question = asked(fresh, ada)

@@ -53,7 +53,7 @@ def test_nothing_but_the_whole_token_passes(tokens: Tokens) -> None:
 
 
 def test_a_revoked_token_ends_with_its_sessions_and_codes(tokens: Tokens) -> None:
-    """The contract: "a revoked token ends its sessions"."""
+    """docs/HTTP.md: "a revoked token ends its sessions"."""
     text = tokens.new("ada", [Scope.ADMIN])
     _, cookie = tokens.open_session(shown(text), HOME)
     code = tokens.login_code(id_of(text))
@@ -76,7 +76,7 @@ def test_a_token_whose_time_is_over_passes_no_more(fresh: Fresh, tokens: Tokens)
 
 
 def test_a_login_code_is_good_for_once(fresh: Fresh, tokens: Tokens) -> None:
-    """The contract: "Login code: 10 min, one use"."""
+    """docs/HTTP.md: "lasts 10 min, for one use"."""
     text = tokens.new("ada", [Scope.ADMIN])
     code = tokens.login_code(id_of(text))
     (key,) = fresh.client.keys(fresh.keys.code("*"))
@@ -101,7 +101,7 @@ def test_logging_out_ends_that_session_only(tokens: Tokens) -> None:
 
 
 def test_a_session_ends_by_itself(fresh: Fresh, tokens: Tokens) -> None:
-    """The contract: "Sessions: 12 h"."""
+    """docs/HTTP.md: "A session lasts 12 h"."""
     tokens.open_session(shown(tokens.new("ada", [Scope.ADMIN])), HOME)
     (key,) = fresh.client.keys(fresh.keys.session("*"))
     assert 0 < fresh.client.pttl(key) <= limits.SESSION_MS
@@ -128,7 +128,7 @@ def test_a_login_by_a_token_is_a_call_of_it(fresh: Fresh, tokens: Tokens) -> Non
 
 
 def test_whoever_guesses_is_told_to_wait_and_locks_nobody_out(tokens: Tokens) -> None:
-    """The contract: "Failed authentications are bounded too"."""
+    """docs/HTTP.md: "Failed authentications are bounded too"."""
     text = tokens.new("ci", [Scope.READ])
     wrong = Credential("token", id_of(text), "0" * 64)
     waits = [tokens.authenticate(wrong, HOME).wait_ms for _ in range(limits.FAILED_LOGINS_MAX + 1)]

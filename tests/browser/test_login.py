@@ -20,7 +20,7 @@ def door_shown(page: Page) -> None:
 
 
 def test_a_token_logs_in_and_is_kept_nowhere_in_the_page(visit: Visit, ada: Person) -> None:
-    """The issue: "Login"; the contract: a session's cookie is HttpOnly and SameSite=Strict."""
+    """The issue: "Login"; docs/HTTP.md: "HttpOnly, SameSite=Strict"."""
     page = visit(None)
     page.get_by_label("Token", exact=True).fill(ada.token)
     page.get_by_role("button", name="Log in").click()
@@ -37,7 +37,7 @@ def test_a_token_logs_in_and_is_kept_nowhere_in_the_page(visit: Visit, ada: Pers
 def test_a_link_logs_in_once_and_its_code_is_gone_from_the_address(
     visit: Visit, bed: Bed, ada: Person
 ) -> None:
-    """The contract: "Login code: 10 min, one use; in the fragment: never in a log"."""
+    """docs/HTTP.md: "for one use; it stands in the link's fragment: never in a log"."""
     code = bed.tokens.login_code(ada.token_id)
     page = visit(None, f"#code={code}")
     tasks_shown(page)
@@ -61,7 +61,7 @@ def test_a_wrong_token_says_so_and_stays_at_the_door(visit: Visit, ada: Person) 
 
 
 def test_a_revoked_token_ends_its_sessions(visit: Visit, bed: Bed, ada: Person) -> None:
-    """The contract: "a revoked token ends its sessions"; the open page says so."""
+    """docs/HTTP.md: "a revoked token ends its sessions"; the open page says so."""
     page = visit(ada, "tasks")
     tasks_shown(page)
     bed.tokens.revoke(ada.token_id)
@@ -126,7 +126,7 @@ def test_a_page_of_somebody_else_cannot_decide(
 def test_the_sessions_cookie_alone_does_not_decide(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
-    """The contract: cookie-authenticated unsafe methods need the CSRF word and the same origin."""
+    """docs/HTTP.md: "needs the header `X-CSRF-Token`"."""
     letter = bed.escalated(tenant)
     page = visit(ada, "desk")
     own = page.request.get("/session").json()["csrf"]
@@ -145,7 +145,7 @@ def test_the_sessions_cookie_alone_does_not_decide(
 
 
 def test_whoever_may_only_read_is_offered_no_decision(visit: Visit, bed: Bed, tenant: str) -> None:
-    """The contract: scopes; what somebody may not do, the page does not offer."""
+    """docs/HTTP.md: "Scopes": what somebody may not do, the page does not offer."""
     letter = bed.escalated(tenant)
     page = visit(bed.person("rita", Scope.READ, tenant=tenant), f"desk/{letter}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()

@@ -54,7 +54,7 @@ def test_a_page_lives_through_a_kill_of_the_app_and_shows_what_happened_meanwhil
 def test_a_task_that_is_watched_goes_on_where_its_stream_broke(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
-    """The contract: an event stream resumes; no line of the journal is missed or shown twice."""
+    """docs/HTTP.md: "no line is missed or told twice"."""
     gate = bed.gates / tenant
     task = bed.submit(tenant, input={"waits": str(gate)})
     page = visit(ada, f"tasks/{task.id}")
