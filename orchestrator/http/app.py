@@ -106,7 +106,7 @@ def _connect(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = limits.HTTP_THREADS
-    app.state.patience = anyio.CapacityLimiter(limits.DECIDING_MAX)
+    app.state.patience, app.state.deciding = anyio.CapacityLimiter(limits.DECIDING_MAX), 0
     async with app.state.live:
         yield
     buckstop: Buckstop = app.state.buckstop

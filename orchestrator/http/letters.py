@@ -152,10 +152,14 @@ async def in_patience(http: Request, act: Callable[[], Done]) -> Done:
 
     Raise Problem where so many wait already that this one would come to nothing.
     """
-    patience: anyio.CapacityLimiter = http.app.state.patience
-    if patience.statistics().tasks_waiting >= limits.DECIDING_WAIT_MAX:
+    state = http.app.state
+    if state.deciding >= limits.DECIDING_MAX + limits.DECIDING_WAIT_MAX:
         raise full("many decisions wait for an orchestrator; is one running? GET /readyz says so")
-    return await anyio.to_thread.run_sync(act, limiter=patience)
+    state.deciding += 1
+    try:
+        return await anyio.to_thread.run_sync(act, limiter=state.patience)
+    finally:
+        state.deciding -= 1
 
 
 def visible(buckstop: Buckstop, caller: Caller, letter_id: str) -> dict[str, Any]:
