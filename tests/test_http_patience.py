@@ -11,7 +11,7 @@ from orchestrator.http.problems import Problem
 
 
 def test_who_would_wait_in_vain_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes from outside is bounded: without an orchestrator, there is no queue without end."""
+    """What comes from outside is bounded; without an orchestrator, no queue is without end."""
     monkeypatch.setattr(limits, "DECIDING_MAX", 1)
     monkeypatch.setattr(limits, "DECIDING_WAIT_MAX", 2)
     assert anyio.run(five_decisions_with_one_place) == ["full", "full", "done", "done", "done"]
