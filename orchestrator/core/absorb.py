@@ -53,10 +53,17 @@ def absorb_mail(turn: Turn, mail: Sequence[Mail]) -> None:
                 else:
                     _absorb_report(turn, place, letter)
             case Cancelled():
-                if turn.task.cancelled is None:
-                    turn.change(cancelled=f"{letter.by}: {letter.why}".rstrip(": "))
+                _absorb_wish_to_stop(turn, letter)
             case Decided():
                 _absorb_decision(turn, letter)
+
+
+def _absorb_wish_to_stop(turn: Turn, letter: Cancelled) -> None:
+    """The first wish counts; a second adds nothing."""
+    if turn.task.cancelled is None:
+        wish = f"{letter.by}: {letter.why}".rstrip(": ")
+        turn.change(cancelled=wish)
+        turn.note("stop_asked", wish)
 
 
 def _absorb_report(turn: Turn, place: int, report: Report) -> None:

@@ -18,6 +18,7 @@ from orchestrator.sim.evidence import Evidence, Json, TaskEvidence
 
 NOTES: Final = (
     *("envelope", "late_envelope", "late_decision", "refused_decision"),
+    "stop_asked",
     *("lost", "poison", "step_timeout", "unclaimed", "revoked"),
     *("publish", "payload_too_large", "repeats"),
     *("next_agent", "next_plan", "handoff", "handoff_refused", "dropped"),

@@ -64,6 +64,7 @@ const WHYS = {
   late_decision: ["decided too late", "idle", "person", "The letter had been decided before; this changes nothing."],
   refused_decision: ["decision refused", "aborted", "person", "The decision made no sense of this letter; it stays open."],
   nobody_decided: ["nobody decided", "aborted", "clock", "The letter's time was over, and what was declared for that case was done."],
+  stop_asked: ["asked to stop", "idle", "person", "Somebody wishes the task to stop; nothing more goes out for it."],
   cancelled: ["cancelled", "aborted", "stop", "Somebody asked to stop the task. What was produced is kept."],
   replay: ["message put back", "working", "again", "A message that was set aside went back onto its queue, byte for byte."],
   discard: ["message let go", "idle", "close", "A message that was set aside was let go; its letter stays as the record."],
