@@ -56,7 +56,7 @@ schemas: setup        ## write docs/schemas anew
 lock: .tools/.ready        ## resolve the dependencies anew
 	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.lock
 	$(COMPILE) --upgrade --group dev --all-extras pyproject.toml -o requirements/dev.lock
-	$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+	$(COMPILE) -c requirements/dev.lock --extra mcp --extra otel pyproject.toml -o requirements/run.lock
 	$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
 
 clean:        ## take away what setup has made
