@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.cli import COMMANDS
 from orchestrator.running import Running
+from tests import pages
 from tests.llm_server import KEY, ModelServer, completion, wants
 from tests.openai_server import Calls, OpenAIServer, Says
 
@@ -27,11 +28,7 @@ STARTED_WITHIN_S = 60
 
 def block(beginning: str) -> str:
     """Return the code block of the README that begins so."""
-    found = [
-        b for b in re.findall(r"```\w+\n(.*?)```", README, re.DOTALL) if b.startswith(beginning)
-    ]
-    assert len(found) == 1, f"{len(found)} blocks begin with {beginning!r}"
-    return found[0]
+    return pages.block("README.md", beginning)
 
 
 @contextmanager
