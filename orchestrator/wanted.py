@@ -5,7 +5,7 @@ and the id of the last one shown. Things come and go between two pages, and stil
 twice and none that was there all the time is left out, which no offset can promise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -86,3 +86,9 @@ ALL = Wanted()
 def most_first(counted: Mapping[str, int]) -> dict[str, int]:
     """Put the values that most letters have in front, equals by name."""
     return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0])))
+
+
+def page_of(found: Sequence[Place], count: int) -> tuple[list[str], Place | None]:
+    """Say what is on a page of a list that was asked for one more, and where the next begins."""
+    more = len(found) > count > 0
+    return [each.id for each in found[:count]], found[count - 1] if more else None

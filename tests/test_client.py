@@ -17,8 +17,7 @@ from envelopes import Amounts, Envelope, PlanDone, Refused, Step, TaskRequest, l
 from envelopes.decision import Decision, Verb
 from envelopes.request import Amount
 from envelopes.seal import Signer
-from orchestrator import client as client_module
-from orchestrator import intake
+from orchestrator import following, intake
 from orchestrator.checks import Unfit
 from orchestrator.client import Buckstop, NotFound, TimedOut
 from orchestrator.embedded import EmbeddedServer
@@ -218,7 +217,7 @@ def test_a_look_without_news_is_not_told(
     buckstop: Buckstop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Watching yields changes: a task on which nothing happens is seen once."""
-    monkeypatch.setattr(client_module, "REREAD_S", 0.02)
+    monkeypatch.setattr(following, "REREAD_S", 0.02)
     assert len(list(buckstop.submit(**FIELDS).watch(timeout=0.3))) == 1
 
 
@@ -461,7 +460,7 @@ def test_the_nearest_thing_named_wins(tmp_path: Path, fresh: Fresh) -> None:
 
 def test_watching_a_wide_task_reads_it_seldom() -> None:
     """No polling faster than needed: a burst of announcements is read once."""
-    assert client_module.REREAD_S >= 1.0
+    assert following.REREAD_S >= 1.0
     burst = [b"line"] * 100
 
     class Burst:
@@ -471,7 +470,7 @@ def test_watching_a_wide_task_reads_it_seldom() -> None:
             time.sleep(timeout_s)
             return None
 
-    client_module._gather(Burst())  # type: ignore[arg-type]
+    following.gather(Burst())  # type: ignore[arg-type]
     assert burst == []
 
 
