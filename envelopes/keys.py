@@ -6,6 +6,9 @@ from hashlib import sha256
 PREFIX_DEFAULT = "buckstop:"
 TENANT_DEFAULT = "default"
 """Whose messages go onto an agent's own queue; every other tenant has a lane beside it."""
+_PRIORITY = "\x06\x16"
+_PRIORITIES = (3, 6, 9)
+"""Into which lists Kombu sorts a queue's messages where their sender names a priority."""
 _LANE = "@"
 """Begins the tenant in a lane's name; no name of an agent or a tenant has one in it."""
 
@@ -127,6 +130,11 @@ class Keys:
         """Name the record of an address at which one question is answered, by its hash."""
         return f"{self.prefix}wait:{hashed}"
 
+    @staticmethod
+    def celery_result(message: str) -> str:
+        """Name what a Celery client with a result backend on this server reads, by Celery's id."""
+        return f"celery-task-meta-{message}"
+
     @property
     def tokens(self) -> str:
         """Name the hash of bearer tokens by id; of their secrets it has the hash only."""
@@ -151,6 +159,21 @@ class Keys:
     def cause(self, cause: str) -> str:
         """Name the short-lived record of a cause that a receiver has been told of."""
         return f"{self.prefix}cause:{cause}"
+
+    @property
+    def submissions(self) -> str:
+        """Name the Celery queue on which other services put requests."""
+        return f"{self.prefix}submit"
+
+    @property
+    def submission_lists(self) -> tuple[str, ...]:
+        """Name the lists that Celery makes of that queue, by the priority a sender may name."""
+        return (self.submissions, *(f"{self.submissions}{_PRIORITY}{n}" for n in _PRIORITIES))
+
+    @property
+    def submissions_held(self) -> str:
+        """Name the short-lived hash of messages on that queue that an orchestrator is at."""
+        return f"{self.prefix}submit:held"
 
     @property
     def due(self) -> str:
@@ -181,6 +204,11 @@ class Keys:
     def letters(self) -> str:
         """Name the index of open dead letters by the time they were filed."""
         return f"{self.prefix}letters"
+
+    @property
+    def letters_due(self) -> str:
+        """Name the sorted set of tasks' open letters by when their default applies."""
+        return f"{self.prefix}letters:due"
 
     @property
     def letter_facets(self) -> str:

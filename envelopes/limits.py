@@ -245,6 +245,13 @@ ENDING_MS: Final = 1_000
 KILL_AFTER_MS: Final = 5_000
 """What a prefork child gets beyond its step's time before the pool kills it."""
 
+# --- Flower --------------------------------------------------------------------------------------
+
+SHOWN_CHARS: Final = 120
+"""Of a goal or a reason that Flower shows in a column of its table."""
+LANES_SHOWN_MAX: Final = 100
+"""Lanes of tenants that a worker names per agent: more queues than anybody reads in one page."""
+
 # --- calls to models ---------------------------------------------------------------------------
 
 LLM_TOKENS_DEFAULT: Final = 4096
@@ -323,6 +330,11 @@ WAIT_PER_MINUTE: Final = 60
 """Times in a minute that it may be asked: by people and their previews, not by a loop."""
 LOGIN_CODE_S: Final = 600
 """How long a link that logs in once is good for: from a terminal into a browser."""
+SERIES_MAX: Final = 200
+"""Values of one label on /metrics, each a series that is kept for weeks; what is beyond is added up
+as `other`. A deployment has fewer agents than that, and a chart can show fewer."""
+LETTER_SOON_MS: Final = 3_600_000
+"""A letter due within the hour is due soon: time enough to be called, to read and to decide."""
 AWAY_RETRY_S: Final = 2
 """When to come again while Redis is away: a restart of it takes about as long."""
 
@@ -416,3 +428,66 @@ LIVE_BACKOFF_MAX_S: Final = 2
 """The longest pause between two tries to reach the server: a restart of it takes about as long."""
 LIVE_FOR_S_MAX: Final = 24 * 3600
 """The longest that a stream can be asked to last; who asks for no end gets none."""
+ASYNC_CALLS_MAX: Final = 8
+"""Calls of one asynchronous client under way at once, each in a thread for one round trip. Whoever
+only waits holds none."""
+
+# --- the doctor ----------------------------------------------------------------------------------
+
+DOCTOR_SAMPLE: Final = 200
+"""Tasks of each stage that are looked at: the cause of a fault is rarely in one task alone."""
+DOCTOR_LATE_MS: Final = 60_000
+"""What has been due for longer is done by nobody: alarms, letters and deliveries take seconds."""
+DOCTOR_CLAIMS: Final = 1_000
+"""Subtasks of an ended task whose claims are looked for."""
+CLOCK_SKEW_MS: Final = 2_000
+"""Clocks that differ by more look wrong in logs; a round trip and a lazy NTP stay below it."""
+
+# --- the door: requests by Celery ----------------------------------------------------------------
+
+DOOR_BATCH: Final = 16
+"""Messages one orchestrator takes off the door at once; they are judged well inside the lease."""
+DOOR_LOOK_MAX: Final = 256
+"""Messages looked at for those that nobody is at: what sixteen busy orchestrators may hold."""
+DOOR_RESULT_MS: Final = 3_600_000
+"""How long a client may ask what became of its message; who asks for a result waits for it now."""
+DOOR_FAULTS_MAX: Final = 8
+"""Wrong fields that a letter names; whoever has more has not read the page."""
+DOOR_FAULT_CHARS: Final = 300
+"""What a letter says of each: a sentence or two."""
+
+# --- traces --------------------------------------------------------------------------------------
+
+EXPORT_LAST_S: Final = 3.0
+"""What an ending process gives the collector for the last spans: less than any grace time, and a
+collector that answers at all answers in milliseconds."""
+TRACE_WHYS_MAX: Final = 20
+"""Distinct rules named in one decision's span: more than any one decision has been seen to use."""
+TRACE_LINKS_MAX: Final = 100
+"""Subtasks that one decision's span links to; a stage of a thousand would be a thousand links."""
+
+# --- cells ---------------------------------------------------------------------------------------
+
+CELLS_MAX: Final = 64
+"""Cells of one deployment: every look-up of an unknown id asks all of them."""
+CELL_NAME_CHARS_MAX: Final = 40
+"""A cell's name stands in lists and in the places of a stream's news."""
+CELL_THREADS: Final = 8
+"""Questions to one cell at once, of one process: a cell that hangs holds no more threads."""
+CELL_ASK_S: Final = 2.0
+"""How long all cells together may take to answer; who has not by then is left out, and named."""
+CELL_REST_S: Final = 2.0
+"""A cell that did not answer is not asked again for so long: nobody waits for it twice."""
+CELL_PLACES_MAX: Final = 65_536
+"""Tasks and letters of which a process remembers the cell: 10 MB, and the busiest ones stay."""
+CELL_NEWS_MS: Final = 250
+"""How long one cell is listened to while others wait their turn: nobody notices it in a list."""
+
+# --- MCP -----------------------------------------------------------------------------------------
+
+MCP_WAIT_S: Final = 30.0
+"""How long the tool `wait` waits unless it is told: many clients give a call up after a minute."""
+MCP_WAIT_S_MAX: Final = 300.0
+"""The longest wait of one call; whoever wants to wait longer calls again."""
+MCP_PAGE: Final = 20
+"""Items of a list unless more are asked for: they fill a model's window."""

@@ -42,8 +42,8 @@ _SHARED = Path(__file__).parent / "lua"
 _NAMES = (
     *("due", "bell", "tasks", "letters", "agents", "workers", "stats", "calibration"),
     *("inflight", "caps", "declared_caps", "breakers", "atwork", "arrivals"),
-    *("letter_facets", "dead_letters", "tenant_default", "expiring", "discards"),
-    *("news", "tokens", "serving"),
+    *("letter_facets", "dead_letters", "tenant_default", "expiring", "discards", "letters_due"),
+    *("news", "tokens", "serving", "submissions", "submissions_held"),
     *("subscriptions", "disabled", "failing", "courier", "deliveries"),
 )
 _STEMS = (

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from envelopes.limits import FIELD_CHARS_MAX, JSON_DEPTH_MAX, JSON_DIGITS_MAX
 
@@ -55,17 +56,26 @@ def parse(model: type[Model], raw: bytes | str, *, bytes_max: int, what: str) ->
 
 def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
     """Turn pydantic's first complaint into ours."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    cause = first.get("ctx", {}).get("error")
+    return refusals(error, model, what)[0]
+
+
+def refusals(error: ValidationError, model: type[Frozen], what: str) -> list[Refused]:
+    """Turn all of pydantic's complaints into ours."""
+    found = error.errors(include_url=False, include_input=False)
+    return [_refused(one, model, what) for one in found]
+
+
+def _refused(one: ErrorDetails, model: type[Frozen], what: str) -> Refused:
+    context = one.get("ctx", {})
+    cause = context.get("error")
     if isinstance(cause, Refused):
-        return Refused(_field((*first["loc"], cause.field)), cause.why)
-    field = _field(first["loc"]) or what
-    if first["type"] == "missing" and field in model.hints:
+        return Refused(_field((*one["loc"], cause.field)), cause.why)
+    field = _field(one["loc"]) or what
+    if one["type"] == "missing" and field in model.hints:
         return Refused(field, model.hints[field])
-    if first["type"] == "union_tag_invalid":
-        context = first["ctx"]
+    if one["type"] == "union_tag_invalid":
         return Refused(field, f"{context['tag']!r} is none of {context['expected_tags']}")
-    return Refused(field, first["msg"].removeprefix("Value error, "))
+    return Refused(field, one["msg"].removeprefix("Value error, "))
 
 
 def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:

@@ -50,6 +50,8 @@ from orchestrator.core.commands import (
 from orchestrator.core.decide import decide
 from orchestrator.core.facts import Agent, Claim, Mail, Sight
 from orchestrator.core.task import Task
+from orchestrator.door.door import Door
+from orchestrator.door.porter import Fitness, Porter
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Settled, Store
@@ -416,7 +418,11 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, loop.stop_now)
     log.info("serving", extra={"server": log_lines.without_password(settings.url)})
+    door = Door(client, settings.keys)
+    porter = Porter(door, Fitness(client, door))
+    porter.start()
     loop.run()
+    porter.stop()
     log.info("stopped")
 
 

@@ -14,6 +14,12 @@ milliseconds of the server's clock.
     journal:{id}        list    JSON lines: what was decided and why; the last JOURNAL_MAX
     news                stream  what has happened to tasks and letters, see orchestrator/news.py;
                                 the last NEWS_MAX
+    submit              list    what other services ask for: Celery messages "buckstop.submit", LPUSHed
+                                by any client; each stays until it is a task or a letter. Those that
+                                a sender has given a priority lie on submit\x06\x163, 6 and 9
+    submit:held         hash    SHA-1 of a message there -> until when which orchestrator is at it
+    celery-task-meta-{} string  without our prefix: what a Celery client with a result backend here is
+                                told of its message, by Celery's id; expires
     due                 zset    task id by alarm: when it must be looked at if nothing happens
     serving             string  an orchestrator has looked for work lately; expires
     bell                list    wakes an idle orchestrator; a stroke says only "look"
@@ -43,6 +49,7 @@ milliseconds of the server's clock.
     letters             zset    open dead letter by the time it was filed
     letters:{facet}:{v} zset    the same, of those whose kind, reason, agent or tenant is v; and one
                                 for each two facets, letters:{facet}:{v}|{facet}:{v}
+    letters:due         zset    open letter of a task by its due time, when the default applies
     letter_values:{f}   set     each value that an open letter has for the facet
     letter_facets       hash    open letter -> its facets, one on each line
     letter:{id}         hash    one dead letter: kind (envelopes/letter.py), reason (a slug), why,
@@ -105,8 +112,12 @@ milliseconds of the server's clock.
                                 message that was popped, whoever wrote it. And
                                 bulkhead_conflicts breaker_conflicts (both are conflicts too)
                                 breaker_opened breaker_closed breaker_probes breaker_resets
+                                door_accepted door_known (a key stood for a task already)
+                                door_refused
                                 deliveries(_done, _failed, _given_up, _moot, _not_kept)
-                                subscriptions_disabled
+                                subscriptions_disabled; claims_lost (its worker fell silent) and
+                                claims_stopped (its owner took it away); ended:<outcome>:<first word
+                                of why> and filed:<kind>:<reason>, each in words of a closed set
     last:{caller}       hash    op and reply of the caller's last CLAIM or FETCH that handed
                                 something out, so that a retry gets the same again; expires
     events:{id}         channel one JSON line for each commit that says something
@@ -156,6 +167,8 @@ from envelopes.scripts import Arg, Call, Scripts, new_op, raised
 from orchestrator.books import DayBooks, Spend
 from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.core.facts import Claim, ClaimState
+from orchestrator.figures import Figures
+from orchestrator.figures import read as read_figures
 from orchestrator.indexes import Indexes
 from orchestrator.news import News, NewsStream
 
@@ -549,6 +562,10 @@ class Store(Indexes):
         """Return what was spent today and on the days before it, this many together."""
         return self._books.read(days)
 
+    def figures(self) -> Figures:
+        """Count everything that is measured, in three round trips."""
+        return read_figures(self._scripts, self.workers(), self.spend(1))
+
     def calibration(self) -> list[bytes]:
         """Return what people thought of results that agents were sure of, oldest first."""
         return list(self._client.lrange(self._keys.calibration, 0, -1))
@@ -593,6 +610,13 @@ class Store(Indexes):
     def dead_letters(self) -> tuple[str, int]:
         """Return the name of the queue that tells of letters, and its depth."""
         return self._keys.dead_letters, int(self._client.llen(self._keys.dead_letters))
+
+    def submissions(self) -> tuple[str, int]:
+        """Return the name of the queue on which others put requests, and its depth."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in self._keys.submission_lists:
+                pipe.llen(name)
+            return self._keys.submissions, sum(pipe.execute())
 
     def serving(self) -> bool:
         """Say whether an orchestrator has looked for work lately."""

@@ -56,7 +56,7 @@ class QueueOut(Out):
 
     name: str
     agent: str | None
-    """Null for the queue that tells of letters."""
+    """Null for the queue that tells of letters, and for the one that takes requests by Celery."""
     tenant: str | None
     depth: int
 
@@ -130,8 +130,13 @@ def list_queues(buckstop: Client, caller: Reads) -> Listed[QueueOut]:
     ]
     if caller.tenant is not None:
         return Listed(items=[one for one in found if one.tenant == caller.tenant])
-    name, depth = buckstop.store.dead_letters()
-    return Listed(items=[*found, QueueOut(name=name, agent=None, tenant=None, depth=depth)])
+    others = (buckstop.store.dead_letters(), buckstop.store.submissions())
+    return Listed(items=[*found, *(_nobodys(*one) for one in others)])
+
+
+def _nobodys(name: str, depth: int) -> QueueOut:
+    """Show a queue that belongs to no agent."""
+    return QueueOut(name=name, agent=None, tenant=None, depth=depth)
 
 
 def _tenant(lane: str) -> str:

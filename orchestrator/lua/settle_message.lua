@@ -11,6 +11,21 @@
 -- of the task it belongs to; to replay, the message onto the queue it was found on,
 -- behind all others, its lane and its bell. If it is refused there again, that is a new letter.
 -- needs: _time, _amounts, _bell, _facets, _news, _letter, _lanes, _journal, _message
+local function is_ours(queue)
+  return queue == KEY.submissions or string.sub(queue, 1, #KEY.queue) == KEY.queue
+end
+
+-- Orchestrators wait at the door itself; workers wait for a bell.
+local function put_back(queue, raw)
+  redis.call('LPUSH', queue, raw)
+  if queue ~= KEY.submissions then
+    local base = string.match(queue, '^[^@]*')
+    open_lane(base, queue)
+    ring(KEY.queue_bell .. base, 1)
+  end
+  redis.call('HINCRBY', KEY.stats, 'messages_replayed_bytes', #raw)
+end
+
 local id, verb, by, why, op, kept_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], amount(ARGV[6])
 if not VERBS[verb] then
   return refused('verb', 'of a message it is replay or discard')
@@ -31,7 +46,7 @@ elseif state ~= 'open' then
   return {stored[6], stored[7], stored[8], tonumber(stored[9]), decided_op == op and 1 or 0}
 elseif verb == 'replay' and amount(size) ~= #raw then
   return refused('verb', 'only the first ' .. #raw .. ' of ' .. size .. ' bytes were kept')
-elseif verb == 'replay' and string.sub(queue, 1, #KEY.queue) ~= KEY.queue then
+elseif verb == 'replay' and not is_ours(queue) then
   return refused('verb', 'the message was found on a queue that is none of ours')
 end
 
@@ -39,10 +54,6 @@ local now = now_ms()
 redis.call('HSET', letter, 'decided_op', op)
 close_message(id, now, verb, by, why, kept_ms)
 if verb == 'replay' then
-  local base = string.match(queue, '^[^@]*')
-  redis.call('LPUSH', queue, raw)
-  open_lane(base, queue)
-  ring(KEY.queue_bell .. base, 1)
-  redis.call('HINCRBY', KEY.stats, 'messages_replayed_bytes', #raw)
+  put_back(queue, raw)
 end
 return {verb, by, why, now, 1}

@@ -58,6 +58,7 @@ Ended = Sequence[tuple[str, Amounts]]
 _CLAIM_HEADER = re.compile(rb'"buckstop_claim":\s*"([0-9a-zA-Z-]+/\d+):([0-9a-fA-F]+)"')
 _ISSUED = re.compile(rb'issued_ms\\*":\s*(\d+)')
 _ONE_WORD = re.compile(r"[\n|]")
+_FIRST_WORD = re.compile(r"[a-z_]+")
 _FIGURE = re.compile(rf"\d{{1,{limits.AMOUNT_DIGITS_MAX}}}", re.ASCII)
 _OP = re.compile(rf"[\w.-]{{1,{limits.OP_CHARS_MAX}}}", re.ASCII)
 _UNBOUNDED = Limits(limits.AMOUNT_CEILING, limits.AMOUNT_CEILING, limits.AMOUNT_CEILING)
@@ -238,6 +239,9 @@ class SimStore(SimIndexes):
                 **about,
             }.items()
         }
+        if about["reason"] != "unread":
+            kind, reason = str(about["kind"]), str(about["reason"])
+            self.counters[f"filed:{kind}:{reason}"] += 1
         told = {**self.desk[letter_id], "letter": letter_id.encode()}
         self.told_news.tell("letter.filed" if is_new else "letter.refiled", FILED, told)
 
@@ -382,6 +386,9 @@ class SimStore(SimIndexes):
         if claim is None:
             return Claim(state=ClaimState.ABSENT)
         if revoke and claim.state in {ClaimState.ISSUED, ClaimState.CLAIMED}:
+            if claim.state is ClaimState.CLAIMED:
+                lost = self.clock() - claim.beat_ms > limits.LEASE_MS
+                self.counters["claims_lost" if lost else "claims_stopped"] += 1
             claim.state = ClaimState.REVOKED
         return Claim(
             state=claim.state,
@@ -598,6 +605,8 @@ class SimStore(SimIndexes):
     def _conclude(self, c: Commit, record: dict[str, bytes]) -> None:
         record["outcome"] = (c.outcome or "").encode()
         self.counters[f"concluded_{c.outcome}"] += 1
+        first_word = _FIRST_WORD.match(c.stop_reason)
+        self.counters[f"ended:{c.outcome}:{first_word[0] if first_word else 'other'}"] += 1
         self.mail.pop(c.task_id, None)
         self.due.pop(c.task_id, None)
         expires_ms = self.clock() + c.retention_ms
@@ -697,11 +706,13 @@ class SimStore(SimIndexes):
         if int(letter["size"]) != len(raw):
             kept = f"only the first {len(raw)} of {int(letter['size'])} bytes were kept"
             raise Refused("verb", kept)
-        if not queue.startswith(self.keys.queue("")):
+        at_the_door = queue == self.keys.submissions
+        if not (at_the_door or queue.startswith(self.keys.queue(""))):
             raise Refused("verb", "the message was found on a queue that is none of ours")
         self.queues[queue].appendleft(raw)
-        self.lanes.open(queue)
-        self.ring(self.keys.queue_bell(base_of(queue)))
+        if not at_the_door:
+            self.lanes.open(queue)
+            self.ring(self.keys.queue_bell(base_of(queue)))
         self.counters["messages_replayed_bytes"] += len(raw)
 
     def wait(self, timeout_ms: int) -> bool:  # noqa: ARG002 -- nothing here blocks

@@ -1,0 +1,33 @@
+"""Tell a Celery client what became of its message, as Celery's Redis backend writes it.
+
+A client with a result backend on this server reads it by `AsyncResult(id).get()`: `{"task": id}`
+at once, or a ValueError with the reason. How the task ends is not told here; whoever wants to know
+asks for the task.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.door.message import Refusal
+
+_MARK = "@task@"
+
+
+def accepted(message: str, now_ms: int) -> tuple[str, str]:
+    """Write that it is accepted: what stands before the task's id, and what behind it."""
+    before, after = _meta(message, now_ms, "SUCCESS", {"task": _MARK}).split(_MARK)
+    return before, after
+
+
+def refused(message: str, now_ms: int, refusal: Refusal, letter: str) -> str:
+    """Write that it is refused, and why."""
+    why = f"{refusal.why} (letter {letter})"
+    error = {"exc_type": "ValueError", "exc_message": [why], "exc_module": "builtins"}
+    return _meta(message, now_ms, "FAILURE", error)
+
+
+def _meta(message: str, now_ms: int, status: str, result: Any) -> str:
+    done = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat()
+    told = {"status": status, "result": result, "traceback": None, "children": []}
+    return json.dumps({**told, "date_done": done, "task_id": message})

@@ -1,0 +1,78 @@
+"""Judge a message at the door: a submission, or every field that is wrong with it.
+
+The same code refuses here as for the command line and over HTTP (orchestrator/intake.py). The one
+difference is that nobody is there to ask again, so all faults are named, not the first.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from envelopes import TaskRequest
+from envelopes.limits import DOOR_FAULT_CHARS, DOOR_FAULTS_MAX
+from envelopes.strict import Refused, compact, refusals
+from orchestrator import intake
+from orchestrator.door.message import Call, Reason, Refusal, read
+from orchestrator.store import Submission
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A message that becomes a task."""
+
+    id: str
+    """Celery's."""
+    submission: Submission
+    answers: bool
+
+
+def judge(raw: bytes, now_ms: int) -> Admitted | Refusal:
+    """Say what becomes of these bytes."""
+    call = read(raw, now_ms)
+    if isinstance(call, Refusal):
+        return call
+    fields = _with_trace(call)
+    try:
+        submission = intake.submission(fields)
+    except Refused as refused:
+        why = "; ".join(_faults(fields, refused))
+        return Refusal(Reason.REQUEST, why, call.id, call.answers)
+    return Admitted(call.id, _once(submission, call.id), call.answers)
+
+
+def _with_trace(call: Call) -> Mapping[str, Any]:
+    """Go on with the trace of the message where its sender's request names none."""
+    if call.traceparent is None or "traceparent" in call.fields:
+        return call.fields
+    if not _TRACEPARENT.fullmatch(call.traceparent):
+        return call.fields
+    return {**call.fields, "traceparent": call.traceparent}
+
+
+def _once(submission: Submission, message: str) -> Submission:
+    """Let Celery's id stand for the task where the request brings no key; no key has its form."""
+    key = submission.idempotency_key or f"celery id {message}"
+    return replace(submission, idempotency_key=key)
+
+
+def _faults(fields: Mapping[str, Any], first: Refused) -> Iterator[str]:
+    found = _field_faults(fields) or [first]
+    for fault in found[:DOOR_FAULTS_MAX]:
+        text = str(fault)
+        yield text if len(text) <= DOOR_FAULT_CHARS else f"{text[:DOOR_FAULT_CHARS]}…"
+    if len(found) > DOOR_FAULTS_MAX:
+        yield f"and {len(found) - DOOR_FAULTS_MAX} more"
+
+
+def _field_faults(fields: Mapping[str, Any]) -> list[Refused]:
+    """Find what is wrong with single fields; faults between fields are found one by one."""
+    try:
+        TaskRequest.model_validate_json(compact(fields))
+    except ValidationError as error:
+        return refusals(error, TaskRequest, "request")
+    return []
