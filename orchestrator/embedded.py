@@ -128,7 +128,7 @@ class EmbeddedServer:
     def _start_on_some_port(self) -> None:
         """Try again where somebody took the free port between our look and the server's bind."""
         for left in reversed(range(_PORT_TRIES)):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self._start()
             except EmbeddedError as error:
@@ -287,7 +287,8 @@ def _taken(directory: Path, running: Running | None) -> str:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Name a port of this machine that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -13,6 +13,7 @@ from typing import Self
 from redis import Redis
 
 from envelopes.keys import Keys
+from orchestrator.embedded import free_port
 from orchestrator.leash import leashed
 from orchestrator.tokens import Scope, Tokens
 
@@ -26,7 +27,7 @@ class Front:
     def __init__(self, url: str, client: Redis, keys: Keys, log: Path, **limits: float) -> None:
         self.tokens = Tokens(client, keys)
         self.token = self.new_token()
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         environ = {
             **os.environ,
@@ -77,9 +78,3 @@ class Front:
             time.sleep(0.05)
         self.process.kill()
         raise RuntimeError(f"the app does not answer: {self.log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,6 @@ Server, orchestrator, worker and HTTP app run as they would for a user; people l
 their own. Any part can be killed and started again under the same address.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from redis import Redis
 from envelopes.decision import Decision, Verb
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from orchestrator.client import Buckstop, TaskHandle
-from orchestrator.embedded import EmbeddedServer
+from orchestrator.embedded import EmbeddedServer, free_port
 from orchestrator.settings import Settings
 from orchestrator.tokens import Scope, Tokens, id_of
 from tests.fleet import Fleet
@@ -43,7 +42,7 @@ class Bed(Fleet):
     def __init__(self, folder: Path) -> None:
         self.server = EmbeddedServer(folder / "server")
         super().__init__(folder, self.server.url, PREFIX_DEFAULT, "tests.browser.cast")
-        self.port = _free_port()
+        self.port = free_port()
         self.gates = folder / "gates"
         self.gates.mkdir()
         self.client = Redis.from_url(self.server.url)
@@ -130,9 +129,3 @@ def until(what: str, condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up, f"{what}: not within {READY_S} s"
         time.sleep(LOOK_EVERY_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
