@@ -43,6 +43,8 @@ class Verdict(StrEnum):
     """It works, but somebody should know."""
     UNKNOWN = "unknown"
     """The server would not say."""
+    FAULT = "fault"
+    """Work is taken, and something is not done: only the doctor finds such."""
     REFUSED = "refused"
 
 
@@ -138,7 +140,7 @@ def inspect(client: Redis) -> tuple[Finding, ...]:
                 "ACL SETUSER <user> +info +config|get",
             ),
         )
-    fsync, why_not = _config(client, "appendfsync")
+    fsync, why_not = setting(client, "appendfsync")
     return (
         _version(info),
         _alone(info),
@@ -260,7 +262,7 @@ def _info(client: Redis, *sections: str) -> tuple[Mapping[str, Any], str]:
     return info, ""
 
 
-def _config(client: Redis, name: str) -> tuple[str | None, str]:
+def setting(client: Redis, name: str) -> tuple[str | None, str]:
     """Return one setting, or why the server would not give it."""
     try:
         found: Mapping[Any, Any] = client.config_get(name)

@@ -31,10 +31,12 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "agents": ("crew", "List agents; cap one, or close its breaker."),
     "tenants": ("crew", "List tenants; cap one."),
     "http": ("web", "Serve the HTTP API and the console."),
+    "mcp": ("mcp", "Serve MCP to the editor or agent that starts it."),
     "token": ("web", "Make, list and revoke bearer tokens."),
     "hooks": ("hooks", "List who is told of news; make, try and remove them."),
     "courier": ("hooks", "Run one courier, which tells them."),
     "check": ("run", "Look whether the server can keep what Buckstop promises."),
+    "doctor": ("doctor", "Look at a running deployment, and say what to do."),
     "simulate": ("act", "Run many small worlds with faults, and audit them."),
     "demo": ("act", "See the promises kept, live."),
 }

@@ -17,7 +17,8 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.OK: "done; with --wait: the task completed, or delivered a partial result",
-    Exit.ENDED_BADLY: "with --wait: the task was aborted; decide: somebody else was first",
+    Exit.ENDED_BADLY: "with --wait: the task was aborted; decide: somebody else was first; "
+    "doctor: something needs to be done",
     Exit.REFUSED: "the command or the request is refused; the message names the field",
     Exit.NO_SERVER: "no server, or one that cannot keep promises; the message names the fix",
     Exit.NOT_FOUND: "no such task or letter, or the beginning of several",
