@@ -43,6 +43,7 @@ from orchestrator.intake import RequestLike
 from orchestrator.news import News
 from orchestrator.settings import Settings
 from orchestrator.store import Store
+from orchestrator.telemetry_submit import submitting
 from orchestrator.view import AgentView, TaskView, agent_view, view
 from orchestrator.wanted import ALL_TASKS, Page, Place, TasksWanted, page_of
 
@@ -80,9 +81,10 @@ class Buckstop(Desk):
 
         With an idempotency key that was used before, return the task it was used for.
         """
-        submission = intake.submission(request or {}, **fields)
+        checked = intake.submission(request or {}, **fields)
         self._require_fit()
-        submitted = self.store.submit(submission)
+        with submitting(checked) as submission:
+            submitted = self.store.submit(submission)
         return TaskHandle(self, submitted.task_id, created=submitted.created)
 
     def task(self, task_id: str) -> TaskHandle:

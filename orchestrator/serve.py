@@ -16,6 +16,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -26,10 +27,11 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 
-from envelopes import TaskRequest, limits
+from envelopes import TaskRequest, exports, limits
 from envelopes.scripts import connect
 from envelopes.seal import Signer
 from envelopes.strict import parse
+from envelopes.trace import trace_of
 from orchestrator import log as log_lines
 from orchestrator.caps import AgentSeen
 from orchestrator.checks import Verdict, desk, wait_until_fit
@@ -55,6 +57,7 @@ from orchestrator.door.porter import Fitness, Porter
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Settled, Store
+from orchestrator.telemetry import SILENT, Committed, Silent, telling
 from orchestrator.view import state_of
 from orchestrator.wire import Wire
 
@@ -102,15 +105,16 @@ class Draft(msgspec.Struct):
 
     commit: Commit
     after: Known
-    decision: Decision
+    told: Committed
 
 
 class Orchestrator:
     """One loop."""
 
-    def __init__(self, store: Store, wire: Wire) -> None:
+    def __init__(self, store: Store, wire: Wire, traces: Silent = SILENT) -> None:
         self._store = store
         self._wire = wire
+        self._traces = traces
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._agents: dict[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
@@ -270,6 +274,7 @@ class Orchestrator:
 
     def _commit(self, known: Known, loaded: Loaded, decision: Decision) -> Draft:
         """Put everything that leaves into one commit."""
+        began_ns = time.time_ns()
         before = known.task if known.written else None
         fields, dropped = state.write(before, decision.task)
         commands = decision.commands
@@ -301,7 +306,8 @@ class Orchestrator:
         )
         version = loaded.version + commit.raises
         after = Known(version, known.request, decision.task, written=True)
-        return Draft(dataclasses.replace(commit, event=_event(decision, version)), after, decision)
+        told = Committed(known.task, decision, loaded.now_ms, began_ns)
+        return Draft(dataclasses.replace(commit, event=_event(decision, version)), after, told)
 
     def _landed(self, draft: Draft) -> None:
         task = draft.after.task
@@ -309,8 +315,9 @@ class Orchestrator:
         self._known.move_to_end(task.id)
         if task.outcome is not None or len(self._known) > CACHED_TASKS:
             self._known.pop(task.id if task.outcome is not None else next(iter(self._known)))
-        if draft.decision.notes:
-            log.info("decided", extra=_line(draft.decision))
+        self._traces.tell(draft.told)
+        if draft.told.decision.notes:
+            log.info("decided", extra=_line(draft.told.decision))
 
     def _conflicted(self, draft: Draft) -> None:
         self._known.pop(draft.commit.task_id, None)
@@ -400,6 +407,7 @@ def _line(decision: Decision) -> dict[str, Any]:
         "outcome": task.outcome and task.outcome.value,
         "hop": task.hop,
         "why": dict(whys),
+        "trace_id": trace_of(task.id, task.terms.traceparent),
         "text": next((n.text for n in reversed(decision.notes) if n.text), ""),
         "spent": dataclasses.asdict(task.ledger.spent),
     }
@@ -411,9 +419,11 @@ def main() -> None:
     settings = Settings.read()
     client = connect(settings.url)
     wait_until_fit(client)
+    exported = exports.start("buckstop.orchestrator")
+    traces = telling(exported)
+    signer = Signer(settings.require_signing_key())
     loop = Orchestrator(
-        Store(client, settings.keys),
-        Wire(Signer(settings.require_signing_key()), settings.keys),
+        Store(client, settings.keys), Wire(signer, settings.keys, traces=traces), traces
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, loop.stop_now)
@@ -423,6 +433,8 @@ def main() -> None:
     porter.start()
     loop.run()
     porter.stop()
+    if exported is not None:
+        exported.close()
     log.info("stopped")
 
 

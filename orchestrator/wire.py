@@ -30,6 +30,7 @@ from envelopes.seal import Signer
 from orchestrator.core.commands import Publish
 from orchestrator.core.task import Task
 from orchestrator.store import Outgoing
+from orchestrator.telemetry import SILENT, Silent
 
 _MARK: Final = re.compile(r"@(\w+)@|987654321")
 _TIME_LIMIT_MARK: Final = 987654321
@@ -45,10 +46,12 @@ class Wire:
     def __init__(
         self,
         signer: Signer,
+        traces: Silent = SILENT,
         keys: Keys,
         new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._signer = signer
+        self._traces = traces
         self._keys = keys
         self._new_nonce = new_nonce
 
@@ -56,23 +59,35 @@ class Wire:
         """Encode and sign all messages of one commit."""
         if not publishes:
             return []
-        drafts = [_Draft(self._new_nonce(), task, each, self._keys, now_ms) for each in publishes]
+        drafts = [self._draft(task, each, now_ms) for each in publishes]
         seals = self._signer.seal([draft.headers for draft in drafts])
+    def _draft(self, task: Task, publish: Publish, now_ms: int) -> "_Draft":
+        traceparent = self._traces.traceparent(task, publish.subtask)
+        return _Draft(self._new_nonce(), task, publish, self._keys, now_ms, traceparent)
+
         return [draft.sealed(seal) for draft, seal in zip(drafts, seals, strict=True)]
 
 
 class _Draft:
     """A message before it is sealed."""
 
-    def __init__(self, nonce: str, task: Task, publish: Publish, keys: Keys, now_ms: int) -> None:
+    def __init__(  # noqa: PLR0917 - made in one place, a few lines above
+        self,
+        nonce: str,
+        task: Task,
+        publish: Publish,
+        keys: Keys,
+        now_ms: int,
+        traceparent: str | None,
+    ) -> None:
         self._nonce = nonce
         self._task = task
         self._publish = publish
         self._queue = keys.queue(publish.agent, task.terms.tenant)
         self._body = body_of(publish.payload)
-        self.headers = self._headers(now_ms)
+        self.headers = self._headers(now_ms, traceparent)
 
-    def _headers(self, now_ms: int) -> bytes:
+    def _headers(self, now_ms: int, traceparent: str | None) -> bytes:
         """Write the text that is signed: envelopes.headers.Headers as JSON."""
         task, publish = self._task, self._publish
         return msgspec.json.encode(
@@ -94,7 +109,7 @@ class _Draft:
                 "lease_ms": limits.LEASE_MS,
                 "trail": publish.trail,
                 "tenant": task.terms.tenant,
-                "traceparent": task.terms.traceparent,
+                "traceparent": traceparent,
                 "nonce": self._nonce,
                 "body_sha256": sha256(self._body.encode()).hexdigest(),
             }

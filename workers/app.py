@@ -213,6 +213,9 @@ def _log(loglevel: int, **_: Any) -> None:
     app.log.redirect_stdouts()
 
 
+    panel.show_queues(station, queues)
+    if not _forks(sender):  # else each child exports by itself, for threads do not survive a fork
+        station.export()
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _told_to_stop(how: str, **_: Any) -> None:
     if shift is not None:
@@ -231,3 +234,9 @@ except SettingsError as error:
     sys.exit(f"buckstop worker: {error}")
 station = Station(settings)
 app = configured(settings)
+    station.export()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _leave_a_child(**_: Any) -> None:
+    station.close_exports()

@@ -19,19 +19,20 @@ a plain `with` would make every other agent of the process wait too, so it is re
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from decimal import Decimal
 from threading import Lock
 from time import monotonic
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from envelopes.claims import Charged
 from envelopes.envelope import Usage
 from envelopes.ledger import Amounts, Limits
 from envelopes.limits import AMOUNT_CEILING, MICROS_PER_USD
 from workers.prices import Price, PriceUnknown, price_of
+from workers.telemetry import UNTOLD, UNTOLD_CALL, Asking, Invocation
 
 Settled = tuple[str, Amounts]
 """A call's operation id, and what it really cost."""
@@ -77,6 +78,8 @@ class Meter:
         self.price = price
         self.model = ""
         """By whose name calls are booked that name no model; empty where nobody knows."""
+        self.invocation: Invocation = UNTOLD
+        """What OpenTelemetry is told of the subtask, and with it of each call."""
         self._books = books
         self._allowance = allowance
         self._over_at = over_at
@@ -260,6 +263,11 @@ class Call:
         self._op = ""
         self._worst = Amounts()
         self._real: Amounts | None = None
+        self._asking: Asking = UNTOLD_CALL
+
+    def say(self, attributes: Mapping[str, Any]) -> None:
+        """Tell OpenTelemetry more of the call, in its own names; never what was asked."""
+        self._asking.say(attributes)
 
     def used(
         self,
@@ -282,6 +290,7 @@ class Call:
             sizes = input_tokens, output_tokens, written_tokens
             micros = self._price.exact(*sizes) if self._price else 0
         self._real = Amounts(input_tokens + output_tokens, micros, 1)
+        self._asking.used(input_tokens, output_tokens)
 
     def __enter__(self) -> Self:
         _not_on_a_loop("async with meter.call(...)")
@@ -290,11 +299,11 @@ class Call:
 
     def __exit__(
         self,
-        _type: type[BaseException] | None,
+        error: type[BaseException] | None,
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self._close(error)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -303,14 +312,15 @@ class Call:
 
     async def __aexit__(
         self,
-        _type: type[BaseException] | None,
+        error: type[BaseException] | None,
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self._close(error)
 
     def _open(self) -> None:
         self._op = self._meter._book(self._clamped, self._model)  # noqa: SLF001 - its own half
+        self._asking = self._meter.invocation.asking(self._model, self.max_tokens)
 
     def _clamped(self, left: Limits) -> Amounts:
         """Return the worst case of what fits into what is left."""
@@ -333,7 +343,8 @@ class Call:
             most = most if bought is None else min(most, bought)
         return most
 
-    def _close(self) -> None:
+    def _close(self, error: type[BaseException] | None) -> None:
+        self._asking.over(error)
         if self._real is not None:
             self._meter._settle(self._op, self._worst, self._real)  # noqa: SLF001 - as above
 

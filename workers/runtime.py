@@ -34,12 +34,14 @@ from envelopes.claims import Reported
 from envelopes.envelope import Delegate, Envelope, Fault, Handoff, Question, Replan
 from envelopes.request import Step
 from envelopes.strict import Refused, refusal
+from envelopes.trace import trace_of
 from workers.agent import Agent
 from workers.claims import Claims
 from workers.context import Context, Grant, readable
 from workers.loop import Loop
 from workers.meter import BudgetExhausted, Late, Meter, Refusal, Revoked
 from workers.prices import PriceUnknown, resolve
+from workers.telemetry import invoking
 
 _TERMINATED: Final = signal.SIGTERM - 256
 """What a prefork child's own handler exits with; an agent's sys.exit() says something else."""
@@ -86,6 +88,14 @@ def perform(run: Run) -> Envelope | None:
 
 def outcome(run: Run) -> Envelope | None:
     """Turn whatever the agent does into an envelope; None where its claim was taken away."""
+    with invoking(run.grant.headers) as invocation:
+        run.context.meter.invocation = invocation
+        envelope = _outcome(run)
+        invocation.ended(envelope)
+    return envelope
+
+
+def _outcome(run: Run) -> Envelope | None:
     try:
         _refuse_if_expired(run)
         _set_price(run)
@@ -97,7 +107,9 @@ def outcome(run: Run) -> Envelope | None:
 
 def stopped(run: Run, reason: str) -> Envelope:
     """Return what can be handed back of an agent whose worker must end."""
-    return _with_usage(run, _cut_short(run, Fault.STOPPED, reason))
+    envelope = _with_usage(run, _cut_short(run, Fault.STOPPED, reason))
+    run.context.meter.invocation.ended(envelope)
+    return envelope
 
 
 def report(run: Run, envelope: Envelope) -> Reported:
@@ -119,9 +131,13 @@ def say(run: Run, envelope: Envelope | None, reported: str) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     usage = run.context.meter.usage()
+    headers = run.grant.headers
     said: dict[str, Any] = {
-        "subtask": run.grant.subtask,
+        "task": headers.task,
+        "subtask": headers.id,
         "agent": run.agent.name,
+        "hop": headers.hop,
+        "trace_id": trace_of(headers.task, headers.traceparent),
         "report": reported,
         "ms": round((monotonic() - run.started_at) * 1000),
         "tokens": usage.tokens,

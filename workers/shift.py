@@ -185,3 +185,4 @@ class Shift:
         """End the process, which Celery would not: it waits for threads that do not end."""
         logging.shutdown()
         os._exit(0)
+        self._station.close_exports()

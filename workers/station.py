@@ -16,6 +16,8 @@ from uuid import uuid4
 from redis import Redis
 
 from envelopes.scripts import Arg, Call, Scripts, connect
+from envelopes import exports
+from envelopes.exports import Exports
 from workers.beat import Beat
 from workers.claims import LUA, Claims, Ended
 from workers.context import Grant
@@ -40,6 +42,7 @@ class Station:
         self.runs: dict[str, Run] = {}
         """What runs in this process now, by subtask."""
         os.register_at_fork(after_in_child=self._after_fork)
+        self._exports: Exports | None = None
 
     @cached_property
     def client(self) -> Redis:
@@ -91,6 +94,15 @@ class Station:
         for name in _MADE:
             getattr(self, name)
 
+    def export(self) -> None:
+        """Let OpenTelemetry have what this process does, if its environment names a collector."""
+        self._exports = exports.start("buckstop.worker")
+
+    def close_exports(self) -> None:
+        """Send what still waits to be exported."""
+        if self._exports is not None:
+            self._exports.close()
+
     def _after_fork(self) -> None:
         self.runs = {}
         _forget(self, _MADE)
@@ -98,6 +110,7 @@ class Station:
 
 class _Written:
     """Takes a script call down instead of sending it."""
+        self._exports = None
 
     call: Call
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from envelopes import limits
+from envelopes.exports import exporting
 from envelopes.strict import Refused, check_json
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
@@ -64,7 +65,7 @@ def submit(file: str | None, url: str | None, *, as_json: bool, **given: Any) ->
     request = {**(_read(file) if file else {}), **_from_flags(given)}
     if bounds := _budget(given):
         request["budget"] = _joined(request.get("budget"), bounds)
-    with connected(url) as buckstop:
+    with connected(url) as buckstop, exporting("buckstop.cli"):
         task = buckstop.submit(request)
         if given["wait"]:
             return _follow(task, given["wait_timeout"], as_json=as_json)

@@ -1,5 +1,6 @@
 """Build the app: what it is made of, in the order in which a request meets it.
 
+    Traced      the caller's trace goes on                                    (traced.py)
     Shield      security headers, the access log, a net under our bugs       (shield.py)
     CORS        only where BUCKSTOP_CORS_ORIGINS names somebody
     Methods     405, OPTIONS and HEAD                                         (methods.py)
@@ -26,6 +27,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from redis import Redis
 
 from envelopes import limits
+from envelopes.exports import exporting
 from envelopes.scripts import connect
 from orchestrator.client import Buckstop
 from orchestrator.courier.subscriptions import Subscriptions
@@ -47,6 +49,7 @@ from orchestrator.http import (
 from orchestrator.http.methods import Methods, queries_of, require_known_query
 from orchestrator.http.shield import Shield
 from orchestrator.settings import Settings
+from orchestrator.http.traced import Traced
 from orchestrator.tokens import Tokens
 from orchestrator.wait_tokens import WaitTokens
 
@@ -79,6 +82,7 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
     _allow_origins(app, environ.get("BUCKSTOP_CORS_ORIGINS", "").split())
     app.add_middleware(Shield, meters=app.state.meters)
     return app
+    app.add_middleware(Traced)
 
 
 @cache
@@ -107,8 +111,9 @@ def _connect(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = limits.HTTP_THREADS
     app.state.patience, app.state.deciding = anyio.CapacityLimiter(limits.DECIDING_MAX), 0
-    async with app.state.live:
-        yield
+    with exporting("buckstop.http"):
+        async with app.state.live:
+            yield
     buckstop: Buckstop = app.state.buckstop
     client: Redis = app.state.redis
     buckstop.close()

@@ -54,7 +54,9 @@ class Exchange:
         usage = self.draft.usage()
         if usage is not None:
             self.call.used(usage.input, usage.output, usd=self._usd(usage))
-        self.ctx.log.info("a model was asked", extra=self._attributes(usage))
+        attributes = self._attributes(usage)
+        self.call.say(attributes)
+        self.ctx.log.info("a model was asked", extra=attributes)
 
     def _usd(self, usage: Tokens) -> Decimal | None:
         """Return the price with caching, where the tables know it; else None, for the full one."""

@@ -1,0 +1,55 @@
+"""Join a request to its caller's trace: W3C's `traceparent` header in, one server span out.
+
+What machines ask for every few seconds (health, metrics) and the console's own files make no spans.
+Where nobody in this process has OpenTelemetry, what the caller said goes on to the task that is
+submitted, and there is no span (traced_spans.py has them).
+"""
+
+import re
+import sys
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from envelopes.trace import Place
+from orchestrator.telemetry_submit import CALLER
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACED: Final = ("/v1/", "/a2a", "/mcp")
+
+
+class Traced:
+    """A layer around the whole app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, inside its span where there is one."""
+        if scope["type"] != "http" or not scope["path"].startswith(_TRACED):
+            await self._app(scope, receive, send)
+            return
+        caller = _caller(scope)
+        token = CALLER.set(caller)
+        try:
+            await self._answer(scope, receive, send, caller)
+        finally:
+            CALLER.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: str | None) -> None:
+        if "opentelemetry.trace" not in sys.modules:
+            await self._app(scope, receive, send)
+            return
+        from orchestrator.http.traced_spans import serving  # noqa: PLC0415 - imports OpenTelemetry
+
+        with serving(scope, send, Place.read(caller)) as answer:
+            await self._app(scope, receive, answer.send)
+
+
+def _caller(scope: Scope) -> str | None:
+    """Return the caller's context, if it is one; W3C says to go on without what is none."""
+    said = Headers(scope=scope).get("traceparent", "")
+    if not _TRACEPARENT.fullmatch(said) or said.startswith("ff") or Place.read(said) is None:
+        return None
+    return said

@@ -1,0 +1,96 @@
+"""The span of one HTTP request, and how long it took, named as OpenTelemetry's conventions say.
+
+The query is not told: it may hold what is secret. A stream's span ends when the stream begins, for
+the stream may last for days.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from starlette.datastructures import Headers
+from starlette.types import Message, Scope, Send
+
+from envelopes.exports import SCOPE
+from envelopes.trace import Place
+from envelopes.trace_context import going_on_from
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+_SECONDS: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+"""As the conventions advise."""
+
+
+class Answer:
+    """One answer on its way out."""
+
+    def __init__(self, scope: Scope, send: Send, span: Span) -> None:
+        self._scope, self._send, self._span = scope, send, span
+        self._began, self._over, self._status = time.perf_counter(), False, 0
+
+    async def send(self, message: Message) -> None:
+        """Pass it on, and note the status."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            kind = Headers(raw=message["headers"]).get("content-type", "")
+            if kind.startswith("text/event-stream"):
+                self.over()
+        await self._send(message)
+
+    def over(self) -> None:
+        """End the span, once."""
+        if self._over:
+            return
+        self._over = True
+        told: dict[str, Any] = {"http.request.method": _method(self._scope)}
+        if (route := self._scope.get("route")) is not None:
+            told["http.route"] = route.path
+            self._span.update_name(f"{_method(self._scope)} {route.path}")
+        told["http.response.status_code"] = self._status
+        self._span.set_attributes(told)
+        if not self._status or self._status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._span.set_attribute("error.type", str(self._status or "left"))
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+        _seconds().record(time.perf_counter() - self._began, told)
+
+
+@contextmanager
+def serving(scope: Scope, send: Send, caller: Place | None) -> Iterator[Answer]:
+    """Open a request's span; what is done inside is its child."""
+    span = trace.get_tracer(SCOPE).start_span(
+        _method(scope),
+        None if caller is None else going_on_from(caller),
+        SpanKind.SERVER,
+        {
+            "http.request.method": _method(scope),
+            "url.path": scope["path"],
+            "url.scheme": scope["scheme"],
+        },
+    )
+    answer = Answer(scope, send, span)
+    with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        try:
+            yield answer
+        finally:
+            answer.over()
+
+
+def _method(scope: Scope) -> str:
+    """Return the method; a stranger's own makes no name of its own."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "_OTHER"
+
+
+@cache
+def _seconds() -> metrics.Histogram:
+    return metrics.get_meter(SCOPE).create_histogram(
+        "http.server.request.duration",
+        "s",
+        "How long a request took to its last byte.",
+        explicit_bucket_boundaries_advisory=_SECONDS,
+    )

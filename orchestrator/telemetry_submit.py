@@ -1,0 +1,66 @@
+"""Let a task's trace go on from whoever submits it.
+
+    with submitting(intake.submission(fields)) as submission:
+        store.submit(submission)
+
+What the request itself says (`traceparent`) comes first, then the span that is current in the
+caller's program, then what an HTTP request's header said. Where somebody in this process has
+OpenTelemetry the submission becomes a span of its own, `buckstop.submit`, and the task goes on
+from that; where nobody has, what the caller said is kept as it is.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any, Final
+
+from envelopes.exports import SCOPE
+from envelopes.trace import Place
+from orchestrator.store import Submission
+
+CALLER: Final[ContextVar[str | None]] = ContextVar("caller", default=None)
+"""What the HTTP request that is being answered said of its trace."""
+
+
+@contextmanager
+def submitting(submission: Submission) -> Iterator[Submission]:
+    """Hand out the submission as it is to be stored, with the trace that it goes on from."""
+    if "opentelemetry.trace" in sys.modules:
+        with _traced(submission) as traced:
+            yield traced
+    elif (caller := CALLER.get()) is not None and _said(submission) is None:
+        yield _with(submission, caller)
+    else:
+        yield submission
+
+
+@contextmanager
+def _traced(submission: Submission) -> Iterator[Submission]:
+    from opentelemetry import trace  # noqa: PLC0415 - somebody else has imported it already
+
+    from envelopes.trace_context import going_on_from, place_of  # noqa: PLC0415 - as above
+
+    said = Place.read(_said(submission))
+    with trace.get_tracer(SCOPE).start_as_current_span(
+        "buckstop.submit",
+        None if said is None else going_on_from(said),
+        trace.SpanKind.PRODUCER,
+        {"buckstop.task": submission.task_id, "buckstop.tenant": submission.tenant},
+        record_exception=False,
+    ) as span:
+        at = span.get_span_context()
+        yield _with(submission, place_of(at).traceparent) if at.is_valid else submission
+
+
+def _said(submission: Submission) -> str | None:
+    said: str | None = json.loads(submission.request).get("traceparent")
+    return said
+
+
+def _with(submission: Submission, traceparent: str) -> Submission:
+    request: dict[str, Any] = json.loads(submission.request)
+    text = json.dumps(request | {"traceparent": traceparent}, ensure_ascii=False)
+    return replace(submission, request=text.encode())
