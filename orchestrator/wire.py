@@ -46,14 +46,14 @@ class Wire:
     def __init__(
         self,
         signer: Signer,
-        traces: Silent = SILENT,
         keys: Keys,
         new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        traces: Silent = SILENT,
     ) -> None:
         self._signer = signer
-        self._traces = traces
         self._keys = keys
         self._new_nonce = new_nonce
+        self._traces = traces
 
     def outgoing(self, task: Task, publishes: Sequence[Publish], now_ms: int) -> list[Outgoing]:
         """Encode and sign all messages of one commit."""
@@ -61,11 +61,11 @@ class Wire:
             return []
         drafts = [self._draft(task, each, now_ms) for each in publishes]
         seals = self._signer.seal([draft.headers for draft in drafts])
+        return [draft.sealed(seal) for draft, seal in zip(drafts, seals, strict=True)]
+
     def _draft(self, task: Task, publish: Publish, now_ms: int) -> "_Draft":
         traceparent = self._traces.traceparent(task, publish.subtask)
         return _Draft(self._new_nonce(), task, publish, self._keys, now_ms, traceparent)
-
-        return [draft.sealed(seal) for draft, seal in zip(drafts, seals, strict=True)]
 
 
 class _Draft:

@@ -184,6 +184,8 @@ def _open(sender: Any, **_: Any) -> None:
     )
     queues = frozenset(settings.keys.queue(each.name) for each in agents)
     channel.Post.open(intake, settings.keys, queues)
+    if not _forks(sender):  # else each child exports by itself, for threads do not survive a fork
+        station.export()
 
 
 def _slots(worker: Any) -> int:
@@ -205,6 +207,12 @@ def _announce(**_: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _in_a_child(**_: Any) -> None:
     station.make()
+    station.export()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _leave_a_child(**_: Any) -> None:
+    station.close_exports()
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -213,9 +221,6 @@ def _log(loglevel: int, **_: Any) -> None:
     app.log.redirect_stdouts()
 
 
-    panel.show_queues(station, queues)
-    if not _forks(sender):  # else each child exports by itself, for threads do not survive a fork
-        station.export()
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _told_to_stop(how: str, **_: Any) -> None:
     if shift is not None:
@@ -234,9 +239,3 @@ except SettingsError as error:
     sys.exit(f"buckstop worker: {error}")
 station = Station(settings)
 app = configured(settings)
-    station.export()
-
-
-@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
-def _leave_a_child(**_: Any) -> None:
-    station.close_exports()

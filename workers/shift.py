@@ -183,6 +183,6 @@ class Shift:
 
     def _leave(self) -> None:
         """End the process, which Celery would not: it waits for threads that do not end."""
+        self._station.close_exports()
         logging.shutdown()
         os._exit(0)
-        self._station.close_exports()

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from redis import Redis
 
-from envelopes.scripts import Arg, Call, Scripts, connect
 from envelopes import exports
 from envelopes.exports import Exports
+from envelopes.scripts import Arg, Call, Scripts, connect
 from workers.beat import Beat
 from workers.claims import LUA, Claims, Ended
 from workers.context import Grant
@@ -41,8 +41,8 @@ class Station:
         """What the list of workers says of this one."""
         self.runs: dict[str, Run] = {}
         """What runs in this process now, by subtask."""
-        os.register_at_fork(after_in_child=self._after_fork)
         self._exports: Exports | None = None
+        os.register_at_fork(after_in_child=self._after_fork)
 
     @cached_property
     def client(self) -> Redis:
@@ -89,11 +89,6 @@ class Station:
         """Return the event loop of async agents."""
         return Loop()
 
-    def make(self) -> None:
-        """Make everything now, before there are threads that could make a thing twice."""
-        for name in _MADE:
-            getattr(self, name)
-
     def export(self) -> None:
         """Let OpenTelemetry have what this process does, if its environment names a collector."""
         self._exports = exports.start("buckstop.worker")
@@ -103,14 +98,19 @@ class Station:
         if self._exports is not None:
             self._exports.close()
 
+    def make(self) -> None:
+        """Make everything now, before there are threads that could make a thing twice."""
+        for name in _MADE:
+            getattr(self, name)
+
     def _after_fork(self) -> None:
         self.runs = {}
+        self._exports = None
         _forget(self, _MADE)
 
 
 class _Written:
     """Takes a script call down instead of sending it."""
-        self._exports = None
 
     call: Call
 

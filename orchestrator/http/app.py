@@ -48,8 +48,8 @@ from orchestrator.http import (
 )
 from orchestrator.http.methods import Methods, queries_of, require_known_query
 from orchestrator.http.shield import Shield
-from orchestrator.settings import Settings
 from orchestrator.http.traced import Traced
+from orchestrator.settings import Settings
 from orchestrator.tokens import Tokens
 from orchestrator.wait_tokens import WaitTokens
 
@@ -81,8 +81,8 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
     app.add_middleware(Methods, routers=routers, streams=live.router)
     _allow_origins(app, environ.get("BUCKSTOP_CORS_ORIGINS", "").split())
     app.add_middleware(Shield, meters=app.state.meters)
-    return app
     app.add_middleware(Traced)
+    return app
 
 
 @cache
