@@ -42,7 +42,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a message. Neither task nor letter: another orchestrator has settled it."""
+    """What became of a message. Neither task nor letter: it was gone, or the desk is full."""
 
     task: str = ""
     created: bool = False

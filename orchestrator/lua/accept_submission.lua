@@ -4,8 +4,8 @@
 --        anywhere
 -- ARGV   the message, task id, request, tenant, retention ms, timeout ms; what the answer says before
 --        the task's id, and behind it
--- Reply  {task id, 1 if this very message made it, now ms}; the id is empty where the message is gone,
---        because another orchestrator has done all this
+-- Reply  {task id, 1 if this very message made it, now ms}; the id is empty where the message is gone
+--        and no task was made of it, because another orchestrator has judged otherwise
 --
 -- Checks: that the message is there; the idempotency record. The same task id again is a retry.
 -- Writes: what _accept.lua says, or where the record stands for a task already nothing of that; then
@@ -23,7 +23,7 @@ local holder = redis.call('GET', idem)
 if holder == id then
   return {id, 1, now}
 elseif not lies_there(list, raw) then
-  return {'', 0, now}
+  return {holder or '', 0, now}
 end
 
 if not holder then
