@@ -13,6 +13,11 @@ cd "$directory"
 
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
+token() {
+    id=$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
+    printf 'bk_%s_%s' "$id" "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')"
+}
+
 keep() { # NAME TEXT
     [ -s "$1" ] && return
     printf '%s\n' "$2" > "$1.new"
@@ -25,3 +30,6 @@ for user in admin orchestrator worker front flower; do
     keep "redis_$user" "$(random)"
 done
 keep flower_login "buckstop:$(random)"
+keep grafana_password "$(random)"
+# The bearer token by which Prometheus reads /metrics; `buckstop token new --from-file` makes it known.
+keep prometheus_token "$(token)"

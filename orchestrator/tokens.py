@@ -58,6 +58,8 @@ class Scope(StrEnum):
     SUBMIT = "submit"
     """Submit tasks, and cancel them."""
     READ = "read"
+    METRICS = "metrics"
+    """Read /metrics, and nothing else; `read` may do that too."""
     DECIDE = "decide"
     """Decide letters."""
     ADMIN = "admin"
@@ -140,9 +142,14 @@ class Tokens:
         tenant: str | None = None,
         days: int | None = None,
         per_minute: int | None = None,
+        text: str | None = None,
     ) -> str:
-        """Make a token and return its text, which is never shown again; or raise Refused."""
-        token_id, secret = secrets.token_hex(_ID_BYTES), _secret()
+        """Make a token and return its text, which is never shown again; or raise Refused.
+
+        With a `text` that a deployment made beforehand, this is the token; made again it is the
+        same one, and what is said of it last holds.
+        """
+        token_id, secret = _fresh() if text is None else _taken_apart(text)
         now_ms = self._now_ms()
         record = {
             "id": token_id,
@@ -157,7 +164,7 @@ class Tokens:
         token = _read(json.dumps(record, ensure_ascii=False))
         if token.tenant is not None and Scope.ADMIN in token.scopes:
             raise Refused("tenant", "admin is of the whole deployment; a tenant's token has others")
-        self._require_room()
+        self._require_room_for(token)
         self._client.hset(self._keys.tokens, token_id, token.kept())
         return f"bk_{token_id}_{secret}"
 
@@ -204,7 +211,14 @@ class Tokens:
         """Log out; False where nobody was logged in."""
         return bool(self._client.delete(self._keys.session(hashed(cookie))))
 
-    def _require_room(self) -> None:
+    def _require_room_for(self, token: Token) -> None:
+        known = self.find(token.id)
+        if known is not None and known.hash == token.hash:
+            return
+        if known is not None:
+            raise Refused(
+                "text", f"there is another token {token.id}; revoke it, or make a new text"
+            )
         if self._client.hlen(self._keys.tokens) >= limits.TOKENS_MAX:
             raise NoRoom("name", f"there are {limits.TOKENS_MAX:,} tokens; revoke some first")
 
@@ -221,6 +235,19 @@ def id_of(text: str) -> str:
 def hashed(secret: str) -> str:
     """Return what the server keeps of a secret."""
     return sha256(secret.encode()).hexdigest()
+
+
+def _fresh() -> tuple[str, str]:
+    return secrets.token_hex(_ID_BYTES), _secret()
+
+
+def _taken_apart(text: str) -> tuple[str, str]:
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise Refused(
+            "text", "a token is bk_, 12 digits of 0-9a-f, _ and 43 random letters of base64url"
+        )
+    return found[1], found[2]
 
 
 def _secret() -> str:

@@ -109,12 +109,13 @@ def test_what_prometheus_reads_is_what_is_so(fresh: Fresh, web: Web) -> None:
     }
     for kind in ("escalation", "question", "undeliverable"):
         assert found["buckstop_letters_open", (("kind", kind),)] == 1
-    assert found["buckstop_events_total", (("event", "submitted"),)] == 2
+    assert found["buckstop_tasks_submitted_total", ()] == 2
     assert found["buckstop_tasks", (("stage", "on_desk"),)] == 2
     assert found["buckstop_agent_in_flight", (("agent", "greet"),)] == 0
-    assert found["buckstop_breaker_open", (("agent", "greet"),)] == 0
-    assert found["buckstop_queue_depth", (("queue", fresh.keys.queue("greet")),)] == 0
-    assert found["buckstop_queue_depth", (("queue", fresh.keys.dead_letters),)] == 3
+    assert found["buckstop_agent_breaker_open", (("agent", "greet"),)] == 0
+    depth = "buckstop_queue_depth"
+    assert found[depth, (("agent", "greet"), ("queue", fresh.keys.queue("greet")))] == 0
+    assert found[depth, (("agent", ""), ("queue", fresh.keys.dead_letters))] == 3
     assert found["buckstop_orchestrator_serving", ()] == 1
     route = (("method", "GET"), ("route", "/v1/tasks/{task_id}"), ("status", "404"))
     assert found["buckstop_http_requests_total", route] == 3

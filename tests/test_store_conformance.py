@@ -236,6 +236,7 @@ def test_a_commit_writes_everything_that_was_decided(world: World) -> None:
         "submitted": 1,
         "commits": 1,
         "escalated": 1,
+        "filed:escalation:hop_cap": 1,
         "pushed": 2,
         "pushed_bytes": size,
     }

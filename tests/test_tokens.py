@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -181,7 +182,23 @@ def test_there_are_only_so_many_tokens(fresh: Fresh, tokens: Tokens) -> None:
         tokens.new("one more", [Scope.READ])
 
 
-def test_the_command_line_makes_lists_and_revokes(fresh: Fresh) -> None:
+def test_a_token_made_beforehand_is_the_same_one_however_often_it_is_made(tokens: Tokens) -> None:
+    """docs/how-to/monitoring.md: "made again it is the same token"."""
+    text = f"bk_{'0a' * 6}_{'x' * 43}"
+    assert tokens.new("prometheus", [Scope.READ], text=text) == text
+    assert tokens.new("prometheus", [Scope.METRICS], text=text) == text
+    (kept,) = tokens.list()
+    assert (kept.id, kept.scopes) == ("0a" * 6, (Scope.METRICS,))
+    found = tokens.authenticate(shown(text), HOME).token
+    assert found is not None
+    assert not found.may(Scope.READ)
+    for other in (f"bk_{'0a' * 6}_{'y' * 43}", "bk_0a_x", f"bk_{'0A' * 6}_{'x' * 43}"):
+        with pytest.raises(Refused):
+            tokens.new("thief", [Scope.ADMIN], text=other)
+    assert tokens.list() == [kept]
+
+
+def test_the_command_line_makes_lists_and_revokes(fresh: Fresh, tmp_path: Path) -> None:
     """The issue: "`buckstop token new --scope ...`"."""
 
     def buckstop(*words: str) -> subprocess.CompletedProcess[str]:
@@ -197,6 +214,14 @@ def test_the_command_line_makes_lists_and_revokes(fresh: Fresh) -> None:
     listed = json.loads(buckstop("list", "--json").stdout)
     assert [one["name"] for one in listed] == ["ci"]
     assert text.split("_", 2)[2] not in buckstop("list").stdout
+    secret = tmp_path / "prometheus_token"
+    subprocess.run(["sh", "deploy/make-secrets.sh", tmp_path], check=True, capture_output=True)
+    for _ in range(2):
+        said = buckstop("new", "prom", "--scope", "metrics", "--from-file", str(secret))
+        assert secret.read_text().strip() not in said.stdout + said.stderr
+    scraper = tokens.authenticate(shown(secret.read_text().strip()), HOME).token
+    assert scraper is not None
+    assert scraper.scopes == (Scope.METRICS,)
     assert buckstop("revoke", id_of(text)).returncode == 0
     again = buckstop("revoke", id_of(text))
     assert (again.returncode, "buckstop token list" in again.stderr) == (4, True)

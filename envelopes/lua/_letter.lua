@@ -31,6 +31,7 @@ local function unindex_letter(letter)
   end
   redis.call('HDEL', KEY.letter_facets, letter)
   redis.call('ZREM', KEY.letters, letter)
+  redis.call('ZREM', KEY.letters_due, letter)
 end
 
 -- A queue's name ends in its agent and, in a tenant's lane, the tenant. What lies on a queue that
@@ -100,6 +101,15 @@ local function set_due(letter, now, fields)
   if fields.queue then
     fields.due_ms = digits(now + LIMIT.MESSAGE_LETTER_MS)
     redis.call('ZADD', KEY.discards, fields.due_ms, letter)
+  elseif fields.due_ms then
+    redis.call('ZADD', KEY.letters_due, fields.due_ms, letter)
+  end
+end
+
+-- What FETCH has filed is counted once its reason is known.
+local function count_filed(fields)
+  if fields.reason ~= 'unread' then
+    redis.call('HINCRBY', KEY.stats, 'filed:' .. fields.kind .. ':' .. fields.reason, 1)
   end
 end
 
@@ -109,6 +119,7 @@ local function file_letter(letter, now, fields)
   fields.state, fields.filed_ms = 'open', now
   write_letter(letter, fields)
   index_letter(letter, now, fields)
+  count_filed(fields)
   announce(letter, fields)
   tell_filed('letter.filed', letter, now, fields)
 end
@@ -117,6 +128,7 @@ end
 local function refile_letter(letter, now, fields)
   write_letter(letter, complete(fields))
   unindex_letter(letter)
+  count_filed(fields)
   index_letter(letter, redis.call('HGET', KEY.letter .. letter, 'filed_ms'), fields)
   tell_filed('letter.refiled', letter, now, fields)
 end

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Final
 
 import click
@@ -62,6 +63,12 @@ def token(ctx: click.Context, url: str | None) -> None:
     help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else. After a pause, up to "
     f"{limits.TOKEN_BURST} may come at once.",
 )
+@click.option(
+    "--from-file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take the token's text from a secret that was made beforehand; it is not shown.",
+)
 @json_option
 @click.pass_obj
 def new(
@@ -72,17 +79,27 @@ def new(
     tenant: str | None,
     days: int | None,
     per_minute: int | None,
+    file: Path | None,
     as_json: bool,
 ) -> None:
     """Make a token for NAME, and show it: this once and never again.
 
-    NAME stands in the record of whatever is decided with it.
+    With --from-file it is known already, and is made as often as you like: for whoever starts a
+    deployment. NAME stands in the record of whatever is decided with it.
     """  # fmt: skip
+    known = None if file is None else file.read_text(encoding="utf-8").strip()
     with _opened(url) as client:
         text = _tokens(client, url).new(
-            name, list(map(Scope, scopes)), tenant=tenant, days=days, per_minute=per_minute
+            name,
+            list(map(Scope, scopes)),
+            tenant=tenant,
+            days=days,
+            per_minute=per_minute,
+            text=known,
         )
-    if as_json:
+    if file is not None:
+        write_json({"id": id_of(text)}) if as_json else print(f"{id_of(text)}: the token in {file}")
+    elif as_json:
         write_json({"id": id_of(text), "token": text})
     else:
         print(text)

@@ -137,9 +137,11 @@ def unauthenticated(detail: str) -> Problem:
     return Problem("unauthenticated", detail, {"WWW-Authenticate": 'Bearer realm="buckstop"'})
 
 
-def _needs(scope: Scope) -> Callable[[Caller], Caller]:
+def _needs(scope: Scope, *others: Scope) -> Callable[[Caller], Caller]:
+    """Make a dependency that lets in whoever has this scope, or one of the others."""
+
     def allowed(caller: Annotated[Caller, Depends(identified)]) -> Caller:
-        if not caller.token.may(scope):
+        if not any(map(caller.token.may, (scope, *others))):
             raise Problem(
                 "forbidden",
                 f"this needs the scope {scope.value!r}; the token {caller.name!r} has: "
@@ -158,6 +160,9 @@ Admins = Annotated[Caller, Security(_needs(Scope.ADMIN), scopes=[Scope.ADMIN.val
 
 # --- a browser's cookie --------------------------------------------------------------------------
 
+Measures = Annotated[
+    Caller, Security(_needs(Scope.METRICS, Scope.READ), scopes=[Scope.METRICS.value])
+]
 
 def csrf_of(cookie: str) -> str:
     """Return the word that goes with a session, which only our own page can read."""

@@ -104,7 +104,7 @@ def _connect(app: FastAPI, settings: Settings) -> None:
     app.state.waits = WaitTokens(client, settings.keys)
     app.state.subscriptions = Subscriptions(client, settings.keys)
     app.state.live = live.Live(app.state.buckstop)
-    app.state.meters = metrics.Meters(app.state.buckstop)
+    app.state.meters = metrics.Meters(client, settings.keys, app.state.live.seats.count)
 
 
 @asynccontextmanager

@@ -1,24 +1,41 @@
 """What Prometheus reads: this process's own requests, and what the deployment's server counts.
 
-Figures of the deployment are the same from every process: scrape one, or take the `max`.
+Figures of the deployment are the same from every process: scrape one, or take the `max`. What they
+are called stands in figures.py, what they are in orchestrator/figures.py. Whoever reads them shows
+a token with the scope `metrics`, which opens nothing else, or `read`.
 """
 
-from collections.abc import Iterator
-from typing import Final
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis import Redis
 
-from envelopes.letter import Facet
-from orchestrator.client import Buckstop
-from orchestrator.http.access import Reads
-from orchestrator.view import AgentView
-from orchestrator.wanted import Stage, TasksWanted
+from envelopes.keys import Keys
+from orchestrator import checks
+from orchestrator.checks import Verdict
+from orchestrator.http.access import Measures
+from orchestrator.http.figures import DEPLOYMENT, Figure, Seen
+from orchestrator.http.figures_redis import REDIS
+from orchestrator.store import Store
 
 router = APIRouter(tags=["health"])
 
+ALL: Final[tuple[Figure, ...]] = (*DEPLOYMENT, *REDIS)
+"""Every figure that is the deployment's."""
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
@@ -28,9 +45,13 @@ _NO_ROUTE: Final = "none"
 class Meters:
     """What one process measures of itself, and where the rest is asked for."""
 
-    def __init__(self, buckstop: Buckstop) -> None:
+    def __init__(self, client: Redis, keys: Keys, streams: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(Deployment(buckstop))
+        self.registry.register(Deployment(client, keys))
+        ProcessCollector(registry=self.registry)
+        Info("buckstop_build", "Which version this process is.", registry=self.registry).info(
+            {"version": version("buckstop")}
+        )
         self._requests = Counter(
             "buckstop_http_requests",
             "Requests that were answered, by route and status.",
@@ -44,6 +65,10 @@ class Meters:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        open_streams = Gauge(
+            "buckstop_http_streams", "Event streams that are open.", registry=self.registry
+        )
+        open_streams.set_function(streams)
 
     def count(self, method: str, route: str, status: int, seconds: float, *, stream: bool) -> None:
         """Count one request. A stranger's paths and methods make no series of their own."""
@@ -56,31 +81,36 @@ class Meters:
 class Deployment(Collector):
     """Asks the server when it is scraped, and keeps nothing."""
 
-    def __init__(self, buckstop: Buckstop) -> None:
-        self._buckstop = buckstop
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._store, self._keys = Store(client, keys), keys
+        self._client: Any = client  # its types leave open whether it answers now or later
 
     def describe(self) -> Iterator[Metric]:
         """Name nothing: the registry need not ask the server when it is made."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield everything there is to count."""
-        store = self._buckstop.store
-        yield _counted("buckstop_events", "What has happened, by name.", "event", store.stats())
-        stages = {stage.value: store.count_tasks(TasksWanted(stage)) for stage in Stage}
-        yield _gauge("buckstop_tasks", "Tasks that are kept, by stage.", "stage", stages)
-        kinds = store.group_letters(Facet.KIND)
-        yield _gauge("buckstop_letters_open", "Letters that wait for a person.", "kind", kinds)
-        queues = {name: depth for _, name, depth in store.queues()}
-        queues |= dict([store.dead_letters()])
-        yield _gauge("buckstop_queue_depth", "Messages nobody has fetched.", "queue", queues)
-        yield from _of_agents(self._buckstop.agents())
-        workers = GaugeMetricFamily("buckstop_workers", "Worker processes that live.")
-        workers.add_metric((), len(store.workers()))
-        yield workers
-        serving = GaugeMetricFamily("buckstop_orchestrator_serving", "Whether one looks for work.")
-        serving.add_metric((), int(store.serving()))
-        yield serving
+        """Yield everything there is to count, and how long it took to look."""
+        began = time.perf_counter()
+        seen = self._look()
+        for figure in ALL:
+            yield figure.family(seen)
+        took = GaugeMetricFamily("buckstop_scrape_seconds", "How long it took to look.")
+        took.add_metric((), time.perf_counter() - began)
+        yield took
+
+    def _look(self) -> Seen:
+        findings = checks.inspect(self._client)
+        passed: dict[str, bool] = {}
+        for one in findings:
+            refused = one.verdict is Verdict.REFUSED
+            passed[one.check] = passed.get(one.check, True) and not refused
+        return Seen(
+            figures=self._store.figures(),
+            info=self._client.info(),
+            checks=passed,
+            queue_of=self._keys.queue,
+        )
 
 
 @router.get(
@@ -89,43 +119,8 @@ class Deployment(Collector):
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics(request: Request, caller: Reads) -> Response:
+def metrics(request: Request, caller: Measures) -> Response:
     """Return figures for Prometheus."""
     caller.require_all_tenants()
     meters: Meters = request.app.state.meters
     return Response(generate_latest(meters.registry), media_type=MEDIA_TYPE)
-
-
-def _of_agents(agents: list[AgentView]) -> Iterator[Metric]:
-    yield _gauge(
-        "buckstop_agent_in_flight",
-        "Messages that are not settled.",
-        "agent",
-        {one.name: one.in_flight for one in agents},
-    )
-    yield _gauge(
-        "buckstop_agent_workers",
-        "Processes that run it and live.",
-        "agent",
-        {one.name: one.workers for one in agents},
-    )
-    yield _gauge(
-        "buckstop_breaker_open",
-        "Whether the agent is sent nothing.",
-        "agent",
-        {one.name: int(one.breaker_open) for one in agents},
-    )
-
-
-def _gauge(name: str, about: str, label: str, values: dict[str, int]) -> Metric:
-    family = GaugeMetricFamily(name, about, labels=(label,))
-    for value, figure in values.items():
-        family.add_metric((value,), figure)
-    return family
-
-
-def _counted(name: str, about: str, label: str, values: dict[str, int]) -> Metric:
-    family = CounterMetricFamily(name, about, labels=(label,))
-    for value, figure in values.items():
-        family.add_metric((value,), figure)
-    return family

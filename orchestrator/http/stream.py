@@ -60,6 +60,10 @@ class Seats:
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
+    def count(self) -> int:
+        """Count the streams that are open."""
+        return self._taken.total()
+
     @contextmanager
     def taken(self, token: str) -> Iterator[None]:
         """Take a seat, or raise Problem where there is none left."""

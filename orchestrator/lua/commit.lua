@@ -290,11 +290,17 @@ local function set_alarm()
   end
 end
 
+-- A reason's first word says of which class it is: "confidence>=0.9", "decided: approve by Ada".
+local function class_of(stop_reason)
+  return string.match(stop_reason, '^[%l_]+') or 'other'
+end
+
 local ENDED = {'task', 'tenant', 'outcome', 'stop_reason'}
 local function conclude()
   redis.call('HSET', task, 'outcome', outcome)
   redis.call('HDEL', task, 'place')
   redis.call('HINCRBY', KEY.stats, 'concluded_' .. outcome, 1)
+  redis.call('HINCRBY', KEY.stats, 'ended:' .. outcome .. ':' .. class_of(ARGV[8]), 1)
   redis.call('DEL', mail)
   redis.call('ZREM', KEY.due, id)
   note_expiry(id, tenant, outcome, now + retention_ms)

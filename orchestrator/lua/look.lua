@@ -32,6 +32,12 @@ local function may_be_queued(queue, published_ms)
   return issued and issued <= published_ms
 end
 
+-- One that fell silent was lost; any other was stopped by its owner, with its worker alive.
+local function count_revoked(beat_ms)
+  local lost = beat_ms and now - tonumber(beat_ms) > LIMIT.LEASE_MS
+  redis.call('HINCRBY', KEY.stats, lost and 'claims_lost' or 'claims_stopped', 1)
+end
+
 local seen = {}
 for i = 2, #ARGV, 2 do
   local key = KEY.claim .. ARGV[1] .. '/' .. ARGV[i]
@@ -39,6 +45,9 @@ for i = 2, #ARGV, 2 do
     'published_ms')
   local state, queued = c[1] or 'absent', true
   if ARGV[i + 1] == '1' and (state == 'issued' or state == 'claimed') then
+    if state == 'claimed' then
+      count_revoked(c[6])
+    end
     state = 'revoked'
     redis.call('HSET', key, 'state', state)
   elseif state == 'issued' then
