@@ -30,6 +30,9 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEIGHBOURS: Final = 64
 """Bits of an IPv6 address that are somebody's; of the rest everybody has as many as they like."""
 _UNKNOWN: Final = "unknown"
+KNOWN: Final = "buckstop.caller"
+"""Where a request that begins in this process has its caller: in ASGI's scope, which nobody can
+write from outside (mcp/inside.py)."""
 
 _bearer = HTTPBearer(
     scheme_name="token",
@@ -52,6 +55,8 @@ class Caller:
     token: Token
     cookie: str | None = field(default=None, repr=False)
     """Of the session by which it is known, if it is by one."""
+    standing: bool = False
+    """Let in by whoever runs this process, not by a token that could be revoked."""
 
     @property
     def name(self) -> str:
@@ -107,6 +112,8 @@ def identified(
     cookie: Annotated[str | None, Depends(_cookie)],
 ) -> Caller:
     """Find out who calls, or raise Problem."""
+    if isinstance(known := request.scope.get(KNOWN), Caller):
+        return known
     credential = Credential.token(bearer.credentials) if bearer else None
     if bearer is None and cookie:
         _require_own_page(request, cookie)

@@ -37,6 +37,7 @@ from orchestrator.http import (
     health,
     letters,
     live,
+    mcp,
     metrics,
     openapi,
     problems,
@@ -55,7 +56,7 @@ from orchestrator.wait_tokens import WaitTokens
 
 ROUTERS: Final = (
     *(tasks.router, letters.router, waits.router, crew.router, spend.router, admin.router),
-    *(session.router, health.router, metrics.router),
+    *(session.router, health.router, metrics.router, mcp.router),
 )
 
 

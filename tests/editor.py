@@ -1,0 +1,123 @@
+"""An editor's side of MCP: the official client, over each way that it can come in."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from orchestrator.running import DIRECTORY, Running
+
+T = TypeVar("T")
+BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
+AGENTS = """
+from workers import Context, Envelope, agent
+
+
+@agent("greet")
+def greet(ctx: Context, goal: str, inputs: dict) -> Envelope:
+    return Envelope.success({"said": f"hello: {goal}"}, 0.9)
+
+
+@agent("paint")
+def paint(ctx: Context, goal: str, answers: list) -> Envelope:
+    if not answers:
+        return ctx.question("which colour?", choices=["red", "blue"])
+    return Envelope.success({"painted": answers[-1]["answer"]}, 0.9)
+"""
+WAYS = ("stdio", "stdio to an API", "http")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running deployment."""
+
+    folder: Path
+    api: str
+
+    def token(self, name: str, *scopes: str, tenant: str | None = None) -> str:
+        """Make a token."""
+        wanted = [word for each in scopes for word in ("--scope", each)]
+        bound = ["--tenant", tenant] if tenant else []
+        return self.call("token", "new", name, *wanted, *bound).strip()
+
+    def call(self, *words: str) -> str:
+        """Run a command there."""
+        done = subprocess.run(
+            [BUCKSTOP, *words], cwd=self.folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+@contextmanager
+def up(folder: Path, agents: str = AGENTS) -> Iterator[Place]:
+    """Run `buckstop up` with these agents until the block ends."""
+    (folder / "my_agents.py").write_text(agents)
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                BUCKSTOP,
+                "up",
+                "my_agents",
+            ],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        give_up = time.monotonic() + 60
+        while "console: " not in (said := (folder / "up.log").read_text()):
+            assert process.poll() is None, said
+            assert time.monotonic() < give_up, said
+            time.sleep(0.05)
+        note = Running.read(folder / DIRECTORY)
+        assert note is not None
+        assert note.console is not None
+        yield Place(folder, note.console.rstrip("/"))
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@asynccontextmanager
+async def editor(place: Place, way: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:
+    """Connect as an editor does, by one of the ways."""
+    if way == "http":
+        async with httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"}, timeout=60
+        ) as http:
+            transport = streamable_http_client(f"{place.api}/mcp", http_client=http)
+            async with Client(transport, mode=mode) as client:
+                yield client
+        return
+    (place.folder / "token").write_text(token)
+    there = ["--api", place.api, "--token-file", str(place.folder / "token")]
+    here = ["--project", str(place.folder), "--as", "ada"]
+    args = ["mcp", *(here if way == "stdio" else there)]
+    async with Client(StdioServerParameters(command=BUCKSTOP, args=args), mode=mode) as client:
+        yield client
+
+
+def run(act: Callable[[], Awaitable[T]]) -> T:
+    """Run what an editor does; nothing here takes a minute."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(60):
+            return await act()
+
+    return asyncio.run(bounded())
+
+
+async def told(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool, and return what it says, be it a refusal."""
+    result = await client.call_tool(tool, arguments)
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
