@@ -20,7 +20,8 @@ from envelopes.strict import Refused
 from orchestrator.amendment import amendment_faults
 from orchestrator.answers import DecidedAll, DecidedLetter, NotFound, TimedOut, none_or_several
 from orchestrator.following import REREAD_S
-from orchestrator.store import MessageDecision, Store
+from orchestrator.records import Records
+from orchestrator.store import MessageDecision
 from orchestrator.wanted import ALL, Page, Place, Wanted, page_of
 
 DECIDED_WITHIN_S = 10.0
@@ -36,7 +37,7 @@ _LETTER_TEXTS = (
 class Desk:
     """What waits for a person. Safe to share between threads."""
 
-    store: Store
+    store: Records
 
     def letters(
         self, count: int = 20, before: Place | None = None, wanted: Wanted = ALL

@@ -89,6 +89,8 @@ class TaskView:
     stop_reason: str | None
     result: Any
     confidence: float | None
+    cell: str | None = None
+    """Where it is, where a deployment has several cells."""
 
     @property
     def final(self) -> bool:
@@ -100,8 +102,11 @@ class TaskView:
         return sum(step.phase in phases for step in self.steps)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the snapshot as a JSON object."""
-        return asdict(self)
+        """Return the snapshot as a JSON object; `cell` only where there are several."""
+        snapshot = asdict(self)
+        if self.cell is None:
+            del snapshot["cell"]
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
         stop_reason=task.stop_reason,
         result=_result(task),
         confidence=task.confidence,
+        cell=stored["cell"].decode() if "cell" in stored else None,
     )
 
 

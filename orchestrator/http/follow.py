@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from envelopes import limits
 from orchestrator.http.ring import Signal, frame
-from orchestrator.store import Store
+from orchestrator.records import Records
 from orchestrator.view import TaskView, view
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Seen:
 class Reader:
     """Reads the store in threads of its own number, so that no reading holds up the loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Records) -> None:
         self._store = store
         self._threads = CapacityLimiter(limits.LIVE_READERS)
 
@@ -180,7 +180,7 @@ class Follow:
 class Follows:
     """The tasks that somebody follows now."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Records) -> None:
         self._reader = Reader(store)
         self._follows: dict[str, Follow] = {}
 

@@ -1,0 +1,158 @@
+"""Submit tasks and follow them, where a deployment has several cells.
+
+    from orchestrator.cells.facade import Cells
+
+    with Cells.read(Path("cells.yaml")) as buckstop:
+        task = buckstop.submit(goal="compare three vendors", tenant="acme", ...)
+        print(task.result().result)
+
+Cells is used as Buckstop is (orchestrator/client.py): what it is asked, it asks where that is, or
+everywhere. `opened` gives the one or the other, by what the environment says; the command line and
+the API begin with it.
+
+A cell that is away raises CellAway, naming it, for whatever is in it; lists leave it out, and
+`noting` says so (where.py).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from envelopes.strict import Refused
+from orchestrator import intake
+from orchestrator.answers import none_or_several
+from orchestrator.cells import ranking
+from orchestrator.cells.cell import Cell, CellAway, ask_each
+from orchestrator.cells.file import CellsFile
+from orchestrator.cells.opened import Opened
+from orchestrator.cells.records import CellRecords
+from orchestrator.cells.reservations import Reserved
+from orchestrator.client import Buckstop, TaskHandle
+from orchestrator.intake import RequestLike
+from orchestrator.settings import Settings, all_cells
+from orchestrator.store import Submission
+
+
+class Cells(Buckstop):
+    """Connections to all cells of a deployment. Safe to share between threads."""
+
+    store: CellRecords
+
+    def __init__(self, file: CellsFile, settings: Settings) -> None:
+        """Connect to each cell when it is first asked; `settings` say what is the same in all."""
+        self.file = file
+        self.settings = settings
+        self.cells = {one.name: Cell(one, settings) for one in file.cells}
+        self.store = CellRecords(list(self.cells.values()))
+
+    @classmethod
+    def read(cls, path: Path, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the file with the cells, or raise CellsFileError."""
+        return cls(CellsFile.read(path), Settings.of_cells(environ))
+
+    @property
+    def home(self) -> Cell:
+        """Return the cell in which tokens are looked up: the first in the file."""
+        return self.cells[self.file.cells[0].name]
+
+    def submit(self, request: RequestLike = b"", /, **fields: object) -> TaskHandle:
+        """Submit a task to its cell, as Buckstop does; or raise CellAway where that one is away.
+
+        An idempotency key stands for one task, in whichever cell: also after cells were added.
+        """
+        submission = intake.submission(request or {}, **fields)
+        key = self.key_of(submission.tenant, submission.idempotency_key or submission.task_id)
+        way, cell = ranking.way(key, self.file.cells), ranking.target(key, self.file.cells)
+        if submission.idempotency_key is None or way == (cell,):
+            return self._put(submission, cell)
+        return self._put_once(submission, way, cell)
+
+    def key_of(self, tenant: str, task: str) -> str:
+        """Return by what the cell of a task is chosen: its tenant, or what names itself."""
+        return f"{tenant}/{task}" if tenant in self.file.spread else tenant
+
+    def cell(self, name: str) -> Buckstop:
+        """Return one cell by its name, or raise CellAway or CellsFileError."""
+        if name not in self.cells:
+            self.file.find(name)
+        return self.cells[name].ask(lambda one: one.buckstop)
+
+    def cell_of(self, task_id: str) -> Buckstop:
+        """Return the cell that a task is in, or raise NotFound."""
+        if (cell := self.store.at_task(task_id)) is None:
+            raise none_or_several(task_id)
+        return cell.ask(lambda one: one.buckstop)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for cell in self.cells.values():
+            cell.end()
+
+    # --- submitting -----------------------------------------------------------------------------
+
+    def _put(self, s: Submission, name: str) -> TaskHandle:
+        """Submit to this cell, and find the task where a key stands for an earlier one."""
+        try:
+            handle = self._named(name).ask(lambda one: one.buckstop.accept(s))
+        except Refused as wrong:
+            if wrong.field != "task_id":
+                raise
+            return TaskHandle(self, s.task_id, created=False)  # somebody was first by this moment
+        if handle.created:
+            self.store.remember(name, [handle.id])
+            return TaskHandle(self, handle.id)
+        if self.store.at_task(handle.id) is None:
+            return self._put_as_reserved(s, name)
+        return TaskHandle(self, handle.id, created=False)
+
+    def _put_once(self, s: Submission, way: tuple[str, ...], cell: str) -> TaskHandle:
+        """Submit to this cell, unless the key went to another one, or is on its way there."""
+        reserved = self._reserve(s, way, Reserved(s.task_id, cell))
+        is_ours = reserved.task_id == s.task_id
+        if not is_ours and self.store.at_task(reserved.task_id) is not None:
+            return TaskHandle(self, reserved.task_id, created=False)
+        return self._put(replace(s, task_id=reserved.task_id), reserved.cell)
+
+    def _put_as_reserved(self, s: Submission, name: str) -> TaskHandle:
+        """Submit what somebody has reserved here and not submitted: they died in between."""
+        tenant, key = _key(s)
+        reserved = self._named(name).ask(lambda one: one.reservations.find(tenant, key, name))
+        wish = reserved or Reserved(s.task_id, name)
+        return self._put(replace(s, task_id=wish.task_id), wish.cell)
+
+    def _reserve(self, s: Submission, way: tuple[str, ...], wish: Reserved) -> Reserved:
+        """Return what a key stands for, in the cell on which all lists agree; this, if nothing."""
+        (tenant, key), kept_ms = _key(s), s.timeout_ms + s.retention_ms
+        oldest, *later = map(self._named, way)
+        looked = ask_each((c, partial(_find, tenant, key, c.name)) for c in later)
+        known = next(filter(None, looked.require_all("looked").values()), wish)
+        return oldest.ask(
+            lambda one: one.reservations.make(tenant, key, known, kept_ms, oldest.name)
+        )
+
+    def _named(self, name: str) -> Cell:
+        """Return a cell that a reservation names; an old list may lack it."""
+        if name not in self.cells:
+            raise CellAway([name], f"{self.file.path} does not have it; is that an old one?")
+        return self.cells[name]
+
+
+def opened(
+    url: str | None = None, environ: Mapping[str, str] = os.environ, start: Path | None = None
+) -> Buckstop:
+    """Connect to what the environment names: all cells of a deployment, or its one server."""
+    if (path := all_cells(environ, url)) is not None:
+        return Cells.read(path, environ)
+    return Buckstop(settings=Settings.read(environ, start, url))
+
+
+def _key(s: Submission) -> tuple[str, str]:
+    assert s.idempotency_key is not None, "without a key nothing is looked for"
+    return s.tenant, s.idempotency_key
+
+
+def _find(tenant: str, key: str, name: str, one: Opened) -> Reserved | None:
+    return one.reservations.find(tenant, key, name)
