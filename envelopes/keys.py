@@ -110,6 +110,10 @@ class Keys:
         """Name the record of a submit that must not happen twice."""
         return f"{self.prefix}idem:{tenant}:{sha256(key.encode()).hexdigest()}"
 
+    def idempotency_cell(self, tenant: str, key: str) -> str:
+        """Name the record of the cell in which that submit is, where it is another one."""
+        return f"{self.idempotency(tenant, key)}:cell"
+
     def rate(self, token: str) -> str:
         """Name the short-lived record of how much a token has called lately."""
         return f"{self.prefix}rate:{token}"
