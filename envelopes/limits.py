@@ -199,6 +199,10 @@ CALIBRATION_MAX: Final = 10_000
 
 SOCKET_TIMEOUT_S: Final = 5
 """Silence after which a connection counts as dead; with the default a worker sat deaf for 150 s."""
+SENTINEL_TIMEOUT_S: Final = 1
+"""Silence after which the next Sentinel is asked where the server is: a dead one costs no more."""
+COPIES_WAIT_MS: Final = 2_000
+"""How long replicas are waited for, where a submit asks for them: they are milliseconds behind."""
 RETRIES_MAX: Final = 3
 """Times one call is sent again over a new connection before the caller's own back-off begins."""
 WAIT_MS_MAX: Final = 4_000

@@ -1,4 +1,4 @@
-"""Run Lua scripts on the server: the one place in envelopes that knows Redis.
+"""Run Lua scripts on the server. How to reach it is in connection.py.
 
 Whatever must happen together happens in one script. A script is a file; before it is sent,
 
@@ -26,13 +26,14 @@ from typing import Any
 from uuid import uuid4
 
 from redis import Redis, exceptions
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError, ResponseError
-from redis.retry import Retry
 
 from envelopes import limits
+from envelopes.connection import connect
 from envelopes.keys import Keys
 from envelopes.strict import Refused
+
+__all__ = ["Arg", "Call", "Scripts", "assemble", "connect", "new_op", "raised"]
 
 Arg = str | bytes | int
 Call = tuple[str, Sequence[str], Sequence[Arg]]
@@ -54,25 +55,6 @@ _STEMS = (
     *("outbox", "sending", "delivered", "delivery", "cause"),
 )
 _HEALS_MAX = 3  # a server that forgets its scripts more often than this within one call is ill
-
-
-def connect(url: str, **more: Any) -> Redis:
-    """Make a client that notices a dead connection and tries again a few times."""
-    settings = {
-        "socket_timeout": limits.SOCKET_TIMEOUT_S,
-        "socket_connect_timeout": limits.SOCKET_TIMEOUT_S,
-        "socket_keepalive": True,
-        "health_check_interval": limits.SOCKET_TIMEOUT_S,
-        "retry": Retry(
-            ExponentialWithJitterBackoff(cap=0.5, base=0.01),
-            limits.RETRIES_MAX,
-            (exceptions.ConnectionError, exceptions.TimeoutError),
-        ),
-        "decode_responses": False,
-    }
-    if url.startswith("unix:"):
-        del settings["socket_keepalive"]  # there is no TCP to keep alive
-    return Redis.from_url(url, **(settings | more))
 
 
 def new_op() -> str:

@@ -109,6 +109,17 @@ def require_desk(letters: int) -> None:
         raise Unfit([finding])
 
 
+def require_copies(there: int, asked: int) -> None:
+    """Raise Unfit where fewer replicas have a task than its submitter asked for."""
+    if there < asked:
+        found = (
+            f"the task is accepted, but {there} of {asked} replicas have it, so a fail-over now "
+            "could lose it"
+        )
+        fix = "start a replica, then submit again with the same idempotency key"
+        raise Unfit([Finding("replicas", Verdict.REFUSED, found, fix)])
+
+
 def wait_until_fit(client: Redis) -> None:
     """Return once the server is there and fit to run on; say what is missing until then.
 

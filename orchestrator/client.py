@@ -41,8 +41,9 @@ from orchestrator.following import REREAD_S, TaskHandle
 from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
 from orchestrator.news import News
+from orchestrator.records import Records
 from orchestrator.settings import Settings
-from orchestrator.store import Store
+from orchestrator.store import Store, Submission
 from orchestrator.telemetry_submit import submitting
 from orchestrator.view import AgentView, TaskView, agent_view, view
 from orchestrator.wanted import ALL_TASKS, Page, Place, TasksWanted, page_of
@@ -73,7 +74,7 @@ class Buckstop(Desk):
         """Connect to the URL, else to BUCKSTOP_URL, else to what `buckstop up` started here."""
         self.settings = settings or Settings.read(start=Path.cwd(), url=url)
         self._client = connect(self.settings.url)
-        self.store = Store(self._client, self.settings.keys)
+        self.store: Records = Store(self._client, self.settings.keys, self.settings.replicas)
         self._fit = False
 
     def submit(self, request: RequestLike = b"", /, **fields: object) -> TaskHandle:
@@ -81,10 +82,14 @@ class Buckstop(Desk):
 
         With an idempotency key that was used before, return the task it was used for.
         """
-        checked = intake.submission(request or {}, **fields)
+        return self.accept(intake.submission(request or {}, **fields))
+
+    def accept(self, checked: Submission) -> TaskHandle:
+        """Submit what was checked before, under the id that it has; as submit does."""
         self._require_fit()
         with submitting(checked) as submission:
             submitted = self.store.submit(submission)
+        checks.require_copies(submitted.copies, self.settings.replicas)
         return TaskHandle(self, submitted.task_id, created=submitted.created)
 
     def task(self, task_id: str) -> TaskHandle:

@@ -423,7 +423,9 @@ def main() -> None:
     traces = telling(exported)
     signer = Signer(settings.require_signing_key())
     loop = Orchestrator(
-        Store(client, settings.keys), Wire(signer, settings.keys, traces=traces), traces
+        Store(client, settings.keys, settings.replicas),
+        Wire(signer, settings.keys, traces=traces),
+        traces,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, loop.stop_now)

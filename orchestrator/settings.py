@@ -1,12 +1,16 @@
 """Where the server is and which keys to use: read once, from the environment.
 
-BUCKSTOP_URL               redis://...; without it, what `buckstop up` started in this directory
-                           or one above it
+BUCKSTOP_URL               redis://..., or redis+sentinel://...; without it, what `buckstop up`
+                           started in this directory or one above it
 BUCKSTOP_PASSWORD_FILE     a file with the password of the URL's user, where the URL has none
+BUCKSTOP_CELLS             a file that names several servers (orchestrator/cells/file.py), where
+                           BUCKSTOP_URL names none
+BUCKSTOP_CELL              the one of them that is meant; what runs in a cell needs it
 BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
 BUCKSTOP_SIGNING_KEY       the orchestrator's private key, as text
 BUCKSTOP_SIGNING_KEY_FILE  ... or a file with it; without either, the key that `up` made
 BUCKSTOP_GRACE             seconds to end what is under way after SIGTERM
+BUCKSTOP_REPLICAS          how many replicas must have a task before its submitter is answered; 0
 BUCKSTOP_PUBLIC_URL        where people find the console, for links in messages
 
 Read by everything that connects, but not by workers: theirs stand in workers/settings.py.
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from envelopes.address import with_password
+from envelopes.address import SENTINEL_SCHEME, Sentinels, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from orchestrator import keyfile
@@ -46,6 +50,8 @@ class Settings:
     grace_s: float = GRACE_DEFAULT_S
     console: str | None = None
     """Where people find the console."""
+    replicas: int = 0
+    """How many replicas must have a task before it counts as accepted."""
 
     @classmethod
     def read(
@@ -64,6 +70,19 @@ class Settings:
             signing_key=_signing_key(environ, directory),
             grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
             console=environ.get("BUCKSTOP_PUBLIC_URL") or (running.console if running else None),
+            replicas=_count(environ, "BUCKSTOP_REPLICAS"),
+        )
+
+    @classmethod
+    def of_cells(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read what is the same in all cells; where they are stands in their file."""
+        return cls(
+            url="",
+            found_in="BUCKSTOP_CELLS",
+            prefix=environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT,
+            grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
+            console=environ.get("BUCKSTOP_PUBLIC_URL"),
+            replicas=_count(environ, "BUCKSTOP_REPLICAS"),
         )
 
     @property
@@ -90,12 +109,21 @@ def person() -> str:
         return f"uid {os.getuid()}"
 
 
+def all_cells(environ: Mapping[str, str], url: str | None = None) -> Path | None:
+    """Return the file that names the cells, where all of them are meant."""
+    file = environ.get("BUCKSTOP_CELLS")
+    one = url or environ.get("BUCKSTOP_URL") or environ.get("BUCKSTOP_CELL")
+    return Path(file) if file and not one else None
+
+
 def _server(
     environ: Mapping[str, str], start: Path, url: str | None
 ) -> tuple[str, str, Path | None]:
     """Return the server's URL, where it came from, and the directory of what runs, if that."""
     if named := named_server(environ, url):
         return named, "--url" if url else "BUCKSTOP_URL", None
+    if environ.get("BUCKSTOP_CELLS") or environ.get("BUCKSTOP_CELL"):
+        return _cell(environ)
     try:
         found = find(start)
     except ValueError as error:
@@ -109,14 +137,42 @@ def _server(
     return running.url, f"{directory}, written by `buckstop up`", directory
 
 
+def _cell(environ: Mapping[str, str]) -> tuple[str, str, Path | None]:
+    """Return the same of the one cell that is meant, or raise SettingsError."""
+    from orchestrator.cells.file import (  # noqa: PLC0415 -- with one server nobody reads YAML
+        CellsFile,
+        CellsFileError,
+        NobodyHome,
+    )
+
+    file, name = environ.get("BUCKSTOP_CELLS"), environ.get("BUCKSTOP_CELL")
+    if not file:
+        raise SettingsError(f"cell {name!r} is named, and BUCKSTOP_CELLS names no file of cells")
+    try:
+        cells = CellsFile.read(Path(file))
+        if not name:
+            known = ", ".join(one.name for one in cells.cells)
+            raise SettingsError(f"this is done in one cell; say which, with --cell: {known}")
+        cell = cells.find(name)
+        return cell.where(), f"cell {name} of {file}", cell.directory
+    except NobodyHome as nobody:
+        raise NoServer(str(nobody)) from None
+    except CellsFileError as wrong:
+        raise SettingsError(str(wrong)) from None
+
+
 def named_server(environ: Mapping[str, str], url: str | None = None) -> str | None:
     """Return the URL that is given, or else the environment's, with its password; or None."""
     source = "--url" if url else "BUCKSTOP_URL"
     named = url or environ.get("BUCKSTOP_URL")
     if not named:
         return None
-    if not named.startswith(("redis://", "rediss://", "unix://")):
+    if not named.startswith(("redis://", "rediss://", "unix://", f"{SENTINEL_SCHEME}://")):
         raise SettingsError(f"{source} must be a URL such as redis://host:6379/0")
+    try:
+        Sentinels.of(named)
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
     file = environ.get("BUCKSTOP_PASSWORD_FILE")
     return with_password(named, _password(Path(file))) if file else named
 
@@ -149,3 +205,10 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not text.replace(".", "", 1).isdecimal():
         raise SettingsError(f"{name} must be a number of seconds, not {text!r}")
     return float(text)
+
+
+def _count(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name) or "0"
+    if not text.isdecimal():
+        raise SettingsError(f"{name} must be a whole number, not {text!r}")
+    return int(text)

@@ -97,6 +97,8 @@ milliseconds of the server's clock.
     cause:{sub}/{hash}  hash    delivery: the last message of a cause; free_ms: until when no other
                                 one is sent; expires
     idem:{tenant}:{h}   string  the task that an idempotency key (hashed) stands for
+    idem:..:cell        string  the cell of a task that is not in this one, beside its key that is
+                                reserved here (lua/reserve.lua); both expire
     tasks               zset    task id by the time it was accepted
     tasks:stage:{s}     zset    the same, of those that are open, on_desk, or ended as s says;
                                 tasks:tenant:{t} of one tenant's; tasks:stage:{s}|tenant:{t} of both
@@ -114,6 +116,7 @@ milliseconds of the server's clock.
                                 breaker_opened breaker_closed breaker_probes breaker_resets
                                 door_accepted door_known (a key stood for a task already)
                                 door_refused
+                                copies_awaited
                                 deliveries(_done, _failed, _given_up, _moot, _not_kept)
                                 subscriptions_disabled; claims_lost (its worker fell silent) and
                                 claims_stopped (its owner took it away); ended:<outcome>:<first word
@@ -204,6 +207,8 @@ class Submitted:
     task_id: str
     created: bool
     now_ms: int
+    copies: int = 0
+    """How many replicas have it, where the store was told to wait for some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +384,9 @@ class Commit:
 class Store(Indexes):
     """The server as the orchestrator sees it. Threads may share it, but one only may claim."""
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
+    def __init__(self, client: Redis, keys: Keys, replicas: int = 0) -> None:
+        """Use a server; a submission returns once this many replicas have it, or time is up."""
+        self._replicas = replicas
         self._client: Any = client  # its types leave open whether replies are decoded; ours are not
         self._keys = keys
         self._scripts = Scripts(client, _LUA, keys)
@@ -398,7 +405,19 @@ class Store(Indexes):
         args: list[Arg] = [s.task_id, s.request, s.tenant, s.retention_ms, s.timeout_ms]
         args += _pairs(s.fields)
         task_id, created, now_ms = self._scripts.run("submit", keys, args)
-        return Submitted(task_id.decode(), bool(created), now_ms)
+        copies = self._copies() if self._replicas else 0
+        return Submitted(task_id.decode(), bool(created), now_ms, copies)
+
+    def _copies(self) -> int:
+        """Return how many replicas have all that was written so far; wait until they are enough.
+
+        What a replica confirms is how far it has read the one stream of writes, so a write of our
+        own behind all others is asked about, whoever made those, and whatever happened to replies.
+        """
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hincrby(self._keys.stats, "copies_awaited", 1)
+            pipe.execute_command("WAIT", self._replicas, limits.COPIES_WAIT_MS)
+            return int(pipe.execute()[1])
 
     def claim(self, count: int) -> Due:
         """Take up to `count` tasks whose alarm has rung; one loop for each Store."""
@@ -563,8 +582,8 @@ class Store(Indexes):
         return self._books.read(days)
 
     def figures(self) -> Figures:
-        """Count everything that is measured, in three round trips."""
-        return read_figures(self._scripts, self.workers(), self.spend(1))
+        """Count everything that is measured."""
+        return read_figures(self._scripts, self.workers(), self.spend(2))
 
     def calibration(self) -> list[bytes]:
         """Return what people thought of results that agents were sure of, oldest first."""

@@ -25,7 +25,7 @@ CORE_MAY_NOT = {
     *("asyncio", "datetime", "logging", "multiprocessing", "os", "pathlib", "random", "secrets"),
     *("select", "signal", "socket", "subprocess", "threading", "time", "uuid", "urllib"),
 }
-REDIS_ONLY_IN = {"envelopes/scripts.py"}
+REDIS_ONLY_IN = {"envelopes/connection.py", "envelopes/scripts.py"}
 
 DIAGRAMS = {
     "task": diagram(TASK_MOVES, Phase.WORKING),

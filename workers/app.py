@@ -14,16 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery, Task, bootsteps, signals
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.entity import Queue
 
+from envelopes.address import Sentinels
 from envelopes.limits import SOCKET_TIMEOUT_S
-from envelopes.seal import Verifier
-from workers import channel, log
+from envelopes.seal import Verifier, key_id
+from workers import channel, log, panel
 from workers.agent import Agent, registry
 from workers.intake import GRANT, Intake
+from workers.outcome import Outcome
 from workers.request import Request
 from workers.settings import Settings, SettingsError
 from workers.shift import Shift
@@ -38,10 +41,30 @@ _TRANSPORT = {
 }
 
 
+class App(Celery):
+    """Celery's app, in which whatever is sent by name goes in by the door."""
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> Any:
+        """Put it on the queue that requests come in by, whichever queue was named.
+
+        There it is accepted or becomes a letter. Flower's API would otherwise put it onto a queue
+        that nobody reads, or straight onto an agent's, which takes only what an owner has signed. A
+        worker sends nothing: its agents ask their owner.
+        """
+        if self.conf.task_queues:
+            return super().send_task(name, *args, **options)
+        kept = {option: value for option, value in options.items() if option not in _ADDRESS}
+        return super().send_task(name, *args, queue=Queue(settings.keys.submissions), **kept)
+
+
+_ADDRESS = frozenset({"queue", "exchange", "exchange_type", "routing_key"})
+"""Where to send it, in a sender's own words."""
+
+
 def configured(settings: Settings) -> Celery:
     """Make the app; nothing is connected yet."""
     channel.install()
-    made = Celery("buckstop", broker=_broker_url(settings.url), set_as_current=True)
+    made = App("buckstop", broker=_broker_url(settings.url), set_as_current=True)
     made.conf.update(
         broker_transport_options=_transport_options(settings.url),
         broker_connection_retry_on_startup=True,
@@ -53,6 +76,7 @@ def configured(settings: Settings) -> Celery:
         task_acks_late=False,
         task_track_started=False,
         task_create_missing_queues=False,
+        task_default_queue=settings.keys.submissions,
         worker_prefetch_multiplier=1,
         worker_enable_prefetch_count_reduction=False,
         worker_cancel_long_running_tasks_on_connection_loss=True,  # none is acked late, so none is
@@ -61,17 +85,25 @@ def configured(settings: Settings) -> Celery:
         worker_consumer=f"{__name__}:{Consumer.__name__}",
     )
     made.steps["worker"].add(_Ending)
+    made.steps["consumer"].add(panel.Announcing)
     return made
 
 
 def _broker_url(url: str) -> str:
-    """Write the URL as Kombu does."""
-    return url.replace("unix://", "redis+socket://", 1)
+    """Write the URL as Kombu does; of a server behind Sentinels, with one of them in its place."""
+    kept = Sentinels.of(url)
+    if kept is None:
+        return url.replace("unix://", "redis+socket://", 1)
+    user = quote(kept.username or "", safe="")
+    password = quote(kept.password or "", safe="")
+    host, port = kept.hosts[0]
+    return f"redis://{user}:{password}@{host}:{port}/{kept.db}"
 
 
 def _transport_options(url: str) -> dict[str, Any]:
     tcp_only = {"socket_keepalive", "socket_connect_timeout"} if url.startswith("unix:") else set()
-    return {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
+    chosen = {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
+    return chosen if Sentinels.of(url) is None else chosen | {"sentinels": url}
 
 
 class Consumer(CeleryConsumer):
@@ -108,8 +140,8 @@ class _Ending(bootsteps.StartStopStep):
 def _task_of(agent: Agent) -> type[Task]:
     """Make the Celery task that runs an agent."""
 
-    def run(self: Task, payload: str) -> None:
-        _current().run(agent, getattr(self.request, GRANT), payload)
+    def run(self: Task, payload: str) -> Outcome:
+        return _current().run(agent, getattr(self.request, GRANT), payload)
 
     return type(
         agent.name,
@@ -119,6 +151,7 @@ def _task_of(agent: Agent) -> type[Task]:
             "run": run,
             "Request": f"{Request.__module__}:{Request.__name__}",
             "ignore_result": True,
+            "send_events": False,  # Celery's own; what is sent instead says request.py
             "typing": False,
         },
     )
@@ -173,7 +206,12 @@ def _open(sender: Any, **_: Any) -> None:
     global shift  # noqa: PLW0603 - one worker per process
     agents = list(registry.values())
     shift = Request.shift = Shift(station, lambda: _slots(sender), forks=_forks(sender))
-    station.about |= {"agents": [each.name for each in agents], "concurrency": sender.concurrency}
+    station.about |= {
+        "agents": [each.name for each in agents],
+        "concurrency": sender.concurrency,
+        "declares": {each.name: each.facts() for each in agents},
+        "keys": [key_id(each) for each in settings.require_public_keys()],
+    }
     station.make()
     intake = Intake(
         station.direct,
@@ -184,6 +222,7 @@ def _open(sender: Any, **_: Any) -> None:
     )
     queues = frozenset(settings.keys.queue(each.name) for each in agents)
     channel.Post.open(intake, settings.keys, queues)
+    panel.show_queues(station, queues)
     if not _forks(sender):  # else each child exports by itself, for threads do not survive a fork
         station.export()
 
@@ -231,6 +270,7 @@ def _told_to_stop(how: str, **_: Any) -> None:
 def _wait_for_the_end(**_: Any) -> None:
     if shift is not None:
         shift.wait()
+    station.close_exports()
 
 
 try:

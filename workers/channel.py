@@ -8,6 +8,9 @@ A Kombu Redis transport whose channel, for the queues of agents, does three thin
             (intake.py), and hands on only those that pass the gate
     acks    nothing: a claim is what an acknowledgement would be, and better
 
+Where Sentinels keep the server, its connections are theirs to find: the URL of Kombu's that says so
+(`sentinel://`) would name a transport of its own, past which our gate would not stand.
+
 All else (remote control, events, the queues of other programs) is Kombu's own. Registered under the
 name of the stock transport, so that a broker URL still begins with `redis://`.
 
@@ -24,7 +27,10 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
+from envelopes.address import Sentinels
+from envelopes.connection import ask
 from envelopes.keys import Keys
 from workers.intake import GRANT, Intake
 
@@ -84,9 +90,15 @@ class Channel(redis.Channel):
     """Kombu's channel, with a gate in front of the agents' queues."""
 
     Message = _Message
+    from_transport_options: Any = (*redis.Channel.from_transport_options, "sentinels")
+    connection_class: Any = redis.Channel.connection_class
+    sentinels: str | None = None
+    """The URL of a server that Sentinels keep; the broker's own URL then names nothing real."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, connection: Any, *args: Any, **kwargs: Any) -> None:
+        if "sentinels" in connection.client.transport_options:  # Kombu connects while it is made
+            self.connection_class = SentinelManagedConnection
+        super().__init__(connection, *args, **kwargs)
         self.QoS = _QoS  # type: ignore[assignment] # a plain class attribute to Kombu
         self._listens = False
 
@@ -150,6 +162,19 @@ class Channel(redis.Channel):
             raise ConnectionLost("the connection of this channel is gone")
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
         return params
+
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - Kombu's
+        """Make the pool; behind Sentinels each new connection asks them where the server is."""
+        if self.sentinels is None:
+            return super()._get_pool(asynchronous=asynchronous)
+        kept = Sentinels.of(self.sentinels)
+        assert kept is not None, "the app names them only where there are some"
+        params = self._connparams(asynchronous=asynchronous)
+        self.keyprefix_fanout = self.keyprefix_fanout.format(db=params["db"])
+        elsewhere = {"host", "port"}
+        known = {name: value for name, value in params.items() if name not in elsewhere}
+        return SentinelConnectionPool(kept.service, ask(kept), **known)
 
 
 class _Poller(redis.MultiChannelPoller):

@@ -1,6 +1,6 @@
 """Where the server is, whom to believe, and which agents to run: read once, from the environment.
 
-    BUCKSTOP_URL               redis://host:6379/0
+    BUCKSTOP_URL               redis://host:6379/0, or redis+sentinel://host:26379,host/service/0
     BUCKSTOP_PASSWORD_FILE     a file with the password of the URL's user, where the URL has none
     BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
     BUCKSTOP_AGENTS            modules with agents, separated by commas
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from envelopes.address import with_password
+from envelopes.address import Sentinels, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 
@@ -64,6 +64,10 @@ class Settings:
 
 def _url(environ: Mapping[str, str]) -> str:
     url = environ.get("BUCKSTOP_URL") or URL_DEFAULT
+    try:
+        Sentinels.of(url)
+    except ValueError as error:
+        raise SettingsError(f"BUCKSTOP_URL: {error}") from None
     if not (file := environ.get("BUCKSTOP_PASSWORD_FILE")):
         return url
     password = _read("BUCKSTOP_PASSWORD_FILE", Path(file)).strip()

@@ -8,6 +8,7 @@ is one worker to the outside.
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -82,7 +83,11 @@ class Station:
     @cached_property
     def beat(self) -> Beat:
         """Return the process's sign of life."""
-        return Beat(self.direct, lambda: json.dumps(self.about))
+        return Beat(self.direct, self._said)
+
+    def _said(self) -> str:
+        """Say what there is to know of this worker, with its own clock: it may be wrong."""
+        return json.dumps(self.about | {"at_ms": time.time_ns() // 1_000_000})
 
     @cached_property
     def loop(self) -> Loop:
@@ -95,8 +100,9 @@ class Station:
 
     def close_exports(self) -> None:
         """Send what still waits to be exported."""
-        if self._exports is not None:
-            self._exports.close()
+        waiting, self._exports = self._exports, None
+        if waiting is not None:
+            waiting.close()
 
     def make(self) -> None:
         """Make everything now, before there are threads that could make a thing twice."""

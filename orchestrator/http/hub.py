@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import limits
+from envelopes.connection import connect_async
 from envelopes.keys import Keys
 from orchestrator.http.ring import EVERYBODY, Item, Ring, frame
 from orchestrator.news import START, Line, news_of, place
@@ -41,16 +42,8 @@ _GLOB: Final = str.maketrans({each: f"\\{each}" for each in "*?[]^\\"})
 
 def connect(url: str) -> Redis:
     """Make a client for the event loop that says at once when the server is away."""
-    settings: dict[str, Any] = {
-        "socket_timeout": limits.SOCKET_TIMEOUT_S,
-        "socket_connect_timeout": limits.SOCKET_TIMEOUT_S,
-        "socket_keepalive": True,
-        "health_check_interval": limits.SOCKET_TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),  # a listener that reconnects unseen loses hints unseen
-    }
-    if url.startswith("unix:"):
-        del settings["socket_keepalive"]  # there is no TCP to keep alive
-    return Redis.from_url(url, **settings)
+    # a listener that reconnects unseen loses hints unseen
+    return connect_async(url, retry=Retry(NoBackoff(), 0))
 
 
 class Ear(Protocol):

@@ -1,0 +1,156 @@
+"""A primary, two replicas and three Sentinels, of the embedded server's binary.
+
+    with Bed(folder) as bed:
+        bed.url                 what a user sets: redis+sentinel://...
+        bed.kill_primary()      SIGKILL whoever is it now
+
+Needs nothing but that binary: a Sentinel is the same program, started with another word.
+"""
+
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from orchestrator.embedded import find_binary
+from orchestrator.leash import leashed
+from tests.until import until
+
+SERVICE = "main"
+PASSWORD = "a password"
+DOWN_AFTER_MS = 1_000
+"""Silence after which a Sentinel calls the primary down; 5 s are usual, and the tests have less."""
+NODES, SENTINELS = 3, 3
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody has; all are held until the last is found, so they differ."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Bed:
+    """Six processes that end with this one."""
+
+    def __init__(self, folder: Path, *, replicas_to_write: int = 0) -> None:
+        self._folder = folder
+        self._binary = str(find_binary(os.environ))
+        self._asked = replicas_to_write
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        ports = free_ports(NODES + SENTINELS)
+        self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+        self.url = f"redis+sentinel://:{PASSWORD.replace(' ', '%20')}@{hosts}/{SERVICE}/0"
+
+    def __enter__(self) -> Self:
+        first = self.nodes[0]
+        for port in self.nodes:
+            self.start_node(port, None if port == first else first)
+        for port in self.sentinels:
+            self._start_sentinel(port, first)
+        until("replicas are in step", lambda: self._in_step(first), 20)
+        until("Sentinels know one another", lambda: all(map(self._knows_all, self.sentinels)), 20)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+    def primary(self) -> int:
+        """Return the port of the primary, as most Sentinels have it."""
+        found = []
+        for port in self.sentinels:
+            with Redis(port=port, socket_timeout=2) as asked:
+                found.append(int(asked.sentinel_get_master_addr_by_name(SERVICE)[1]))
+        return max(found, key=found.count)
+
+    def client(self, port: int) -> Redis:
+        """Connect to one node, whatever it is."""
+        return Redis(port=port, password=PASSWORD, socket_timeout=5)
+
+    def kill_primary(self) -> int:
+        """SIGKILL the primary; return its port."""
+        port = self.primary()
+        self._processes[port].kill()
+        self._processes[port].wait()
+        return port
+
+    def start_node(self, port: int, replica_of: int | None) -> None:
+        """Start a node, or start it again on what it had written."""
+        config = {
+            "port": port,
+            "dir": self._home(port),
+            "requirepass": f'"{PASSWORD}"',
+            "masterauth": f'"{PASSWORD}"',
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": '""',
+            "repl-diskless-sync-delay": 0,
+            "min-replicas-to-write": self._asked,
+            "min-replicas-max-lag": 2,
+        }
+        if replica_of is not None:
+            config["replicaof"] = f"127.0.0.1 {replica_of}"
+        self._start(port, [f"{name} {value}" for name, value in config.items()])
+
+    def _start_sentinel(self, port: int, primary: int) -> None:
+        lines = [
+            f"port {port}",
+            f"dir {self._home(port)}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2",
+            f'sentinel auth-pass {SERVICE} "{PASSWORD}"',
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {SERVICE} 10000",
+        ]
+        self._start(port, lines, "--sentinel")
+
+    def _start(self, port: int, lines: Sequence[str], *more: str) -> None:
+        config = self._home(port) / "server.conf"
+        config.write_text("\n".join(["bind 127.0.0.1", f"logfile {port}.log", *lines]) + "\n")
+        self._processes[port] = subprocess.Popen(
+            leashed([self._binary, str(config), *more]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _home(self, port: int) -> Path:
+        home = self._folder / str(port)
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    def _in_step(self, primary: int) -> bool:
+        """Say whether every replica has all that the primary had when it began to follow."""
+        try:
+            for port in set(self.nodes) - {primary}:
+                with self.client(port) as replica:
+                    if replica.info("replication").get("master_link_status") != "up":
+                        return False
+        except RedisConnectionError:
+            return False  # it is just starting
+        return True
+
+    def _knows_all(self, port: int) -> bool:
+        try:
+            with Redis(port=port, socket_timeout=2) as asked:
+                state = asked.sentinel_master(SERVICE)
+        except RedisError:
+            return False  # it is just starting
+        return state["num-other-sentinels"] == SENTINELS - 1 and state["num-slaves"] == NODES - 1
