@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from orchestrator.flower import Flower
 from orchestrator.keyfile import KeyPair
 
 HTTP_HOST: Final = "127.0.0.1"
@@ -36,6 +37,7 @@ class Wanted:
     http: socket.socket | None = None
     """Where the API and the console are asked for; None runs neither. It listens already: whoever
     comes while their process starts, or starts again, waits a moment and is not sent away."""
+    flower: Flower | None = None
 
     @property
     def http_url(self) -> str | None:
@@ -65,6 +67,8 @@ def planned(wanted: Wanted, url: str, pair: KeyPair, environ: Mapping[str, str])
         fd = wanted.http.fileno()
         yield Plan("http-1", _module("orchestrator.http", "--fd", str(fd)), public, (fd,))
         yield Plan("courier-1", _module("orchestrator.courier"), public)
+    if wanted.flower is not None:
+        yield Plan("flower-1", _celery("flower"), wanted.flower.environ(shared))
     trusting = {**shared, "BUCKSTOP_PUBLIC_KEYS_FILE": str(pair.public)}
     for number in range(1, wanted.workers + 1 if wanted.modules else 1):
         name = f"worker-{number}"
@@ -76,7 +80,7 @@ def worker_command(
     modules: Sequence[str], concurrency: int, pool: str, name: str
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command of an ordinary Celery worker that runs these modules' agents."""
-    command = _module("celery", "-A", "workers.app", "worker")
+    command = _celery("worker")
     command += ["--pool", pool, "--concurrency", str(concurrency), "--hostname", f"{name}@%h"]
     return command, {"BUCKSTOP_AGENTS": ",".join(modules)}
 
@@ -85,6 +89,10 @@ def without_keys(environ: Mapping[str, str]) -> dict[str, str]:
     """Leave keys out of what children inherit: a worker must not be able to mint budget."""
     ours = ("BUCKSTOP_SIGNING_KEY", "BUCKSTOP_PUBLIC_KEYS")
     return {name: value for name, value in environ.items() if not name.startswith(ours)}
+
+
+def _celery(subcommand: str) -> list[str]:
+    return _module("celery", "-A", "workers.app", subcommand)
 
 
 def _module(name: str, *arguments: str) -> list[str]:

@@ -38,7 +38,7 @@ STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
 LOG_BYTES_MAX = 16 * 1024 * 1024
 """A larger log is put aside at the next start, one generation deep."""
-_STOPPED_IN_TURN = ("http", "worker", "orchestrator", "courier")
+_STOPPED_IN_TURN = ("http", "flower", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
 """Told what happened, in one word, and to whom."""
@@ -166,6 +166,10 @@ class Up:
         self._say("ready", {"directory": str(directory)})
         if self._wanted.http is not None:
             self._say("console", {"link": self._login_link()})
+        if self._wanted.flower is not None:
+            self._say(
+                "flower", {"link": self._wanted.flower.url, "login": self._wanted.flower.login}
+            )
 
     @property
     def _url(self) -> str:

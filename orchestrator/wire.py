@@ -34,8 +34,6 @@ from orchestrator.telemetry import SILENT, Silent
 
 _MARK: Final = re.compile(r"@(\w+)@|987654321")
 _TIME_LIMIT_MARK: Final = 987654321
-_REPR_CHARS_MAX: Final = 120
-"""Flower shows these texts in a table column."""
 _GRACE_S: Final = 5
 """What a worker process gets on top of the step's timeout before the pool kills it."""
 
@@ -149,12 +147,16 @@ class _Draft:
 
 def _args_repr(publish: Publish) -> str:
     """Say what the agent is asked; its input may be nobody's business and is left out."""
-    return publish.goal[:_REPR_CHARS_MAX]
+    goal = " ".join(publish.goal.split())
+    return goal if len(goal) <= limits.SHOWN_CHARS else f"{goal[: limits.SHOWN_CHARS - 3]}..."
 
 
 def _kwargs_repr(task: Task, publish: Publish) -> str:
-    """Say where in the task this is."""
-    return f"step {publish.step}, hop {publish.hop}/{task.hops_max}, attempt {publish.attempt}"
+    """Say where in the task this is, and what it may spend."""
+    return (
+        f"hop {publish.hop}/{task.hops_max}, step {publish.step}, attempt {publish.attempt}, "
+        f"subtask {publish.subtask}, tenant {task.terms.tenant}, may spend {publish.allowance}"
+    )
 
 
 def _time_limit_s(publish: Publish) -> int:

@@ -57,8 +57,8 @@ def test_the_filled_bytes_equal_what_celery_itself_encodes():
     fields = Fields(
         subtask="t1/1",
         payload=one.payload,
-        args=one.goal,
-        kwargs="step only, hop 3/12, attempt 1",
+        args=" ".join(one.goal.split()),
+        kwargs="hop 3/12, step only, attempt 1, subtask 1, tenant default, may spend 90 tokens",
         limit_s=36,
         headers={name: ours["headers"][name] for name in names},
     )

@@ -14,15 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import quote
 
 from celery import Celery, Task, bootsteps, signals
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.entity import Queue
 
-from envelopes.address import Sentinels
 from envelopes.limits import SOCKET_TIMEOUT_S
-from envelopes.seal import Verifier, key_id
+from envelopes.seal import Verifier
 from workers import channel, log, panel
 from workers.agent import Agent, registry
 from workers.intake import GRANT, Intake
@@ -90,20 +88,13 @@ def configured(settings: Settings) -> Celery:
 
 
 def _broker_url(url: str) -> str:
-    """Write the URL as Kombu does; of a server behind Sentinels, with one of them in its place."""
-    kept = Sentinels.of(url)
-    if kept is None:
-        return url.replace("unix://", "redis+socket://", 1)
-    user = quote(kept.username or "", safe="")
-    password = quote(kept.password or "", safe="")
-    host, port = kept.hosts[0]
-    return f"redis://{user}:{password}@{host}:{port}/{kept.db}"
+    """Write the URL as Kombu does."""
+    return url.replace("unix://", "redis+socket://", 1)
 
 
 def _transport_options(url: str) -> dict[str, Any]:
     tcp_only = {"socket_keepalive", "socket_connect_timeout"} if url.startswith("unix:") else set()
-    chosen = {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
-    return chosen if Sentinels.of(url) is None else chosen | {"sentinels": url}
+    return {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
 
 
 class Consumer(CeleryConsumer):
@@ -206,12 +197,7 @@ def _open(sender: Any, **_: Any) -> None:
     global shift  # noqa: PLW0603 - one worker per process
     agents = list(registry.values())
     shift = Request.shift = Shift(station, lambda: _slots(sender), forks=_forks(sender))
-    station.about |= {
-        "agents": [each.name for each in agents],
-        "concurrency": sender.concurrency,
-        "declares": {each.name: each.facts() for each in agents},
-        "keys": [key_id(each) for each in settings.require_public_keys()],
-    }
+    station.about |= {"agents": [each.name for each in agents], "concurrency": sender.concurrency}
     station.make()
     intake = Intake(
         station.direct,
@@ -270,7 +256,6 @@ def _told_to_stop(how: str, **_: Any) -> None:
 def _wait_for_the_end(**_: Any) -> None:
     if shift is not None:
         shift.wait()
-    station.close_exports()
 
 
 try:

@@ -23,6 +23,7 @@ from envelopes.envelope import Envelope, Fault
 from workers.agent import Agent
 from workers.context import Grant
 from workers.held import Held, Hold
+from workers.outcome import GIVEN_BACK, Outcome, outcome_line
 from workers.runtime import Run, outcome, perform, report, say, stopped, written
 from workers.station import Station
 
@@ -55,35 +56,40 @@ class Shift:
 
     # --- one subtask -----------------------------------------------------------------------------
 
-    def run(self, agent: Agent, grant: Grant, payload: str) -> None:
-        """Run a subtask, in this process or in the child that this was forked into."""
+    def run(self, agent: Agent, grant: Grant, payload: str) -> Outcome:
+        """Run a subtask, in this process or in the child that this was forked into.
+
+        Return how it ended, for whoever looks on from Celery's side.
+        """
         station, subtask = self._station, grant.subtask
         in_a_child = os.getpid() != self._pid
         if not in_a_child and not self.held.begin(subtask):
-            return  # given back while it waited for a thread
+            return GIVEN_BACK  # while it waited for a thread
         run = Run.of(agent, grant, payload, station.claims, station.loop)
         station.runs[subtask] = run
         station.beat.add(subtask, grant.token, run.context.cancel)
-        if in_a_child:
+        if not in_a_child:
+            envelope = self._run_and_post(run)
+        else:
             try:
-                perform(run)
+                envelope = perform(run)
             finally:
                 self._forget(run)
-        else:
-            self._run_and_post(run)
+        return outcome_line(envelope, run.context.meter.usage(), grant.headers.allowance)
 
-    def _run_and_post(self, run: Run) -> None:
+    def _run_and_post(self, run: Run) -> Envelope | None:
         """Run it and let the thread go on to the next while the report is under way."""
         envelope = outcome(run)
         if envelope is None:
             self._reported(run, None, b"revoked")
-            return
+            return None
         self._station.post_report(
             run.grant,
             run.context.meter.settlements(),
             written(run, envelope),
             lambda reply: self._reported(run, envelope, reply),
         )
+        return envelope
 
     def _reported(self, run: Run, envelope: Envelope | None, reply: object) -> None:
         self._forget(run)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from envelopes.scripts import connect
-from orchestrator import checks, children, keyfile, login
+from orchestrator import checks, children, flower, keyfile, login
 from orchestrator import up as everything
 from orchestrator.checks import Verdict
 from orchestrator.cli.exits import Exit
@@ -33,6 +33,8 @@ _PORTS_TRIED = 100
 @click.option("--orchestrators", default=1, show_default=True, help="Orchestrator processes.")
 @click.option("--http/--no-http", default=True, help="Run the API and the console, or not.")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"Theirs; {_PORT}, or the next free.")
+@click.option("--flower", "with_flower", is_flag=True, help="Run Flower, Celery's own window, too.")
+@click.option("--flower-port", type=click.IntRange(1, 65535), help=f"Its; {flower.PORT} or so.")
 @click.option("--dir", "directory", type=Path, help=f"Where state lives; {DIRECTORY}/ here.")
 @click.option("--grace", default=25.0, show_default=True, help="Seconds to finish in when stopped.")
 @url_option
@@ -46,6 +48,8 @@ def up(
     orchestrators: int,
     http: bool,
     port: int | None,
+    with_flower: bool,
+    flower_port: int | None,
     directory: Path | None,
     grace: float,
     url: str | None,
@@ -57,8 +61,9 @@ def up(
     BUCKSTOP_URL, that server is used and none is started.
     """
     _check_modules(modules)
+    directory = (directory or Path(DIRECTORY)).absolute()
     wanted = children.Wanted(
-        directory=(directory or Path(DIRECTORY)).absolute(),
+        directory=directory,
         modules=modules,
         url=_fit(named_server(os.environ, url)),
         orchestrators=orchestrators,
@@ -67,6 +72,7 @@ def up(
         pool=pool,
         grace_s=grace,
         http=_listening(port) if http else None,
+        flower=_flower(directory, flower_port) if with_flower or flower_port else None,
     )
     everything.Up(wanted, _as_json if as_json else _as_text).run()
 
@@ -190,12 +196,19 @@ def _check_modules(modules: tuple[str, ...]) -> None:
             )
 
 
-def _listening(named: int | None) -> socket.socket:
+def _flower(directory: Path, port: int | None) -> flower.Flower:
+    """Find a port for Flower, which it binds itself: it takes over no socket."""
+    with _listening(port, flower.PORT, "--flower-port") as free:
+        port = free.getsockname()[1]
+    return flower.Flower(port, flower.ensure_login(directory))
+
+
+def _listening(named: int | None, first: int = _PORT, option: str = "--port") -> socket.socket:
     """Listen on the port that is named, else on the one people know, or the next free.
 
     A port is only ours once it is bound: of two that start at once, one goes on to the next.
     """
-    tried = range(_PORT, _PORT + _PORTS_TRIED) if named is None else range(named, named + 1)
+    tried = range(first, first + _PORTS_TRIED) if named is None else range(named, named + 1)
     for port in tried:
         try:
             return socket.create_server((children.HTTP_HOST, port))
@@ -204,7 +217,7 @@ def _listening(named: int | None) -> socket.socket:
                 raise
     if named is not None:
         raise click.UsageError(f"port {named} is taken; name another, or none for the next free")
-    raise click.UsageError(f"ports {tried[0]} to {tried[-1]} are all taken; name one with --port")
+    raise click.UsageError(f"ports {tried[0]} to {tried[-1]} are all taken; name one with {option}")
 
 
 def _exists(module: str) -> bool:
@@ -247,6 +260,9 @@ def _as_text(event: str, fields: Mapping[str, object]) -> None:
             text = "ready: buckstop submit --help, in another terminal; Ctrl-C stops everything"
         case "console":
             text = f"console: {fields['link']}  (logs you in once; again: buckstop console)"
+        case "flower":
+            user, _, password = str(fields["login"]).partition(":")
+            text = f"flower:  {fields['link']}  (user {user}, password {password})"
         case "stopping":
             text = f"stopping; what is under way gets {fields['grace_s']:g} s. Again: at once"
         case _:
