@@ -13,7 +13,8 @@ figure (deploy/prometheus/rules.yml and docs/runbook.md).
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from envelopes.letter import LetterKind
@@ -83,11 +84,12 @@ class Figures:
     courier: CourierFigures
     workers: int
     spend: Sequence[Spend]
-    """The books of this day, by UTC."""
+    """The books of this day, by UTC; what only yesterday's have is there too, with nothing spent,
+    so that what is spent on it next is seen to rise."""
 
 
 def read(scripts: Scripts, workers: Sequence[Mapping[str, Any]], spend: Sequence[Spend]) -> Figures:
-    """Look once; `workers` is what those that live say, `spend` the day's books."""
+    """Look once; `workers` is what those that live say, `spend` the books of the last two days."""
     kinds, stages = list(LetterKind), list(Stage)
     reply = scripts.run("figures", [], [len(kinds), *kinds, *stages])
     now_ms, counters, letters, tasks, alarms, agents, queues, courier = reply
@@ -112,7 +114,7 @@ def read(scripts: Scripts, workers: Sequence[Mapping[str, Any]], spend: Sequence
         queues={name.decode(): depth for name, depth in queues},
         courier=_courier(now_ms, courier),
         workers=len(workers),
-        spend=spend,
+        spend=_today(now_ms, spend),
     )
 
 
@@ -140,6 +142,16 @@ def _courier(now_ms: int, row: list[Any]) -> CourierFigures:
         disabled=disabled,
         failing=failing,
     )
+
+
+def _today(now_ms: int, spend: Sequence[Spend]) -> Sequence[Spend]:
+    """Return the day's rows, and those of yesterday as nothing."""
+    day = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+    return [row if row.day == day else _nothing(row, day) for row in spend]
+
+
+def _nothing(row: Spend, day: str) -> Spend:
+    return replace(row, day=day, tokens=0, usd_micros=0, calls=0, ok=0, fault=0, other=0)
 
 
 def _age_s(now_ms: int, since_ms: int) -> float:

@@ -157,6 +157,9 @@ def test_what_is_booked_is_told_by_agent_and_model(real: RealWorld) -> None:
     assert shown["spent_usd", ("a", "gpt-5-mini")] == pytest.approx(0.0009)
     assert shown["spent_calls", ("a", "gpt-5-mini")] == 1
     assert shown["subtasks_settled", ("a", "ok")] == 1
+    real.pass_time(24 * HOUR_S * 1000)
+    tomorrow = rows(real.store.figures())
+    assert tomorrow["spent_tokens", ("a", "gpt-5-mini")] == 0, "and not gone: what comes next rises"
 
 
 # --- what is shown --------------------------------------------------------------------------------
