@@ -1,7 +1,7 @@
 """Traces and metrics leave by OpenTelemetry's own SDK, and only where its environment asks for it.
 
-    OTEL_EXPORTER_OTLP_ENDPOINT    where a collector takes OTLP over HTTP; not set: nothing of
-                                   OpenTelemetry is imported, and nothing is measured
+    OTEL_EXPORTER_OTLP_ENDPOINT    where a collector takes OTLP over HTTP; not set: nothing is
+                                   imported for it, no thread runs, and no span is made
     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_*, ...
                                    as the SDK documents them
 
@@ -12,6 +12,7 @@ away costs spans and never work: what finds no place is dropped, and the SDK say
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from threading import Thread
@@ -62,6 +63,17 @@ def wanted(environ: Mapping[str, str] = os.environ) -> bool:
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     return any(environ.get(name) for name in (_ENDPOINT, _of("TRACES"), _of("METRICS")))
+
+
+def traced() -> bool:
+    """Say whether a span that is begun in this process goes anywhere.
+
+    It does where `start` was, or where a module with agents has set up an SDK of its own.
+    """
+    trace: Any = sys.modules.get("opentelemetry.trace")  # redis-py imports it wherever it is there
+    if trace is None:
+        return False
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def start(service: str, environ: Mapping[str, str] = os.environ) -> Exports | None:

@@ -4,20 +4,19 @@
         store.submit(submission)
 
 What the request itself says (`traceparent`) comes first, then the span that is current in the
-caller's program, then what an HTTP request's header said. Where somebody in this process has
-OpenTelemetry the submission becomes a span of its own, `buckstop.submit`, and the task goes on
-from that; where nobody has, what the caller said is kept as it is.
+caller's program, then what an HTTP request's header said. Where spans of this process go somewhere
+the submission becomes one, `buckstop.submit`, and the task goes on from that; where none does, what
+the caller said is kept as it is.
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
 
-from envelopes.exports import SCOPE
+from envelopes.exports import SCOPE, traced
 from envelopes.trace import Place
 from orchestrator.store import Submission
 
@@ -28,9 +27,9 @@ CALLER: Final[ContextVar[str | None]] = ContextVar("caller", default=None)
 @contextmanager
 def submitting(submission: Submission) -> Iterator[Submission]:
     """Hand out the submission as it is to be stored, with the trace that it goes on from."""
-    if "opentelemetry.trace" in sys.modules:
-        with _traced(submission) as traced:
-            yield traced
+    if traced():
+        with _as_a_span(submission) as going_on:
+            yield going_on
     elif (caller := CALLER.get()) is not None and _said(submission) is None:
         yield _with(submission, caller)
     else:
@@ -38,7 +37,7 @@ def submitting(submission: Submission) -> Iterator[Submission]:
 
 
 @contextmanager
-def _traced(submission: Submission) -> Iterator[Submission]:
+def _as_a_span(submission: Submission) -> Iterator[Submission]:
     from opentelemetry import trace  # noqa: PLC0415 - somebody else has imported it already
 
     from envelopes.trace_context import going_on_from, place_of  # noqa: PLC0415 - as above

@@ -154,7 +154,7 @@ class Traces(Silent):
             attributes={
                 **_about(task),
                 "buckstop.letter": letter.id,
-                "buckstop.why": [letter.why],
+                "buckstop.why": [_rule(letter.why)],
                 "buckstop.decision": close.verb,
             },
         )
@@ -170,7 +170,7 @@ class Traces(Silent):
             attributes={
                 **_about(task),
                 "buckstop.outcome": conclude.outcome,
-                "buckstop.stop_reason": task.stop_reason or "",
+                "buckstop.stop_reason": _rule(task.stop_reason or ""),
                 "buckstop.hop": task.hop,
                 "buckstop.subtasks": task.subtasks,
                 **_amounts("spent", task.ledger.spent),
@@ -200,6 +200,11 @@ def _ended(settle: Settle, note: Note | None) -> tuple[str, str | None]:
     if outcome == "failed":
         return outcome, note.fault or outcome
     return outcome, outcome if settle.served is Served.FAULT else None
+
+
+def _rule(why: str) -> str:
+    """Return the rule's name alone: what follows it may say who, and in their own words."""
+    return why.partition(":")[0]
 
 
 def _about(task: Task) -> dict[str, Any]:

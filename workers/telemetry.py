@@ -4,18 +4,18 @@
       └ chat gpt-5-mini          every metered call, whoever makes it: workers.llm, an adapter, or
                                  an agent's own `with ctx.meter.call(...)`
 
-Here is what is told where nothing of OpenTelemetry is in the process: nothing, at the cost of an
-empty call. The spans are in telemetry_spans.py, which is imported where somebody has imported
-OpenTelemetry: this worker, because its environment names a collector (envelopes/exports.py), or a
-module with agents that sets up its own.
+Here is what is told where no span goes anywhere: nothing, at the cost of an empty call. The spans
+are in telemetry_spans.py, which is imported once somebody has set OpenTelemetry up: this worker,
+because its environment names a collector (envelopes/exports.py), or a module with agents, its own
+way.
 """
 
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from envelopes.envelope import Envelope
+from envelopes.exports import traced
 from envelopes.headers import Headers
 
 
@@ -49,7 +49,7 @@ UNTOLD: Final = Invocation()
 
 def invoking(headers: Headers) -> AbstractContextManager[Invocation]:
     """Open what is told of a subtask; inside, its span is the current one."""
-    if "opentelemetry.trace" not in sys.modules:
+    if not traced():
         return nullcontext(UNTOLD)
     from workers import telemetry_spans  # noqa: PLC0415 - it imports OpenTelemetry
 

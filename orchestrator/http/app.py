@@ -68,6 +68,7 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
         redoc_url=None,
         redirect_slashes=False,  # it would lead to whatever Host says
         lifespan=_lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours tells no query
         dependencies=[Depends(require_known_query)],
     )
     _connect(app, settings)

@@ -1,17 +1,17 @@
 """Join a request to its caller's trace: W3C's `traceparent` header in, one server span out.
 
 What machines ask for every few seconds (health, metrics) and the console's own files make no spans.
-Where nobody in this process has OpenTelemetry, what the caller said goes on to the task that is
-submitted, and there is no span (traced_spans.py has them).
+Where no span of this process goes anywhere, what the caller said goes on to the task that is
+submitted all the same (the spans are in traced_spans.py).
 """
 
 import re
-import sys
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from envelopes.exports import traced
 from envelopes.trace import Place
 from orchestrator.telemetry_submit import CALLER
 
@@ -38,7 +38,7 @@ class Traced:
             CALLER.reset(token)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: str | None) -> None:
-        if "opentelemetry.trace" not in sys.modules:
+        if not traced():
             await self._app(scope, receive, send)
             return
         from orchestrator.http.traced_spans import serving  # noqa: PLC0415 - imports OpenTelemetry

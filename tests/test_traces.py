@@ -1,0 +1,298 @@
+"""One trace for each task, from whoever submits it to the last model call, by real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from envelopes.decision import Decision, Verb
+from envelopes.trace import Place, span_of, trace_of
+from orchestrator.client import Buckstop
+from orchestrator.settings import Settings
+from orchestrator.tokens import Scope
+from tests.fleet import Fleet
+from tests.front import ROOT, Front
+from tests.llm_server import ModelServer
+from tests.otlp import ERROR, Collector, Seen
+from tests.shop import until
+
+CALLER = Place("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+GOAL = "the planted goal nobody outside may read"
+PLANTED = (GOAL, "sk-planted-secret", "planted answer")
+TASK = {
+    "goal": GOAL,
+    "budget": {"tokens": 20_000},
+    "timeout": "60s",
+    "until": {"kind": "plan_done"},
+    "replans_max": 0,
+}
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer([]) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(fresh, tmp_path, collector, model, monkeypatch) -> Iterator[Fleet]:
+    """Give a fleet that exports to the collector; nothing is started yet."""
+    for name, value in (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
+        ("MODEL_URL", model.url),
+    ):
+        monkeypatch.setenv(name, value)
+    fleet = Fleet(tmp_path, fresh.url, fresh.keys.prefix, "tests.traced_agents")
+    try:
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+@pytest.fixture
+def buckstop(fresh) -> Iterator[Buckstop]:
+    with Buckstop(settings=Settings(fresh.url, "the test", fresh.keys.prefix)) as client:
+        yield client
+
+
+def parent_of(spans: list[Seen], one: Seen) -> Seen:
+    (found,) = [each for each in spans if each.id == one.parent]
+    return found
+
+
+def path(spans: list[Seen], one: Seen) -> list[str]:
+    """Return the names from the trace's beginning to this span."""
+    known = {each.id: each for each in spans}
+    names = [one.name]
+    while one.parent in known:
+        one = known[one.parent]
+        names.append(one.name)
+    return names[::-1]
+
+
+def submit_over_http(front: Front, **more: object) -> str:
+    token = front.new_token(None, Scope.READ, Scope.SUBMIT)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{front.port}/v1/tasks?",
+        json.dumps({**TASK, **more}).encode(),
+        {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "traceparent": CALLER.traceparent,
+        },
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)["id"]
+
+
+def started(fleet: Fleet, pool: str = "threads") -> None:
+    fleet.orchestrator("o")
+    fleet.worker("w", pool, 2)
+
+
+# --- the whole tree ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_task_is_one_trace_from_the_callers_request_to_the_last_model_call(  # noqa: PLR0917 - fixtures
+    pool, fresh, fleet, collector, buckstop, tmp_path
+) -> None:
+    """The promise: "traces across submit → decision → worker → model call"."""
+    with Front(fresh.url, fresh.client, fresh.keys, tmp_path / "http.log") as front:
+        started(fleet, pool)
+        task = submit_over_http(front, agent="asker")
+        assert buckstop.task(task).result(40).outcome == "completed"
+        collector.wait("buckstop.task")
+        collector.wait("chat gpt-traced", 2)
+        collector.wait("buckstop.submit")
+        collector.wait("POST /v1/tasks")
+    spans = collector.of(CALLER.trace)
+    assert len(spans) == len({each.id for each in spans})
+    assert {each.trace for each in spans if each.told.get("buckstop.task")} == {CALLER.trace}
+    (request,) = collector.named("POST /v1/tasks")
+    assert request.parent == CALLER.span
+    to_agent = [
+        *("POST /v1/tasks", "buckstop.submit", "buckstop.task", "buckstop.decide"),
+        "buckstop.subtask",
+    ]
+    for name in ("asker", "closer"):
+        (invoked,) = collector.wait(f"invoke_agent {name}")
+        assert path(spans, invoked) == [*to_agent, f"invoke_agent {name}"]
+        (asked,) = [each for each in spans if each.parent == invoked.id]
+        assert asked.name == "chat gpt-traced"
+        assert asked.told["gen_ai.usage.input_tokens"] == 10
+        assert asked.told["gen_ai.usage.output_tokens"] == 5
+        assert asked.told["gen_ai.response.model"] == "m-1"
+        assert invoked.told["gen_ai.usage.output_tokens"] == 5
+        assert invoked.told["gen_ai.agent.name"] == name
+    handed = next(s for s in spans if s.name == "invoke_agent asker")
+    assert handed.told["buckstop.ask"] == "handoff"
+    taken = next(s for s in spans if s.name == "invoke_agent closer")
+    decided = parent_of(spans, parent_of(spans, taken))
+    assert "handoff" in decided.told["buckstop.why"]
+    assert handed.parent in decided.links, "what was handed over is linked to what came of it"
+    assert {each.service for each in spans} == {
+        *("buckstop.http", "buckstop.orchestrator", "buckstop.worker"),
+    }
+    until(lambda: "gen_ai.client.token.usage" in collector.figures, 20)
+    until(lambda: "buckstop.subtask.duration" in collector.figures, 20)
+    assert not [each for each in PLANTED if each.encode() in collector.raw]
+
+
+def test_a_killed_workers_subtask_has_a_span_and_so_has_the_one_in_its_place(
+    fleet, collector, buckstop, tmp_path
+) -> None:
+    """Silence becomes an envelope: "its step is re-issued to the same agent under a new id"."""
+    started(fleet)
+    handle = buckstop.submit(TASK, agent="mortal")
+    until((tmp_path / "was-here").exists, 30, "the agent runs")
+    fleet.kill("w")
+    assert handle.result(60).outcome == "completed"
+    lost, again = sorted(collector.wait("buckstop.subtask", 2), key=lambda s: s.begun_ns)
+    trace = trace_of(handle.id)
+    assert {lost.trace, again.trace} == {trace}
+    assert (lost.status, lost.told["buckstop.outcome"]) == (ERROR, "lost")
+    assert lost.id == span_of(handle.id, "subtask", 1)
+    assert again.told["buckstop.outcome"] == "success"
+    (invoked,) = collector.wait("invoke_agent mortal")
+    assert (invoked.parent, invoked.trace) == (again.id, trace)
+    decided = parent_of(collector.of(trace), again)
+    assert lost.id in decided.links
+
+
+def test_a_persons_decision_and_a_failed_envelope_stand_in_the_trace(
+    fleet, collector, buckstop
+) -> None:
+    """A failed envelope sets the status; the time on the desk is a span."""
+    started(fleet)
+    handle = buckstop.submit(TASK, agent="unsure")
+    until(lambda: handle.status().letter is not None, 30)
+    letter = handle.status().letter
+    buckstop.decide(
+        Decision(letter=letter, verb=Verb.APPROVE, by="ada-the-approver", why="good enough")
+    )
+    (desk,) = collector.wait("buckstop.desk")
+    assert desk.told["buckstop.decision"] == "approve"
+    assert desk.told["buckstop.letter"] == letter
+    failed = buckstop.submit(TASK, agent="refuser", at_cap="abort")
+    assert failed.result(30).outcome == "aborted"
+    (invoked,) = collector.wait("invoke_agent refuser")
+    assert (invoked.status, invoked.told["error.type"]) == (ERROR, "raised")
+    ended = [s for s in collector.wait("buckstop.task", 2) if s.trace == trace_of(failed.id)]
+    assert [each.status for each in ended] == [ERROR]
+    assert not [
+        each
+        for each in (*PLANTED, "ada-the-approver", "good enough")
+        if each.encode() in collector.raw
+    ]
+
+
+# --- what is not traced --------------------------------------------------------------------------
+
+
+def test_a_caller_who_samples_nothing_has_nothing_written(fleet, collector, buckstop) -> None:
+    """W3C: what goes on from a trace does as was decided at its beginning."""
+    started(fleet)
+    silent = Place(CALLER.trace, CALLER.span, sampled=False)
+    handle = buckstop.submit(TASK, agent="closer", traceparent=silent.traceparent)
+    assert handle.result(30).outcome == "completed"
+    told = buckstop.submit(TASK, agent="closer")
+    assert told.result(30).outcome == "completed"
+    collector.wait("buckstop.task")
+    assert {each.trace for each in collector.spans} == {trace_of(told.id)}
+
+
+def test_a_collector_that_is_away_stops_no_work_and_no_ending(fleet, collector, buckstop) -> None:
+    """Export failures never hurt work."""
+    collector.status = 503
+    started(fleet)
+    handles = [buckstop.submit(TASK, agent="closer") for _ in range(20)]
+    assert {each.result(40).outcome for each in handles} == {"completed"}
+    for name in ("w", "o"):
+        fleet.running[name].terminate()
+        assert fleet.running[name].wait(25) == 0
+        assert "Traceback" not in fleet.log(name)
+
+
+def test_what_still_waits_is_sent_before_a_process_ends(
+    collector, model, buckstop, monkeypatch, tmp_path
+) -> None:
+    """Flush at shutdown, within grace."""
+    (tmp_path / "slow").mkdir()
+    for name, value in (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "600000"),
+        ("MODEL_URL", model.url),
+    ):
+        monkeypatch.setenv(name, value)
+    slow = Fleet(
+        tmp_path / "slow", buckstop.settings.url, buckstop.settings.prefix, "tests.traced_agents"
+    )
+    try:
+        started(slow)
+        assert buckstop.submit(TASK, agent="closer").result(30).outcome == "completed"
+        assert not collector.spans
+        for process in slow.running.values():
+            process.terminate()
+        collector.wait("invoke_agent closer")
+        collector.wait("buckstop.task")
+    finally:
+        slow.stop()
+
+
+def test_without_a_collector_nothing_is_exported_imported_or_run() -> None:
+    """The contract: "with no OTEL_* endpoint set nothing is exported"."""
+    code = (
+        "import sys, threading, orchestrator.serve, orchestrator.client, orchestrator.http.app, "
+        "workers.runtime, workers.llm\n"
+        "from envelopes import exports\n"
+        "assert exports.start('x', {}) is None\n"
+        "assert exports.start('x', {'OTEL_SDK_DISABLED': 'true', "
+        "'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://nowhere'}) is None\n"
+        "ours = ('opentelemetry.exporter', '_spans', 'telemetry_traces', 'trace_context')\n"
+        "print([m for m in sys.modules if any(each in m for each in ours)], exports.traced(), "
+        "threading.active_count())"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == "[] False 1"
+
+
+def test_without_a_collector_the_callers_context_still_reaches_the_agent(
+    fresh, buckstop, tmp_path
+) -> None:
+    """W3C: whoever takes no part in a trace passes it on unchanged."""
+    with Front(fresh.url, fresh.client, fresh.keys, tmp_path / "http.log") as front:
+        task = submit_over_http(front, agent="closer")
+    stored = buckstop.store.task(task)
+    assert stored is not None
+    assert json.loads(stored["request"])["traceparent"] == CALLER.traceparent
+
+
+def test_ids_follow_from_what_they_are_about() -> None:
+    """Whoever publishes and whoever settles compute the same, and nobody stores it."""
+    assert trace_of("t") == trace_of("t", None) != trace_of("u")
+    assert trace_of("t", CALLER.traceparent) == CALLER.trace
+    assert span_of("t", "subtask", 1) == span_of("t", "subtask", 1) != span_of("t", "subtask", 11)
+    assert Place.read(CALLER.traceparent) == CALLER
+    assert Place.read(f"00-{'0' * 32}-{'1' * 16}-01") is None
+    assert Place.read(f"00-{'1' * 32}-{'0' * 16}-01") is None
