@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("web", "Make, list and revoke bearer tokens."),
     "hooks": ("hooks", "List who is told of news; make, try and remove them."),
     "courier": ("hooks", "Run one courier, which tells them."),
+    "broker": ("door", "Print the URL that Celery clients connect to."),
     "check": ("run", "Look whether the server can keep what Buckstop promises."),
     "doctor": ("doctor", "Look at a running deployment, and say what to do."),
     "simulate": ("act", "Run many small worlds with faults, and audit them."),

@@ -17,6 +17,7 @@ that is `@agent`, with `ctx.meter`.
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Unpack
 
@@ -37,27 +38,45 @@ def from_callable(
     **terms: Unpack[Terms],
 ) -> Callable[..., Awaitable[Any]]:
     """Register a function as the agent of this name, at a declared worst case."""
+    worst = Declared(name, tokens, usd, calls)
 
     async def run(ctx: Context, tap: Tap, prompt: Any, _: Any) -> Any:
-        _refuse_undeclared(ctx.meter, name, tokens, usd)
-        with tap.watched():
-            await ctx.meter.acharge(tokens=tokens or 0, usd=usd or 0, calls=calls)
-        if inspect.iscoroutinefunction(existing):
-            return await existing(prompt)
-        answer = await asyncio.to_thread(existing, prompt)
-        return await answer if inspect.isawaitable(answer) else answer
+        await worst.book(ctx.meter, tap)
+        return await called(existing, prompt)
 
     return register(Adapted(name=name, run=run, **terms), caller())
 
 
-def _refuse_undeclared(
-    meter: Meter, name: str, tokens: int | None, usd: Decimal | str | int | None
-) -> None:
-    left = meter.left()
-    bounded = {"tokens": (left.tokens, tokens), "usd": (left.usd_micros, usd)}
-    for dimension, (bound, declared) in bounded.items():
-        if bound is not None and declared is None:
-            raise Unmeterable(
-                f"nobody can see what {name} costs inside, and there is a ceiling of {dimension}, "
-                f"so it is not run; declare its worst case: from_callable(..., {dimension}=...)"
-            )
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The worst case of one run, as whoever takes a function in has declared it."""
+
+    name: str
+    tokens: int | None
+    usd: Decimal | str | int | None
+    calls: int
+
+    async def book(self, meter: Meter, tap: Tap) -> None:
+        """Book all of it, or raise: what could overrun, or was not declared, is not run."""
+        self._refuse_undeclared(meter)
+        with tap.watched():
+            await meter.acharge(tokens=self.tokens or 0, usd=self.usd or 0, calls=self.calls)
+
+    def _refuse_undeclared(self, meter: Meter) -> None:
+        left = meter.left()
+        bounded = {"tokens": (left.tokens, self.tokens), "usd": (left.usd_micros, self.usd)}
+        for dimension, (bound, declared) in bounded.items():
+            if bound is not None and declared is None:
+                raise Unmeterable(
+                    f"nobody can see what {self.name} costs inside, and there is a ceiling of "
+                    f"{dimension}, so it is not run; where it is taken in, declare its worst "
+                    f"case: {dimension}=..."
+                )
+
+
+async def called(existing: Callable[..., Any], *given: Any) -> Any:
+    """Call a function, plain or async, without holding up the loop."""
+    if inspect.iscoroutinefunction(existing):
+        return await existing(*given)
+    answer = await asyncio.to_thread(existing, *given)
+    return await answer if inspect.isawaitable(answer) else answer
