@@ -256,6 +256,7 @@ def _told_to_stop(how: str, **_: Any) -> None:
 def _wait_for_the_end(**_: Any) -> None:
     if shift is not None:
         shift.wait()
+    station.close_exports()
 
 
 try:
