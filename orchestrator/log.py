@@ -1,4 +1,4 @@
-"""Say what happens, one JSON object per line, on stderr.
+"""Say what happens, one JSON object per line, on stderr; on a terminal, one line to read.
 
     log = logging.getLogger("buckstop.serve")
     log.info("decided", extra={"task": "7f3a", "why": "plan_done"})
@@ -14,16 +14,12 @@ import sys
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from envelopes.lines import JsonLines
+from envelopes import lines
 
 
 def start(level: int = logging.INFO, stream: TextIO | None = None, **always: object) -> None:
     """Send all logging of this process to one stream; `always` stands in every line."""
-    lines = logging.StreamHandler(stream or sys.stderr)
-    lines.setFormatter(JsonLines(**always))
-    root = logging.getLogger()
-    root.handlers[:] = [lines]
-    root.setLevel(level)
+    lines.start(level, stream or sys.stderr, always)
 
 
 def without_password(url: str) -> str:

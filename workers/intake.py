@@ -93,7 +93,12 @@ class Intake:
             return
         log.warning(
             "a message may not run",
-            extra={"queue": each.queue, "kind": refusal.kind, "why": refusal.why},
+            extra={
+                "subtask": each.subtask,
+                "queue": each.queue,
+                "kind": refusal.kind,
+                "why": refusal.why,
+            },
         )
         its_own = each.state in {"claimed", "replayed"}  # its nonce fits: it is of this subtask
         claim = (each.subtask, each.token) if its_own else None

@@ -32,6 +32,7 @@ from pydantic import ValidationError
 from envelopes import limits
 from envelopes.claims import Reported
 from envelopes.envelope import Delegate, Envelope, Fault, Handoff, Question, Replan
+from envelopes.lines import about
 from envelopes.request import Step
 from envelopes.strict import Refused, refusal
 from envelopes.trace import trace_of
@@ -88,11 +89,23 @@ def perform(run: Run) -> Envelope | None:
 
 def outcome(run: Run) -> Envelope | None:
     """Turn whatever the agent does into an envelope; None where its claim was taken away."""
-    with invoking(run.grant.headers) as invocation:
+    with about(whereabouts(run)), invoking(run.grant.headers) as invocation:
         run.context.meter.invocation = invocation
         envelope = _outcome(run)
         invocation.ended(envelope)
     return envelope
+
+
+def whereabouts(run: Run) -> dict[str, object]:
+    """Say which subtask a log line is about."""
+    headers = run.grant.headers
+    return {
+        "task": headers.task,
+        "subtask": headers.id,
+        "agent": headers.agent,
+        "hop": headers.hop,
+        "trace_id": trace_of(headers.task, headers.traceparent),
+    }
 
 
 def _outcome(run: Run) -> Envelope | None:
@@ -131,13 +144,8 @@ def say(run: Run, envelope: Envelope | None, reported: str) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     usage = run.context.meter.usage()
-    headers = run.grant.headers
     said: dict[str, Any] = {
-        "task": headers.task,
-        "subtask": headers.id,
-        "agent": run.agent.name,
-        "hop": headers.hop,
-        "trace_id": trace_of(headers.task, headers.traceparent),
+        **whereabouts(run),
         "report": reported,
         "ms": round((monotonic() - run.started_at) * 1000),
         "tokens": usage.tokens,

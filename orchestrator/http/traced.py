@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from envelopes.exports import traced
+from envelopes.lines import about
 from envelopes.trace import Place
 from orchestrator.telemetry_submit import CALLER
 
@@ -31,19 +32,23 @@ class Traced:
             await self._app(scope, receive, send)
             return
         caller = _caller(scope)
+        place = Place.read(caller)
         token = CALLER.set(caller)
         try:
-            await self._answer(scope, receive, send, caller)
+            with about({} if place is None else {"trace_id": place.trace}):
+                await self._answer(scope, receive, send, place)
         finally:
             CALLER.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: str | None) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, caller: Place | None
+    ) -> None:
         if not traced():
             await self._app(scope, receive, send)
             return
         from orchestrator.http.traced_spans import serving  # noqa: PLC0415 - imports OpenTelemetry
 
-        with serving(scope, send, Place.read(caller)) as answer:
+        with serving(scope, send, caller) as answer:
             await self._app(scope, receive, answer.send)
 
 

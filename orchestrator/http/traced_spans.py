@@ -17,8 +17,9 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
 
 from envelopes.exports import SCOPE
+from envelopes.lines import about
 from envelopes.trace import Place
-from envelopes.trace_context import going_on_from
+from envelopes.trace_context import going_on_from, place_of
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 _SECONDS: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
@@ -73,7 +74,8 @@ def serving(scope: Scope, send: Send, caller: Place | None) -> Iterator[Answer]:
         },
     )
     answer = Answer(scope, send, span)
-    with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+    known = {"trace_id": place_of(span.get_span_context()).trace}
+    with about(known), trace.use_span(span, record_exception=False, set_status_on_exception=False):
         try:
             yield answer
         finally:
