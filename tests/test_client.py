@@ -256,6 +256,47 @@ def test_a_watcher_survives_a_restart_of_the_server(
     ender.join()
 
 
+def test_events_are_told_live_to_the_end_and_go_on_behind_a_place(
+    buckstop: Buckstop, fresh: Fresh, serving: None
+) -> None:
+    """Issue 5: "Python client ... with `submit().result()`, events, cancel"."""
+    task = buckstop.submit(**FIELDS)
+    hand = Hand(fresh.client, fresh.keys, "greet")
+    told = task.events(timeout=60)
+    first = next(told)
+    assert (first.place, first.why, first.about["agent"]) == (0, "publish", "greet")
+    [job] = hand.take()
+    hand.answer(job, Envelope.success({"said": "hello"}, 0.9), Amounts(7, 0, 1))
+    rest = list(told)
+    assert [event.place for event in rest] == list(range(1, len(rest) + 1))
+    assert rest[-1].why == "conclude"
+    assert list(task.events(after=first.place)) == rest
+
+
+def test_events_survive_a_restart_of_the_server(
+    buckstop: Buckstop, fresh: Fresh, loop: Orchestrator, server: EmbeddedServer
+) -> None:
+    """Server restarts heal: no line is told twice, and none is left out."""
+    task = buckstop.submit(**FIELDS)
+    settle(loop)
+    told = task.events()
+    first = next(told)
+    server.kill()
+    back = threading.Timer(0.3, server.restart)
+    back.start()
+
+    def end_it() -> None:
+        back.join()
+        task.cancel("enough")
+        settle(loop)
+
+    ender = in_background(end_it)
+    rest = list(told)
+    ender.join()
+    assert [event.place for event in [first, *rest]] == list(range(len(rest) + 1))
+    assert rest[-1].why == "conclude"
+
+
 def test_a_task_is_found_by_the_beginning_of_its_id(buckstop: Buckstop) -> None:
     """A unique prefix of a task id is accepted where an id is."""
     ids = [buckstop.submit(**FIELDS).id for _ in range(20)]
