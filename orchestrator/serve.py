@@ -56,7 +56,7 @@ from orchestrator.door.door import Door
 from orchestrator.door.porter import Fitness, Porter
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
-from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Settled, Store
+from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Mark, Settled, Store
 from orchestrator.telemetry import SILENT, Committed, Silent, telling
 from orchestrator.view import state_of
 from orchestrator.wire import Wire
@@ -93,7 +93,7 @@ class _Woken(Exception):
 class Known(msgspec.Struct):
     """A task as it was when this loop last committed or loaded it."""
 
-    version: int
+    mark: Mark
     request: TaskRequest
     task: Task
     written: bool
@@ -200,12 +200,12 @@ class Orchestrator:
 
     def _load(self, task_ids: Sequence[str]) -> list[Loaded]:
         wanted = [
-            (each, known.version if (known := self._known.get(each)) else None) for each in task_ids
+            (each, known.mark if (known := self._known.get(each)) else None) for each in task_ids
         ]
         return [loaded for loaded in self._store.load(wanted) if loaded is not None]
 
     def _task(self, loaded: Loaded) -> Known:
-        """Return the task as it is: from memory where the version is the same."""
+        """Return the task as it is: from memory where its state is the same."""
         if loaded.fields is None:
             return self._known[loaded.task_id]
         assert loaded.request is not None
@@ -213,7 +213,8 @@ class Orchestrator:
             TaskRequest, loaded.request, bytes_max=limits.REQUEST_BYTES_MAX, what="request"
         )
         task = state.read(loaded.task_id, loaded.accepted_ms, request, loaded.fields)
-        return Known(loaded.version, request, task, written=state.HEAD in loaded.fields)
+        mark = Mark(loaded.version, loaded.op)
+        return Known(mark, request, task, written=state.HEAD in loaded.fields)
 
     def _see_agents(self, now_ms: int, *, afresh: bool = False) -> None:
         if afresh or now_ms - self._agents_ms >= AGENTS_FRESH_MS:
@@ -262,7 +263,7 @@ class Orchestrator:
             again = self._load([loaded.task_id])  # a report may have come in between
             if not again:
                 return None
-            if again[0].version != loaded.version:
+            if (again[0].version, again[0].op) != (loaded.version, loaded.op):
                 claims = None  # somebody has decided meanwhile; what we saw is not what is open now
             loaded = again[0]
         return None
@@ -281,6 +282,7 @@ class Orchestrator:
         commit = Commit(
             task_id=loaded.task_id,
             version=loaded.version,
+            base=loaded.op,
             op=secrets.token_hex(8),
             fields=fields,
             dropped=dropped,
@@ -305,7 +307,7 @@ class Orchestrator:
             stop_reason=decision.task.stop_reason or "",
         )
         version = loaded.version + commit.raises
-        after = Known(version, known.request, decision.task, written=True)
+        after = Known(Mark(version, commit.op), known.request, decision.task, written=True)
         told = Committed(known.task, decision, loaded.now_ms, began_ns)
         return Draft(dataclasses.replace(commit, event=_event(decision, version)), after, told)
 

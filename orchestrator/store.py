@@ -158,7 +158,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from redis import Redis
 
@@ -220,6 +220,18 @@ class Due:
     now_ms: int
 
 
+class Mark(NamedTuple):
+    """By which a task's state is known: its version, and the op of the commit that made it.
+
+    The version alone does not do. After a fail-over or a restore the server may be a commit behind,
+    and the next commit then makes a second state of the same version.
+    """
+
+    version: int
+    op: str = ""
+    """Empty while nobody has committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A task as of one moment. Request and fields are None where the known version is current."""
@@ -233,6 +245,8 @@ class Loaded:
     mail: tuple[bytes, ...]
     """Oldest first, bounded; say in the commit how many of them were absorbed."""
     now_ms: int
+    op: str = ""
+    """The last commit's."""
     admitted: bool = True
     """False while it waits for one of its tenant's places at work: it may publish nothing."""
 
@@ -357,6 +371,8 @@ class Commit:
     """JSON lines for the calibration: results that a person has judged with this letter."""
     stop_reason: str = ""
     """Why the task has ended, for the news of it."""
+    base: str = ""
+    """The op of the commit that was decided on, as LOAD said; empty for any."""
 
     @property
     def raises(self) -> bool:
@@ -427,10 +443,14 @@ class Store(Indexes):
         now_ms, next_ms, task_ids = reply
         return Due([task_id.decode() for task_id in task_ids], next_ms, now_ms)
 
-    def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:
-        """Read tasks (each with the version known, if any) and their mail in one round trip."""
+    def load(self, wanted: Sequence[tuple[str, Mark | None]]) -> list[Loaded | None]:
+        """Read tasks (each with the state known, if any) and their mail in one round trip."""
         calls: list[Call] = [
-            ("load", [self._keys.task(task_id), self._keys.mail(task_id)], [_or_empty(known)])
+            (
+                "load",
+                [self._keys.task(task_id), self._keys.mail(task_id)],
+                [f"{known.version} {known.op}" if known else ""],
+            )
             for task_id, known in wanted
         ]
         replies = raised(self._scripts.run_many(calls))
@@ -686,7 +706,7 @@ class Events:
 
 def _commit_args(c: Commit) -> list[Arg]:
     """Lay a commit out as commit.lua reads it: the head, then counted sections."""
-    args: list[Arg] = [c.task_id, c.version, c.op, int(c.raises), c.mail_read]
+    args: list[Arg] = [c.task_id, f"{c.version} {c.base}", c.op, int(c.raises), c.mail_read]
     args += [_or_empty(c.alarm_ms), c.outcome or "", c.stop_reason, c.retention_ms, c.event]
     for section in (
         _pairs(c.fields),
@@ -736,7 +756,7 @@ def _pairs(fields: Mapping[str, bytes]) -> list[Arg]:
 
 
 def _loaded(task_id: str, reply: list[Any]) -> Loaded:
-    version, accepted_ms, retention_ms, now_ms, admitted, mail, flat = reply
+    version, op, accepted_ms, retention_ms, now_ms, admitted, mail, flat = reply
     found = dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True)) if flat else {}
     return Loaded(
         task_id=task_id,
@@ -747,6 +767,7 @@ def _loaded(task_id: str, reply: list[Any]) -> Loaded:
         fields={n: v for n, v in found.items() if n not in OWN_FIELDS} if flat else None,
         mail=tuple(mail),
         now_ms=now_ms,
+        op=op.decode(),
         admitted=bool(admitted),
     )
 

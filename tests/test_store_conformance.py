@@ -13,7 +13,7 @@ import pytest
 
 from envelopes import Limits, limits
 from orchestrator.core.facts import ClaimState
-from orchestrator.store import Commit, LetterClosed, LetterFiled
+from orchestrator.store import Commit, LetterClosed, LetterFiled, Mark
 from tests.worlds import (
     KINDS,
     NOTHING,
@@ -160,12 +160,21 @@ def test_a_known_version_is_not_transferred(world: World) -> None:
     """Loading a task that has not changed brings its mail and nothing else."""
     publish(world, 1)
     world.store.post("t1", b"cancel\n{}", "p1")
-    current = loaded(world, known=2)
+    current = loaded(world, known=Mark(2, "published"))
     assert (current.version, current.request, current.fields) == (2, None, None)
     assert current.mail == (b"cancel\n{}",)
-    stale = loaded(world, known=1)
-    assert (stale.version, stale.fields) == (2, {"s:a": b"1"})
+    stale = loaded(world, known=Mark(1))
+    assert (stale.version, stale.op, stale.fields) == (2, "published", {"s:a": b"1"})
     assert stale.request == b'{"goal":"x"}'
+
+
+def test_a_state_of_the_same_version_by_another_commit_is_another_state(world: World) -> None:
+    """After a fail-over the server may be a commit behind: the next makes the same version anew."""
+    publish(world, 1)
+    lost = Mark(2, "lost")
+    assert loaded(world, known=lost).fields == {"s:a": b"1"}
+    assert world.store.commit([commit(2, "on_the_lost", base="lost", alarm_ms=5)]) == [False]
+    assert world.store.commit([commit(2, "on_this", base="published", alarm_ms=5)]) == [True]
 
 
 def test_what_is_not_there_is_loaded_as_none_in_its_place(world: World) -> None:

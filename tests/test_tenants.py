@@ -12,6 +12,7 @@ from envelopes.keys import Keys, base_of
 from envelopes.seal import Verifier
 from orchestrator.core.facts import ClaimState
 from orchestrator.keyfile import public_of
+from orchestrator.store import Mark
 from tests.bulkheads import LATER_MS, Scene
 from tests.conftest import Fresh
 from tests.shop import PRIVATE_KEY, Hands, Office
@@ -56,7 +57,7 @@ def test_a_tenants_task_without_a_place_waits_until_its_deadline(narrow: Scene) 
     assert narrow.world.alarm("t3") == answer.now_ms + 90_000
     assert not narrow.world.store.wait(0)
     assert admitted(narrow, "t1", "t3") == [True, False]
-    known = narrow.world.store.load([("t3", 1)])[0]
+    known = narrow.world.store.load([("t3", Mark(1))])[0]
     assert known is not None
     assert not known.admitted
 

@@ -19,7 +19,7 @@ from envelopes.keys import Keys
 from envelopes.scripts import Scripts, connect
 from orchestrator.core.facts import Claim
 from orchestrator.sim.store import SimClaims, SimStore
-from orchestrator.store import Commit, Outgoing, Settled, Store, Submission, Verdict
+from orchestrator.store import Commit, Mark, Outgoing, Settled, Store, Submission, Verdict
 from orchestrator.wanted import ALL, Wanted
 from tests.conftest import Fresh
 from workers.claims import LUA, Claims
@@ -302,7 +302,7 @@ def look(world: World, number: int = 1) -> Claim:
     return world.store.look("t1", [number], [])[number]
 
 
-def loaded(world: World, known: int | None = None) -> Any:
+def loaded(world: World, known: Mark | None = None) -> Any:
     [found] = world.store.load([("t1", known)])
     assert found is not None
     return found

@@ -1,14 +1,15 @@
 -- LOAD: read a task and the mail it has not absorbed, as of one moment.
 --
 -- KEYS   task, mail
--- ARGV   the version the caller knows, or empty
--- Reply  false where there is no such task, else {version, accepted ms, retention ms, now ms,
+-- ARGV   the version the caller knows and the op of its commit, between them a blank; or empty
+-- Reply  false where there is no such task, else {version, op of the last commit, accepted ms, retention ms, now ms,
 --        1 unless it waits for a place at work, mail, names and values of the hash or false where
---        the known version is current}
+--        what is known is current}
 --
 -- Writes nothing.
 -- needs: _time
-local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms', 'place')
+local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms', 'place',
+  'op')
 if not head[1] then
   return false
 end
@@ -27,5 +28,6 @@ while #mail < LIMIT.MAIL_READ_MAX and bytes < LIMIT.MAIL_READ_BYTES_MAX do
     break
   end
 end
-local hash = head[1] ~= ARGV[1] and redis.call('HGETALL', KEYS[1])
-return {head[1], head[2], head[3], now_ms(), head[4] == 'waiting' and 0 or 1, mail, hash}
+local op = head[5] or ''
+local hash = head[1] .. ' ' .. op ~= ARGV[1] and redis.call('HGETALL', KEYS[1])
+return {head[1], op, head[2], head[3], now_ms(), head[4] == 'waiting' and 0 or 1, mail, hash}

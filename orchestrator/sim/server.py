@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from envelopes.claims import Fetched
 from orchestrator.sim.evidence import Retry, Wake
 from orchestrator.sim.store import SimStore
-from orchestrator.store import Commit, LetterFiled, Loaded
+from orchestrator.store import Commit, LetterFiled, Loaded, Mark
 
 if TYPE_CHECKING:
     from orchestrator.sim.world import World
@@ -70,7 +70,7 @@ class Server(SimStore):
         self._world.mishap(dwell=_DWELL if script == "look" else 1)
         return reply
 
-    def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:
+    def load(self, wanted: Sequence[tuple[str, Mark | None]]) -> list[Loaded | None]:
         """Read tasks; nothing is written, and still the process can die here."""
         self._world.mishap()
         return super().load(wanted)

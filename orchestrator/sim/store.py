@@ -45,6 +45,7 @@ from orchestrator.store import (
     LetterClosed,
     LetterFiled,
     Loaded,
+    Mark,
     MessageDecision,
     MessageSettled,
     Outgoing,
@@ -348,17 +349,17 @@ class SimStore(SimIndexes):
         self.records[task_id]["held_until"] = _text(self.due[task_id])
         return True
 
-    def load(self, wanted: Sequence[tuple[str, int | None]]) -> list[Loaded | None]:
-        """Read tasks (each with the version known, if any) and their mail."""
+    def load(self, wanted: Sequence[tuple[str, Mark | None]]) -> list[Loaded | None]:
+        """Read tasks (each with the state known, if any) and their mail."""
         self._expire()
         return [self._load(task_id, known) for task_id, known in wanted]
 
-    def _load(self, task_id: str, known: int | None) -> Loaded | None:
+    def _load(self, task_id: str, known: Mark | None) -> Loaded | None:
         record = self.records.get(task_id)
         if record is None:
             return None
-        version = int(record["version"])
-        news = version != known
+        version, op = int(record["version"]), record.get("op", b"").decode()
+        news = (version, op) != known
         return Loaded(
             task_id=task_id,
             version=version,
@@ -368,6 +369,7 @@ class SimStore(SimIndexes):
             fields={n: v for n, v in record.items() if n not in OWN_FIELDS} if news else None,
             mail=_bounded(self.mail.get(task_id, [])),
             now_ms=self.clock(),
+            op=op,
             admitted=record.get("place") != b"waiting",
         )
 
@@ -445,6 +447,7 @@ class SimStore(SimIndexes):
         claims = (self.claims.get(f"{c.task_id}/{each.subtask}") for each in c.settled)
         return (
             int(record["version"]) == c.version
+            and c.base.encode() in {b"", record.get("op")}
             and "outcome" not in record
             and len(self.mail.get(c.task_id, ())) >= c.mail_read
             and not any(claim and claim.state in running for claim in claims)
