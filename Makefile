@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser compose simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser sentinel compose alerts simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -49,6 +49,9 @@ compose: setup        ## docker-compose.yml for real: crashes, cuts, scaling; ne
 
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000
+
+alerts: setup        ## alert rules and dashboards, with promtool and a real Prometheus (apt install prometheus)
+	$(BIN)/python -m tests.monitoring
 
 schemas: setup        ## write docs/schemas anew
 	$(BIN)/python -m envelopes.schemas docs/schemas

@@ -20,6 +20,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PROJECT = "buckstop-under-test"
 IMAGE = "buckstop:under-test"
+PROMETHEUS = "prometheus:stand-in"
 SERVICES = ("redis", "orchestrator", "worker", "http", "courier", "flower")
 PATIENCE_S = 120.0
 ENDED = {"completed", "partial", "aborted"}
@@ -66,6 +67,7 @@ class Deployment:
             "BUCKSTOP_CONCURRENCY": "4",
             "BUCKSTOP_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
+            "PROMETHEUS_IMAGE": PROMETHEUS,
         }
         self._client: httpx.Client | None = None
 
@@ -84,7 +86,7 @@ class Deployment:
 
     def down(self) -> None:
         """Take everything away, volumes too."""
-        self.compose("down", "--volumes", "--timeout", "5")
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
 
     def compose(self, *words: str) -> str:
         """Run docker compose."""
