@@ -102,7 +102,7 @@ def start(
     whoever reads JSON.
     """
     lines = logging.StreamHandler(stream)
-    lines.setFormatter(_formatter(stream, environ, always))
+    lines.setFormatter(formatter(stream, always, environ))
     root = logging.getLogger()
     root.handlers[:] = [lines]
     root.setLevel(level)
@@ -111,9 +111,10 @@ def start(
     threading.excepthook = _thread_died
 
 
-def _formatter(
-    stream: TextIO, environ: Mapping[str, str], always: Mapping[str, object]
+def formatter(
+    stream: TextIO, always: Mapping[str, object], environ: Mapping[str, str] = os.environ
 ) -> JsonLines:
+    """Return what writes the lines of this stream."""
     asked = environ.get(_VARIABLE, "")
     text = asked == "text" or (asked != "json" and stream.isatty())
     return TextLines(**always) if text else JsonLines(**always)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.fleet import Fleet
 from tests.front import ROOT, Front
 from tests.llm_server import ModelServer
 from tests.otlp import ERROR, Collector, Seen
+from tests.pages import block, commands
 from tests.shop import until
 
 CALLER = Place("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
@@ -296,3 +299,66 @@ def test_ids_follow_from_what_they_are_about() -> None:
     assert Place.read(CALLER.traceparent) == CALLER
     assert Place.read(f"00-{'0' * 32}-{'1' * 16}-01") is None
     assert Place.read(f"00-{'1' * 32}-{'0' * 16}-01") is None
+
+
+# --- docs/how-to/traces.md -----------------------------------------------------------------------
+
+PAGE = "docs/how-to/traces.md"
+AGENTS = """from workers import Envelope, agent
+
+@agent("research")
+def research(ctx, goal):
+    return Envelope.success({"text": goal}, confidence=0.9)
+"""
+
+
+def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> None:
+    """A copyable set-up: the variable, `buckstop up`, one task, and the trace is there."""
+    (tmp_path / "agents.py").write_text(AGENTS)
+    scripts = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", f"{scripts}:{os.environ['PATH']}")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    export, up = commands(block(PAGE, "$ export OTEL_EXPORTER"))
+    (submit,) = commands(block(PAGE, "$ buckstop submit"))
+    export = export.replace("http://localhost:4318", collector.url)
+    with (tmp_path / "up.log").open("wb") as log:
+        running = subprocess.Popen(
+            ["sh", "-c", f"{export}; exec {up} --port 0"], cwd=tmp_path, stdout=log, stderr=log
+        )
+    try:
+        until(lambda: "console: " in (tmp_path / "up.log").read_text(), 40, "buckstop up")
+        subprocess.run(["sh", "-c", f"{export}; {submit}"], cwd=tmp_path, check=True, timeout=60)
+        (task,) = collector.wait("buckstop.task")
+        (invoked,) = collector.wait("invoke_agent research")
+        (submitted,) = collector.wait("buckstop.submit")
+        assert (submitted.service, submitted.trace) == ("buckstop.cli", task.trace)
+        assert invoked.trace == task.trace
+    finally:
+        running.terminate()
+        running.wait(60)
+
+
+def test_the_pages_request_can_be_submitted(buckstop) -> None:
+    """A traceparent in the request, from anywhere."""
+    handle = buckstop.submit(block(PAGE, '{"goal"'))
+    stored = buckstop.store.task(handle.id)
+    assert stored is not None
+    assert trace_of(handle.id, json.loads(stored["request"])["traceparent"]) == CALLER.trace
+
+
+def test_the_page_names_every_span_and_figure(collector) -> None:
+    """What the code calls its spans and figures stands on the page."""
+    page = (ROOT / PAGE).read_text()
+    sources = ("orchestrator/telemetry_traces.py", "orchestrator/telemetry_submit.py")
+    sources += ("workers/telemetry_spans.py", "orchestrator/http/traced_spans.py")
+    named = {
+        name
+        for source in sources
+        for name in re.findall(
+            r'name="(buckstop[.a-z]+)"|create_(?:histogram|counter)\(\s+"([a-z_.]+)"',
+            (ROOT / source).read_text(),
+        )
+    }
+    names = {one or other for one, other in named}
+    assert len(names) == 10
+    assert not [name for name in names if f"`{name}`" not in page]

@@ -159,9 +159,10 @@ def _current() -> Shift:
 
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
-def _prepare(**_: Any) -> None:
+def _prepare(instance: Any, **_: Any) -> None:
     """Learn the agents before Celery asks for its queues; say what is missing, and the cure."""
     log.start()  # until Celery says how much is to be logged
+    log.tame(instance)
     try:
         settings.require_public_keys()
         agents = _agents(settings.modules)
