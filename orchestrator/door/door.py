@@ -104,7 +104,7 @@ class Door:
         letter, message = new_op(), refusal.id or ""
         keys = [lying.list, *self._asked(message, answers=refusal.answers)]
         told = answer.refused(message, now_ms, refusal, letter)
-        why = f"message {message}: {refusal.why}" if message else refusal.why
+        why = f"{refusal.why} (Celery's id {message})" if message else refusal.why
         args: list[Arg] = [lying.raw, letter, refusal.kind, refusal.reason, why]
         return "refuse_submission", keys, [*args, sha256(lying.raw).hexdigest(), told]
 
