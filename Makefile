@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser sentinel compose alerts simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser sentinel compose node alerts simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -44,14 +44,20 @@ seeds: setup        ## every seeded bug, of which make test plants a quarter
 browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)
 	$(BIN)/pytest -q -n 2 --dist loadfile --durations=10 tests/browser $(PYTEST_ARGS)
 
+sentinel: setup        ## fail-over with real Sentinels, under load
+	$(BIN)/pytest -q --durations=5 tests/sentinel $(PYTEST_ARGS)
+
 compose: setup        ## docker-compose.yml for real: crashes, cuts, scaling; needs a Docker engine
 	$(BIN)/python -m tests.compose
 
-simulate: setup        ## many small worlds with every fault
-	$(BIN)/buckstop simulate --seeds 200 --tasks 8000
-
 alerts: setup        ## alert rules and dashboards, with promtool and a real Prometheus (apt install prometheus)
 	$(BIN)/python -m tests.monitoring
+
+node: setup        ## the door with a stock Node client of Celery; needs Node and npm
+	$(BIN)/python -m tests.node
+
+simulate: setup        ## many small worlds with every fault
+	$(BIN)/buckstop simulate --seeds 200 --tasks 8000
 
 schemas: setup        ## write docs/schemas anew
 	$(BIN)/python -m envelopes.schemas docs/schemas
