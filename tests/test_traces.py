@@ -323,7 +323,7 @@ def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> 
     export = export.replace("http://localhost:4318", collector.url)
     with (tmp_path / "up.log").open("wb") as log:
         running = subprocess.Popen(
-            ["sh", "-c", f"{export}; exec {up} --port 0"], cwd=tmp_path, stdout=log, stderr=log
+            ["sh", "-c", f"{export}; exec {up}"], cwd=tmp_path, stdout=log, stderr=log
         )
     try:
         until(lambda: "console: " in (tmp_path / "up.log").read_text(), 40, "buckstop up")
