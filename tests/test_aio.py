@@ -213,6 +213,19 @@ def test_two_who_follow_one_task_share_its_channel(fresh: Fresh) -> None:
     run(fresh, story)
 
 
+def test_whoever_joins_a_channel_that_is_there_looks_at_once(fresh: Fresh) -> None:
+    """The server confirms a subscription once; nobody may wait for that a second time."""
+
+    async def story(buckstop: AsyncBuckstop) -> None:
+        never = asyncio.get_running_loop().time() + WITHIN_S
+        with buckstop.announcements.of("a", only_the_end=True) as first:
+            assert await first.rings(never)
+            with buckstop.announcements.of("a", only_the_end=True) as second:
+                assert await second.rings(never)
+
+    run(fresh, story)
+
+
 def test_a_restart_of_the_server_is_waited_out(fresh: Fresh, server: EmbeddedServer) -> None:
     """Server restarts heal: whoever waits, watches or reads events goes on, and sees the end."""
 
