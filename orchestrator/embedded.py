@@ -59,8 +59,14 @@ class EmbeddedError(Exception):
 class EmbeddedServer:
     """One running server, owned by this process. Use it as a context manager, or stop() it."""
 
-    def __init__(self, directory: Path, binary: Path | None = None) -> None:
-        """Start the server, or raise EmbeddedError."""
+    def __init__(
+        self,
+        directory: Path,
+        binary: Path | None = None,
+        other: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the server, or raise EmbeddedError; `other` are settings in the place of ours."""
+        self._other = other or {}
         self.directory = directory.absolute()
         self.binary = binary or find_binary(os.environ)
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -174,6 +180,7 @@ class EmbeddedServer:
                 "appendonly": "yes",
                 "appendfsync": "always",
                 "maxmemory-policy": "noeviction",
+                **self._other,
             }.items()
         )
 

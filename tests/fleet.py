@@ -50,6 +50,12 @@ class Fleet:
         process.wait()
         self._start(name, self._commands[name])
 
+    def end(self, name: str) -> None:
+        """SIGKILL one for good."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
     def kill_a_child(self, name: str) -> None:
         """SIGKILL one process of a prefork pool; its parent lives on."""
         pid = self.running[name].pid

@@ -7,6 +7,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes.strict import Refused
+from orchestrator.backup import BackupError
+from orchestrator.cells.cell import CellAway
+from orchestrator.cells.file import CellsFileError
 from orchestrator.checks import Unfit
 from orchestrator.cli.exits import Exit
 from orchestrator.client import NotFound, TimedOut
@@ -23,9 +26,9 @@ def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
         case Unfit():
             checks = [{"check": one.check, "fix": one.fix} for one in error.findings]
             return Exit.NO_SERVER, str(error), {"checks": checks}
-        case NoServer() | EmbeddedError():
+        case NoServer() | EmbeddedError() | BackupError():
             return Exit.NO_SERVER, str(error), {}
-        case SettingsError() | KeyFileError():
+        case SettingsError() | KeyFileError() | CellsFileError():
             return Exit.REFUSED, str(error), {}
         case NotFound():
             return Exit.NOT_FOUND, str(error), {}
@@ -41,6 +44,8 @@ def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
 
 
 def _unreachable(error: Exception) -> str:
+    if isinstance(error, CellAway):
+        return f"{error}. What is in other cells goes on; see: buckstop cells"
     return (
         f"the server cannot be reached: {error}. If `buckstop up` ran it, it was stopped: start it "
         "again (nothing is lost), or name another with --url or BUCKSTOP_URL"

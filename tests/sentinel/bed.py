@@ -17,13 +17,14 @@ from typing import Self
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.embedded import find_binary
 from orchestrator.leash import leashed
+from tests.sentinel.line import Line
 from tests.until import until
 
-SERVICE = "main"
+SERVICE = "mymaster"
 PASSWORD = "a password"
 DOWN_AFTER_MS = 1_000
 """Silence after which a Sentinel calls the primary down; 5 s are usual, and the tests have less."""
@@ -42,23 +43,25 @@ def free_ports(count: int) -> list[int]:
 class Bed:
     """Six processes that end with this one."""
 
-    def __init__(self, folder: Path, *, replicas_to_write: int = 0) -> None:
+    def __init__(self, folder: Path, *, replicas_to_write: int = 0, cuttable: bool = False) -> None:
+        """Prepare; `cuttable` puts a line in front of the first primary."""
         self._folder = folder
         self._binary = str(find_binary(os.environ))
         self._asked = replicas_to_write
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = free_ports(NODES + SENTINELS)
         self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
+        self.line = Line(self.nodes[0]) if cuttable else None
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
         self.url = f"redis+sentinel://:{PASSWORD.replace(' ', '%20')}@{hosts}/{SERVICE}/0"
 
     def __enter__(self) -> Self:
-        first = self.nodes[0]
+        first = self.line.port if self.line else self.nodes[0]
         for port in self.nodes:
-            self.start_node(port, None if port == first else first)
+            self.start_node(port, None if port == self.nodes[0] else first)
         for port in self.sentinels:
             self._start_sentinel(port, first)
-        until("replicas are in step", lambda: self._in_step(first), 20)
+        until("replicas are in step", self._in_step, 20)
         until("Sentinels know one another", lambda: all(map(self._knows_all, self.sentinels)), 20)
         return self
 
@@ -71,6 +74,8 @@ class Bed:
         for process in self._processes.values():
             process.kill()
             process.wait()
+        if self.line:
+            self.line.close()
 
     def primary(self) -> int:
         """Return the port of the primary, as most Sentinels have it."""
@@ -87,9 +92,23 @@ class Bed:
     def kill_primary(self) -> int:
         """SIGKILL the primary; return its port."""
         port = self.primary()
-        self._processes[port].kill()
-        self._processes[port].wait()
+        self.kill(port)
         return port
+
+    def kill(self, port: int) -> None:
+        """SIGKILL a node, named by the port at which it is reached."""
+        real = self.nodes[0] if self.line and port == self.line.port else port
+        self._processes[real].kill()
+        self._processes[real].wait()
+
+    def fail_over(self) -> bool:
+        """Let a living primary hand over; False where Sentinels know nobody good enough yet."""
+        with Redis(port=self.sentinels[0], socket_timeout=2) as asked:
+            try:
+                asked.sentinel_failover(SERVICE)
+            except ResponseError:
+                return False
+        return True
 
     def start_node(self, port: int, replica_of: int | None) -> None:
         """Start a node, or start it again on what it had written."""
@@ -136,10 +155,10 @@ class Bed:
         home.mkdir(parents=True, exist_ok=True)
         return home
 
-    def _in_step(self, primary: int) -> bool:
+    def _in_step(self) -> bool:
         """Say whether every replica has all that the primary had when it began to follow."""
         try:
-            for port in set(self.nodes) - {primary}:
+            for port in self.nodes[1:]:
                 with self.client(port) as replica:
                     if replica.info("replication").get("master_link_status") != "up":
                         return False

@@ -36,7 +36,10 @@ def settings(bed: Bed, replicas: int = 0) -> Settings:
 
 @pytest.mark.timeout(300)
 def test_work_goes_on_behind_sentinels_when_the_primary_is_killed(tmp_path: Path) -> None:
-    """The issue: "Sentinel fail-over supported and tested with real Sentinels"."""
+    """The issue: "Sentinel fail-over supported and tested with real Sentinels".
+
+    First it is killed; later a living one is made a replica, and its clients must notice.
+    """
     rng = random.Random(3)
     with Bed(tmp_path / "bed") as bed:
         fleet = Fleet(tmp_path, bed.url, KEYS.prefix, "tests.chaos_agents")
@@ -52,6 +55,12 @@ def test_work_goes_on_behind_sentinels_when_the_primary_is_killed(tmp_path: Path
             old = bed.kill_primary()
             acknowledged += submit_through(store, rng, TASKS // 4)
             assert bed.primary() != old
+            bed.start_node(old, None)
+            until("the old primary follows the new one", lambda: follows(bed, old), 60)
+            second = bed.primary()
+            until("somebody can take over", bed.fail_over, 60)
+            until("a living primary hands over", lambda: bed.primary() != second, 60)
+            acknowledged += submit_through(store, rng, TASKS // 4)
             until("every task ends", lambda: ended(store) >= len(acknowledged), DRAIN_S)
             until("workers are idle", lambda: not list(client.scan_iter(KEYS.claim("*"))), 30)
             for name in ("threads-1", "prefork-1"):
@@ -61,6 +70,12 @@ def test_work_goes_on_behind_sentinels_when_the_primary_is_killed(tmp_path: Path
             fleet.stop()
             client.close()
     assert not verdict.violations, "\n".join(verdict.violations)
+
+
+def follows(bed: Bed, port: int) -> bool:
+    with bed.client(port) as node:
+        said = node.info("replication")
+    return said["role"] == "slave" and said["master_link_status"] == "up"
 
 
 def submitted(store: Store, rng: random.Random) -> str:
