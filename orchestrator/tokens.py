@@ -168,6 +168,10 @@ class Tokens:
         self._client.hset(self._keys.tokens, token_id, token.kept())
         return f"bk_{token_id}_{secret}"
 
+    def keep(self, token: Token) -> None:
+        """Keep a token as it was made elsewhere (cells/shared.py)."""
+        self._client.hset(self._keys.tokens, token.id, token.kept())
+
     def find(self, token_id: str) -> Token | None:
         """Return what is known of a token."""
         stored = self._client.hget(self._keys.tokens, token_id)

@@ -85,10 +85,10 @@ class Cell:
 
     def note_away(self, why: str) -> CellAway:
         """Let it rest, and return the exception that says so."""
-        where = without_password(self.listed.url) if self.listed.url else "its directory"
-        self._why = f"{why} ({where})"
+        url = self.listed.url
+        self._why = f"{why} ({without_password(url)})" if url else why
         self._rests_until = time.monotonic() + limits.CELL_REST_S
-        if self.listed.url is None:  # an `up` that is started again listens elsewhere
+        if url is None:  # an `up` that is started again listens elsewhere
             self.close()
         return CellAway([self.name], self._why)
 

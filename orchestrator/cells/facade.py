@@ -17,7 +17,7 @@ A cell that is away raises CellAway, naming it, for whatever is in it; lists lea
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -30,10 +30,14 @@ from orchestrator.cells.file import CellsFile
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.records import CellRecords
 from orchestrator.cells.reservations import Reserved
+from orchestrator.cells.shared import CellSubscriptions, CellTokens, aligned
+from orchestrator.cells.state import CellState, states
+from orchestrator.cells.waits import CellWaits
 from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings, all_cells
 from orchestrator.store import Submission
+from orchestrator.view import AgentView
 
 
 class Cells(Buckstop):
@@ -52,6 +56,21 @@ class Cells(Buckstop):
     def read(cls, path: Path, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the file with the cells, or raise CellsFileError."""
         return cls(CellsFile.read(path), Settings.of_cells(environ))
+
+    @cached_property
+    def tokens(self) -> CellTokens:
+        """Return the bearer tokens of the deployment."""
+        return CellTokens(list(self.cells.values()))
+
+    @cached_property
+    def subscriptions(self) -> CellSubscriptions:
+        """Return who is told of its news."""
+        return CellSubscriptions(list(self.cells.values()))
+
+    @cached_property
+    def waits(self) -> CellWaits:
+        """Return its addresses at which questions are answered."""
+        return CellWaits(list(self.cells.values()), self.store.at_task)
 
     @property
     def home(self) -> Cell:
@@ -79,6 +98,19 @@ class Cells(Buckstop):
         if name not in self.cells:
             self.file.find(name)
         return self.cells[name].ask(lambda one: one.buckstop)
+
+    def align(self, name: str) -> dict[str, int]:
+        """Make a cell's tokens, subscriptions and caps as they are at home; count what home has."""
+        self.file.find(name)
+        return aligned(self.home, self.cells[name])
+
+    def states(self) -> list[CellState]:
+        """Say of each cell how it is."""
+        return states(self.cells.values())
+
+    def target_of(self, tenant: str) -> str | None:
+        """Return the cell to which new tasks of a tenant go; None where they are spread."""
+        return None if tenant in self.file.spread else ranking.target(tenant, self.file.cells)
 
     def cell_of(self, task_id: str) -> Buckstop:
         """Return the cell that a task is in, or raise NotFound."""
@@ -147,6 +179,12 @@ def opened(
     if (path := all_cells(environ, url)) is not None:
         return Cells.read(path, environ)
     return Buckstop(settings=Settings.read(environ, start, url))
+
+
+def agents_of(buckstop: Buckstop, task_id: str) -> list[AgentView]:
+    """Return the agents that a task may wait for: those of its cell."""
+    here = buckstop.cell_of(task_id) if isinstance(buckstop, Cells) else buckstop
+    return here.agents()
 
 
 def _key(s: Submission) -> tuple[str, str]:

@@ -11,8 +11,10 @@ from envelopes import limits
 from envelopes.letter import LetterKind
 from envelopes.scripts import connect
 from envelopes.strict import compact, parse
+from orchestrator.cells.facade import Cells, opened
+from orchestrator.cells.shared import CellSubscriptions
 from orchestrator.cli.hook_screen import delivery_table, hook_table
-from orchestrator.cli.options import json_option, settings, url_option, write_json
+from orchestrator.cli.options import changing, json_option, settings, url_option, write_json
 from orchestrator.cli.screen import console
 from orchestrator.client import NotFound
 from orchestrator.courier.subscription import NewSubscription, Subscription, SubscriptionKind, Told
@@ -174,10 +176,14 @@ def courier(url: str | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _subscriptions(url: str | None) -> Iterator[Subscriptions]:
-    chosen = settings(url)
-    with connect(chosen.url) as client:
-        yield Subscriptions(client, chosen.keys)
+def _subscriptions(url: str | None) -> Iterator[Subscriptions | CellSubscriptions]:
+    """Open the subscriptions of the server that is meant, or of all cells."""
+    with opened(url) as deployment, changing():
+        if isinstance(deployment, Cells):
+            yield deployment.subscriptions
+            return
+    with connect(deployment.settings.url) as client:
+        yield Subscriptions(client, deployment.settings.keys)
 
 
 def _list(url: str | None, *, as_json: bool) -> None:
@@ -198,7 +204,7 @@ def _make(url: str | None, said: dict[str, Any]) -> Subscription:
         return known.add(new)
 
 
-def _meant(known: Subscriptions, hook: str) -> Subscription:
+def _meant(known: Subscriptions | CellSubscriptions, hook: str) -> Subscription:
     """Return the subscription that an id, or its beginning, names."""
     found = [one for one in known.list() if one.id.startswith(hook)]
     if len(found) != 1:

@@ -31,15 +31,17 @@ _KEPT_CHARS: Final = 2_000
 
 
 def letter_table(letters: Sequence[Mapping[str, Any]]) -> Table:
-    """List letters."""
+    """List letters; where there are several cells, also in which each is."""
+    cells = ("cell",) if any("cell" in letter for letter in letters) else ()
     table = Table(box=None)
-    for name in ("letter", "kind", "reason", "agent", "due"):
+    for name in ("letter", *cells, "kind", "reason", "agent", "due"):
         table.add_column(name, no_wrap=True)
     table.add_column("why", overflow="fold")
     for letter in letters:
         due_ms = letter.get("due_ms")
         table.add_row(
-            *(letter["id"], letter["kind"], Text(_plain(letter["reason"]))),
+            *(letter["id"], *(letter[name] for name in cells), letter["kind"]),
+            Text(_plain(letter["reason"])),
             Text(_plain(letter["agent"])),
             moment(due_ms) if due_ms else "",
             Text(_line(letter["why"], _WHY_CHARS)),

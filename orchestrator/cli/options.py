@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.cells.facade import opened
+from orchestrator.cells.where import noting
 from orchestrator.client import Buckstop
 from orchestrator.settings import Settings
 
@@ -25,13 +28,43 @@ def json_option(command: Command) -> Command:
 
 
 def url_option(command: Command) -> Command:
-    """Add --url."""
+    """Add --url, and --cell for where a deployment has several servers."""
+    command = click.option(
+        "--cell",
+        metavar="NAME",
+        expose_value=False,
+        callback=_mean_cell,
+        help="Of the cells in the file BUCKSTOP_CELLS, this one only.",
+    )(command)
     return click.option("--url", metavar="URL", help="The server, as redis://host:6379/0.")(command)
 
 
-def connected(url: str | None) -> Buckstop:
-    """Connect to the server that is meant."""
-    return Buckstop(settings=settings(url))
+def _mean_cell(ctx: click.Context, option: click.Parameter, name: str | None) -> None:
+    """Let this one be meant by whatever reads the settings, here and in what is started."""
+    del ctx, option
+    if name is not None and not os.environ.get("BUCKSTOP_CELLS"):
+        raise click.UsageError("--cell names one of the cells in a file; set BUCKSTOP_CELLS to it")
+    if name is not None:
+        os.environ["BUCKSTOP_CELL"] = name
+        os.environ.pop("BUCKSTOP_URL", None)
+
+
+@contextmanager
+def connected(url: str | None) -> Iterator[Buckstop]:
+    """Connect to the server that is meant, or to all cells; say which of them were left out."""
+    with opened(url) as buckstop, noting() as missing:
+        yield buckstop
+    for name in sorted(missing):
+        complain(f"cell {name!r} is away; what it has is left out. See: buckstop cells")
+
+
+@contextmanager
+def changing() -> Iterator[None]:
+    """Change what is to be the same in all cells; say where that is still to be done."""
+    with noting() as missing:
+        yield
+    for name in sorted(missing):
+        complain(f"cell {name!r} is away; once it is back: buckstop cells align {name}")
 
 
 def settings(url: str | None) -> Settings:

@@ -91,6 +91,8 @@ def story(told: Story, waits: Sequence[str] = ()) -> RenderableType:
             f"{task.subtasks_max}; re-plans {task.replans}"
         ),
     ]
+    if task.cell is not None:
+        lines.append(Text(f"  cell      {task.cell}"))
     lines += [Text(f"  {text}") for text in _ledger(task.ledger)]
     lines += [Text(f"  waits     {each}") for each in waits]
     lines += [Text(), _steps(task, every=True), Text(), timeline(told.journal, task.accepted_ms)]
@@ -114,13 +116,21 @@ def timeline(journal: Iterable[Mapping[str, Any]], start_ms: int) -> Table:
 
 
 def task_table(tasks: Sequence[TaskView]) -> Table:
-    """List tasks."""
+    """List tasks; where there are several cells, also in which each is."""
+    cells = any(task.cell for task in tasks)
     table = Table(
-        _whole("task"), "state", "hop", "steps", "spent", _whole("accepted"), "goal", box=None
+        *(_whole("task"), *(("cell",) if cells else ()), "state"),
+        "hop",
+        "steps",
+        "spent",
+        _whole("accepted"),
+        "goal",
+        box=None,
     )
     for task in tasks:
         table.add_row(
             task.id[:SHORT_ID],
+            *((task.cell,) if cells else ()),
             styled(task.state),
             f"{task.hop}/{task.hops_max}",
             f"{task.count(StepPhase.DONE)}/{len(task.steps)}",

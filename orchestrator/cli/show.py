@@ -2,6 +2,7 @@
 
 import click
 
+from orchestrator.cells.facade import agents_of
 from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
 from orchestrator.cli.screen import console, story, task_table
 from orchestrator.cli.waits import waits
@@ -20,7 +21,7 @@ def show(task: str, url: str | None, *, as_json: bool) -> None:
     """
     with connected(url) as buckstop:
         told = buckstop.task(task).show()
-        why = [] if told.task.final else waits(told.task, buckstop.agents())
+        why = [] if told.task.final else waits(told.task, agents_of(buckstop, told.task.id))
     if as_json:
         write_json({**told.as_json(), "waits": why})
     else:

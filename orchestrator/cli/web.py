@@ -1,18 +1,19 @@
 """Commands about the way in over HTTP: http (the process), token (who may call)."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
-from redis import Redis
 from rich.table import Table
 from rich.text import Text
 
 from envelopes import limits
 from envelopes.scripts import connect
-from orchestrator.cli.options import json_option, settings, url_option, write_json
+from orchestrator.cells.facade import Cells, opened
+from orchestrator.cells.shared import CellTokens
+from orchestrator.cli.options import changing, json_option, settings, url_option, write_json
 from orchestrator.cli.screen import console, moment
 from orchestrator.client import NotFound
 from orchestrator.tokens import Scope, Token, Tokens, id_of
@@ -88,8 +89,8 @@ def new(
     deployment. NAME stands in the record of whatever is decided with it.
     """  # fmt: skip
     known = None if file is None else file.read_text(encoding="utf-8").strip()
-    with _opened(url) as client:
-        text = _tokens(client, url).new(
+    with _tokens(url) as tokens:
+        text = tokens.new(
             name,
             list(map(Scope, scopes)),
             tenant=tenant,
@@ -110,8 +111,8 @@ def new(
 @click.pass_obj
 def list_(url: str | None, *, as_json: bool) -> None:
     """List tokens, the newest first; their secrets are known to nobody."""
-    with _opened(url) as client:
-        found = _tokens(client, url).list()
+    with _tokens(url) as tokens:
+        found = tokens.list()
     if as_json:
         write_json([one.as_json() for one in found])
     elif found:
@@ -126,8 +127,8 @@ def list_(url: str | None, *, as_json: bool) -> None:
 @click.pass_obj
 def revoke(url: str | None, token_id: str, *, as_json: bool) -> None:
     """Revoke a token, and end every session that was opened with it."""
-    with _opened(url) as client:
-        if not _tokens(client, url).revoke(token_id):
+    with _tokens(url) as tokens:
+        if not tokens.revoke(token_id):
             raise NotFound(f"no token {token_id!r}; see which there are: buckstop token list")
     write_json({"id": token_id, "revoked": True}) if as_json else print(f"{token_id}: revoked")
 
@@ -142,9 +143,12 @@ def _table(tokens: Iterable[Token]) -> Table:
     return table
 
 
-def _opened(url: str | None) -> AbstractContextManager[Redis]:
-    return connect(settings(url).url)
-
-
-def _tokens(client: Redis, url: str | None) -> Tokens:
-    return Tokens(client, settings(url).keys)
+@contextmanager
+def _tokens(url: str | None) -> Iterator[Tokens | CellTokens]:
+    """Open the tokens of the server that is meant, or of all cells."""
+    with opened(url) as deployment, changing():
+        if isinstance(deployment, Cells):
+            yield deployment.tokens
+            return
+    with connect(deployment.settings.url) as client:
+        yield Tokens(client, deployment.settings.keys)

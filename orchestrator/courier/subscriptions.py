@@ -84,6 +84,11 @@ class Subscriptions:
         self._save(after, expected=raw)
         return after
 
+    def keep(self, made: Subscription) -> None:
+        """Keep a subscription as it was made elsewhere (cells/shared.py)."""
+        kept: bytes | None = self._client.hget(self._keys.subscriptions, made.id)
+        self._save(made, expected=kept or b"")
+
     def enable(self, subscription_id: str) -> Subscription:
         """Send to a disabled receiver again, from now on."""
         self._raw(subscription_id)
