@@ -495,3 +495,18 @@ MCP_WAIT_S_MAX: Final = 300.0
 """The longest wait of one call; whoever wants to wait longer calls again."""
 MCP_PAGE: Final = 20
 """Items of a list unless more are asked for: they fill a model's window."""
+
+# --- A2A -----------------------------------------------------------------------------------------
+
+A2A_ID_CHARS_MAX: Final = 128
+"""A message's id: a UUID and more. With the sender's in front it is the key of the submission."""
+A2A_PAGE_MAX: Final = 100
+"""Tasks of a list at most, as the protocol says."""
+A2A_SCAN_MAX: Final = 1_000
+"""Tasks looked at for one page of a context: there is no index by it. The next page goes on."""
+A2A_WAIT_S: Final = 600
+"""How long a blocking message waits for the end; then the task is returned as it is, and goes on."""
+A2A_CANCEL_S: Final = 10
+"""How long a cancellation waits to see the end, which takes an orchestrator some milliseconds."""
+A2A_LETTERS_MAX: Final = 256
+"""Earlier letters of a task in which an answer that is sent again is looked for."""

@@ -19,6 +19,8 @@ from orchestrator.running import DIRECTORY, Running
 T = TypeVar("T")
 BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
 AGENTS = """
+from pathlib import Path
+
 from workers import Context, Envelope, agent
 
 
@@ -32,6 +34,30 @@ def paint(ctx: Context, goal: str, answers: list) -> Envelope:
     if not answers:
         return ctx.question("which colour?", choices=["red", "blue"])
     return Envelope.success({"painted": answers[-1]["answer"]}, 0.9)
+
+
+@agent("interview")
+def interview(ctx: Context, goal: str, answers: list) -> Envelope:
+    if len(answers) < 2:
+        return ctx.question(f"question {len(answers) + 1}?")
+    return Envelope.success([one["answer"] for one in answers], 0.9)
+
+
+@agent("patient")
+def patient(ctx: Context, goal: str, inputs: dict) -> Envelope:
+    while not Path(goal).exists() and not ctx.cancelled.wait(0.02):
+        pass
+    return Envelope.success("it was there", 0.9)
+
+
+@agent("half")
+def half(ctx: Context, goal: str, inputs: dict) -> Envelope:
+    return Envelope.partial("half of it", 0.8, "the other half is missing")
+
+
+@agent("unsure")
+def unsure(ctx: Context, goal: str, inputs: dict) -> Envelope:
+    return Envelope.success("perhaps", 0.1)
 """
 WAYS = ("stdio", "stdio to an API", "http")
 

@@ -383,7 +383,14 @@ def started(server: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         async with Client(params) as client:
             return await told(client, "agents")
 
-    assert {each["name"] for each in run(act)["items"]} == {"greet", "paint"}
+    assert {each["name"] for each in run(act)["items"]} == {
+        "greet",
+        "half",
+        "interview",
+        "paint",
+        "patient",
+        "unsure",
+    }
 
 
 def test_the_pages_file_with_a_header_opens_the_door(place: Place) -> None:

@@ -124,6 +124,15 @@ def identified(
     return Caller(token_of(answer), None if bearer else cookie)
 
 
+def perhaps(
+    request: Request,
+    tokens: TokenBook,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller | None:
+    """Find out who calls, where that is shown; nobody needs to say it."""
+    return None if bearer is None else identified(request, tokens, bearer, None)
+
+
 def token_of(answer: Answer) -> Token:
     """Return the token that was found, or raise Problem: there is none, or it is to wait."""
     token = answer.token
@@ -144,22 +153,30 @@ def unauthenticated(detail: str) -> Problem:
     return Problem("unauthenticated", detail, {"WWW-Authenticate": 'Bearer realm="buckstop"'})
 
 
+def require_scope(caller: Caller, scope: Scope, *others: Scope) -> None:
+    """Raise Problem where a caller's token has neither this scope nor one of the others."""
+    if not any(map(caller.token.may, (scope, *others))):
+        raise Problem(
+            "forbidden",
+            f"this needs the scope {scope.value!r}; the token {caller.name!r} has: "
+            + ", ".join(caller.token.scopes),
+        )
+
+
 def _needs(scope: Scope, *others: Scope) -> Callable[[Caller], Caller]:
     """Make a dependency that lets in whoever has this scope, or one of the others."""
 
     def allowed(caller: Annotated[Caller, Depends(identified)]) -> Caller:
-        if not any(map(caller.token.may, (scope, *others))):
-            raise Problem(
-                "forbidden",
-                f"this needs the scope {scope.value!r}; the token {caller.name!r} has: "
-                + ", ".join(caller.token.scopes),
-            )
+        require_scope(caller, scope, *others)
         return caller
 
     return allowed
 
 
 Reads = Annotated[Caller, Security(_needs(Scope.READ), scopes=[Scope.READ.value])]
+Measures = Annotated[
+    Caller, Security(_needs(Scope.METRICS, Scope.READ), scopes=[Scope.METRICS.value])
+]
 Submits = Annotated[Caller, Security(_needs(Scope.SUBMIT), scopes=[Scope.SUBMIT.value])]
 Decides = Annotated[Caller, Security(_needs(Scope.DECIDE), scopes=[Scope.DECIDE.value])]
 Admins = Annotated[Caller, Security(_needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]
@@ -167,9 +184,6 @@ Admins = Annotated[Caller, Security(_needs(Scope.ADMIN), scopes=[Scope.ADMIN.val
 
 # --- a browser's cookie --------------------------------------------------------------------------
 
-Measures = Annotated[
-    Caller, Security(_needs(Scope.METRICS, Scope.READ), scopes=[Scope.METRICS.value])
-]
 
 def csrf_of(cookie: str) -> str:
     """Return the word that goes with a session, which only our own page can read."""

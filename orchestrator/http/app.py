@@ -12,6 +12,7 @@ is what they wait for. Live events are the exception (live.py).
 
 BUCKSTOP_CORS_ORIGINS   pages of these origins may call with a bearer token; none unless said
 BUCKSTOP_PUBLIC_URL     where people reach this, for addresses that are given away
+BUCKSTOP_A2A_DEFAULTS   a file with what A2A messages may leave out  (../a2a/wanted.py)
 """
 
 import os
@@ -29,9 +30,11 @@ from redis import Redis
 from envelopes import limits
 from envelopes.exports import exporting
 from envelopes.scripts import connect
+from orchestrator.a2a.wanted import read_defaults
 from orchestrator.client import Buckstop
 from orchestrator.courier.subscriptions import Subscriptions
 from orchestrator.http import (
+    a2a,
     admin,
     crew,
     health,
@@ -56,7 +59,7 @@ from orchestrator.wait_tokens import WaitTokens
 
 ROUTERS: Final = (
     *(tasks.router, letters.router, waits.router, crew.router, spend.router, admin.router),
-    *(session.router, health.router, metrics.router, mcp.router),
+    *(session.router, health.router, metrics.router, mcp.router, a2a.router),
 )
 
 
@@ -72,6 +75,7 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
         dependencies=[Depends(require_known_query)],
     )
     _connect(app, settings)
+    app.state.a2a_defaults = read_defaults(environ)
     app.state.public_url = environ.get("BUCKSTOP_PUBLIC_URL", "").rstrip("/")
     console = static.routes()
     routers = [*ROUTERS, openapi.router, console]

@@ -49,6 +49,7 @@ class Seen:
     tenant: str
     final: bool
     frame: bytes
+    view: TaskView
 
 
 class Reader:
@@ -213,7 +214,7 @@ class Follows:
 
 
 def _seen(task: TaskView) -> Seen:
-    return Seen(task.version, task.tenant, task.final, frame("task", task.as_json()))
+    return Seen(task.version, task.tenant, task.final, frame("task", task.as_json()), task)
 
 
 def _line(place: int, text: bytes) -> Line:

@@ -89,7 +89,7 @@ async def events(
     wanted = None if kinds is None else frozenset(kinds)
     live = live_of(request)
     source = NewsSource(live.hub, caller, wanted, None if behind is None else after_of(behind))
-    return _stream(request, caller, source, for_s)
+    return streaming(request, caller, source, for_s)
 
 
 @router.get(
@@ -114,7 +114,7 @@ async def task_events(
     live = live_of(request)
     behind = after if last_event_id is None else _line(last_event_id)
     source = TaskSource(live.hub, live.follows, caller, task_id, behind)
-    return _stream(request, caller, source, for_s)
+    return streaming(request, caller, source, for_s)
 
 
 def live_of(request: Request) -> Live:
@@ -123,7 +123,10 @@ def live_of(request: Request) -> Live:
     return found
 
 
-def _stream(request: Request, caller: Caller, source: Source, for_s: float | None) -> EventStream:
+def streaming(
+    request: Request, caller: Caller, source: Source, for_s: float | None = None
+) -> EventStream:
+    """Tell a caller what a source says, as long as both last, the caller may see it, or so long."""
     seat = live_of(request).seats.taken(caller.token.id)
     return EventStream(request, source, seat, lambda: _may_see(request, caller), for_s)
 

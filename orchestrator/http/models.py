@@ -18,7 +18,7 @@ from orchestrator.tokens import Scope
 from orchestrator.wanted import Place
 
 Item = TypeVar("Item")
-_PLACE: Final = r"^([0-9]{1,15})-([a-zA-Z0-9][a-zA-Z0-9_.-]{0,199})$"
+PLACE: Final = r"^([0-9]{1,15})-([a-zA-Z0-9][a-zA-Z0-9_.-]{0,199})$"
 
 Id = Annotated[str, Path(max_length=limits.KEY_CHARS_MAX, pattern=NAME_PATTERN)]
 """A task's, letter's or token's id in a path: nothing that a key's name could not hold."""
@@ -30,7 +30,7 @@ Limit = Annotated[
 Cursor = Annotated[
     str | None,
     Query(
-        pattern=_PLACE,
+        pattern=PLACE,
         description="The `next` of the page before. It stays good while things come and go.",
         examples=["1795242195089-88b127b7749f9c1e04f2"],
     ),
