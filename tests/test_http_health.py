@@ -136,6 +136,11 @@ def test_agents_and_queues_are_shown_with_their_depths(fresh: Fresh, web: Web) -
     lane = queues[fresh.keys.queue("greet", "north")]
     assert (lane["agent"], lane["tenant"], lane["depth"]) == ("greet", "north", 1)
     assert queues[fresh.keys.dead_letters]["depth"] == 2
+    assert queues[fresh.keys.submissions]["depth"] == 0
+    fresh.client.lpush(fresh.keys.submission_lists[-1], "by priority")
+    assert {"name": fresh.keys.submissions, "depth": 1, "agent": None, "tenant": None} in (
+        ada.get("/v1/queues").json()["items"]
+    )
     assert ada.post("/v1/agents/greet/cap", json={"cap": 3}).json() == {"name": "greet", "cap": 3}
     assert ada.get("/v1/agents").json()["items"][0]["cap"] == 3
     assert ada.post("/v1/agents/greet/cap", json={"cap": None}).status_code == 200
