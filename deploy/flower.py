@@ -5,5 +5,5 @@ from pathlib import Path
 
 address = "0.0.0.0"  # noqa: S104 -- inside a container; what is published says docker-compose.yml
 port = 5555
-tasks_columns = "name,args,kwargs,state,result,received,runtime,worker,uuid"
+tasks_columns = "name,args,state,result,kwargs,received,runtime,worker,uuid"
 basic_auth = [Path("/run/secrets/flower_login").read_text(encoding="utf-8").strip()]

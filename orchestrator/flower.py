@@ -20,7 +20,7 @@ from typing import Final
 PORT: Final = 5555
 """Flower's own; people know it."""
 LOGIN: Final = "flower_login"
-COLUMNS: Final = "name,args,kwargs,state,result,received,runtime,worker,uuid"
+COLUMNS: Final = "name,args,state,result,kwargs,received,runtime,worker,uuid"
 """What the page of tasks shows: agent, goal, where in the task, and how it ended."""
 _HOST: Final = "127.0.0.1"
 _USER: Final = "buckstop"

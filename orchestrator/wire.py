@@ -154,8 +154,8 @@ def _args_repr(publish: Publish) -> str:
 def _kwargs_repr(task: Task, publish: Publish) -> str:
     """Say where in the task this is, and what it may spend."""
     return (
-        f"hop {publish.hop}/{task.hops_max}, step {publish.step}, attempt {publish.attempt}, "
-        f"subtask {publish.subtask}, tenant {task.terms.tenant}, may spend {publish.allowance}"
+        f"hop {publish.hop}/{task.hops_max}, step {publish.step}, tenant {task.terms.tenant}, "
+        f"attempt {publish.attempt}, subtask {publish.subtask}, may spend {publish.allowance}"
     )
 
 

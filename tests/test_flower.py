@@ -154,15 +154,27 @@ def test_workers_of_either_pool_tell_the_same(garden: Garden) -> None:
 
     until(both, "each of the workers had one")
     assert told["prefork"] == told["threads"]
-    assert told["threads"].startswith("FAILURE failed, raised: RuntimeError: the lamp is out; 30")
+    assert told["threads"].startswith("FAILURE failed, raised; 30 of 900")
 
 
 @pytest.mark.parametrize(
     ("given", "state", "said"),
     [
-        ("partial", "SUCCESS", "partial 0.40: the other half is missing; 30 of 900 tokens"),
-        ("ask", "SUCCESS", "partial, asks for question: which one?; 30 of 900 tokens"),
-        ("raise", "FAILURE", "failed, raised: RuntimeError: the lamp is out; 30 of 900 tokens"),
+        (
+            "partial",
+            "SUCCESS",
+            "partial 0.40; 30 of 900 tokens, 1 of 9 calls: the other half is missing",
+        ),
+        (
+            "ask",
+            "SUCCESS",
+            "partial, asks for question; 30 of 900 tokens, 1 of 9 calls: which one?",
+        ),
+        (
+            "raise",
+            "FAILURE",
+            "failed, raised; 30 of 900 tokens, 1 of 9 calls: RuntimeError: the lamp is out",
+        ),
     ],
 )
 def test_each_outcome_is_told_with_its_reason(
@@ -301,11 +313,11 @@ def test_a_line_says_what_celery_makes_of_it() -> None:
     usage = Usage(tokens=1_200, usd_micros=12_300, calls=2)
     allowance = Limits(tokens=5_000, usd_micros=50_000)
     for envelope, event, line in (
-        (Envelope.success(1, 0.9), "task-succeeded", "success 0.90"),
-        (Envelope.failed("no\nlight", Fault.LOST), "task-failed", "failed, lost: no light"),
-        (None, "task-revoked", "taken away by its owner"),
+        (Envelope.success(1, 0.9), "task-succeeded", "success 0.90; {}"),
+        (Envelope.failed("no\nlight", Fault.LOST), "task-failed", "failed, lost; {}: no light"),
+        (None, "task-revoked", "taken away by its owner; {}"),
     ):
         text = repr(outcome_line(envelope, usage, allowance))
-        assert text == f"{line}; 1,200 of 5,000 tokens, 2 calls, $0.0123 of $0.0500"
+        assert text == line.format("1,200 of 5,000 tokens, 2 calls, $0.0123 of $0.0500")
         assert event_of(text)[0] == event
     assert len(repr(outcome_line(Envelope.failed("x" * 900), usage, allowance))) < 200

@@ -58,7 +58,7 @@ def test_the_filled_bytes_equal_what_celery_itself_encodes():
         subtask="t1/1",
         payload=one.payload,
         args=" ".join(one.goal.split()),
-        kwargs="hop 3/12, step only, attempt 1, subtask 1, tenant default, may spend 90 tokens",
+        kwargs="hop 3/12, step only, tenant default, attempt 1, subtask 1, may spend 90 tokens",
         limit_s=36,
         headers={name: ours["headers"][name] for name in names},
     )

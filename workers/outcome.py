@@ -1,8 +1,8 @@
 """One subtask's outcome in a line, for whoever looks on from Celery's side.
 
     success 0.90; 812 of 5,000 tokens, 1 of 10 calls
-    partial 0.40, asks for handoff: needs a lawyer; 812 of 5,000 tokens
-    failed, budget: the call was not made: ...; 4,990 of 5,000 tokens
+    partial 0.40, asks for handoff; 812 of 5,000 tokens: needs a lawyer
+    failed, budget; 4,990 of 5,000 tokens: the call was not made, ...
     taken away by its owner; 0 of 5,000 tokens
 
 Flower and `celery inspect` show such a line where Celery has a task's return value. It says how an
@@ -48,7 +48,10 @@ GIVEN_BACK: Final = Outcome(_GIVEN_BACK)
 def outcome_line(envelope: Envelope | None, usage: Usage, allowance: Limits) -> Outcome:
     """Say how a subtask ended and what it cost; None is one that was taken away."""
     spent = ", ".join(_spent(usage, allowance))
-    return Outcome(f"{_TAKEN if envelope is None else _answer(envelope)}; {spent}")
+    if envelope is None:
+        return Outcome(f"{_TAKEN}; {spent}")
+    reason = f": {_short(envelope.reason)}" if envelope.reason else ""
+    return Outcome(f"{_answer(envelope)}; {spent}{reason}")
 
 
 def event_of(line: str) -> tuple[str, dict[str, Any]]:
@@ -67,7 +70,7 @@ def _answer(envelope: Envelope) -> str:
         words += f", {envelope.fault}"
     if envelope.ask is not None:
         words += f", asks for {envelope.ask.kind}"
-    return words if envelope.reason is None else f"{words}: {_short(envelope.reason)}"
+    return words
 
 
 def _short(reason: str) -> str:
