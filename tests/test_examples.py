@@ -1,0 +1,102 @@
+"""examples/ as a user runs it: one deployment, and each example as it is pasted.
+
+Not here: the examples for Celery, the shell and Node (test_door_pages.py, tests/node).
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.running import Running
+from tests.pages import ROOT, block, commands
+
+EXAMPLES = ROOT / "examples"
+CURL, PYTHON = "examples/curl/README.md", "examples/python/README.md"
+STARTED_WITHIN_S = 60
+STAND_IN = f'#!/bin/sh\nexec {sys.executable} -m tests.curl "$@"\n'
+"""For machines that have no curl."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Copy the examples, and start what their overview says."""
+    place = tmp_path_factory.mktemp("reader") / "examples"
+    shutil.copytree(EXAMPLES, place)
+    if shutil.which("curl") is None:
+        (place / "curl" / "curl").write_text(STAND_IN)
+        (place / "curl" / "curl").chmod(0o755)
+    [command] = commands(block("examples/README.md", "$ buckstop up"))
+    with (place / "up.log").open("wb") as log:
+        up = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], cwd=place, env=environ(place), stdout=log, stderr=log
+        )
+    give_up = time.monotonic() + STARTED_WITHIN_S
+    while "console: " not in (said := (place / "up.log").read_text()):
+        assert up.poll() is None, said
+        assert time.monotonic() < give_up, said
+        time.sleep(0.05)
+    yield place
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0
+
+
+def environ(place: Path) -> dict[str, str]:
+    """Return the surroundings of somebody who has Buckstop installed."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{place / 'curl'}"
+    plain = {name: value for name, value in os.environ.items() if name[:9] != "BUCKSTOP_"}
+    return {**plain, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def sh(lines: list[str], place: Path) -> str:
+    """Run lines as one terminal does, and stop at the first that fails."""
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(lines)],
+        cwd=place,
+        env=environ(place.parent),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_curl_submits_follows_and_cancels_as_pasted(folder: Path) -> None:
+    """The issue: enqueue by "HTTP with curl"; "each of the five ways ... working as pasted"."""
+    running = Running.read(folder / ".buckstop")
+    assert running is not None
+    assert running.console is not None
+    lines = commands(block(CURL, "$ URL="))
+    lines[0] = f"URL={running.console}"  # its port is another one where 8780 is taken
+    told = sh([*lines, *commands(block(CURL, "$ curl -sf"))], folder / "curl")
+    assert "event: end" in told
+    assert '"why":"conclude"' in told
+    assert '"state":"completed"' in told
+    assert '"asked":false' in told, "what has ended cannot be stopped any more"
+
+
+def test_the_python_clients_submit_as_pasted(folder: Path) -> None:
+    """The issue: "Python client, sync and async, with `submit().result()`, events, cancel"."""
+    plain, many = commands(block(PYTHON, "$ python submit.py"))
+    told = sh([plain], folder / "python")
+    assert "publish research\n" in told
+    assert "\ncompleted {'draft': '3 facts, in order'" in told
+    assert "\ncompleted " in told
+    told = sh([many], folder / "python")
+    assert "working\ncompleted\n" in told
+    assert sorted(told.splitlines()[-2:]) == ["1 aborted", "19 completed"]
+
+
+@pytest.mark.parametrize("name", [each.name for each in EXAMPLES.iterdir() if each.is_dir()])
+def test_the_overview_names_every_example(name: str) -> None:
+    """A way in that nobody finds is none."""
+    assert f"]({name})" in (EXAMPLES / "README.md").read_text()
+    assert (EXAMPLES / name / "README.md").is_file()
