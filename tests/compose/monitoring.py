@@ -38,10 +38,10 @@ def monitored(
         shutil.copy(found, context)
     (context / "Dockerfile").write_text(STAND_IN)
     deployed.run("docker", "build", "--quiet", "--tag", PROMETHEUS, str(context))
-    profile = ("--profile", "monitoring")
-    deployed.compose(*profile, "up", "--detach", "--no-build", "--wait", "prometheus")
+    _, start = commands(block(PAGE, "$ sh deploy/make-secrets.sh"))
+    deployed.run("sh", "-ec", f"{start} prometheus")
     yield deployed
-    deployed.compose(*profile, "stop", "prometheus")
+    deployed.compose("--profile", "monitoring", "stop", "prometheus")
 
 
 def asked(deployment: Deployment, query: str) -> dict[str, float]:
@@ -94,3 +94,5 @@ def test_grafana_is_hardened_as_the_rest_is(deployed: Deployment) -> None:
     assert {"healthcheck", "restart", "deploy", "secrets"} <= grafana.keys()
     assert "GF_SECURITY_ADMIN_PASSWORD" not in grafana["environment"]
     assert grafana["ports"][0]["host_ip"] == "127.0.0.1"
+    [command] = commands(block(PAGE, "$ cat deploy/secrets"))
+    assert len(deployed.run(*command.replace("deploy/secrets", str(deployed.secrets)).split())) > 40
