@@ -319,6 +319,17 @@ def test_a_client_with_a_result_backend_is_answered_at_once(fresh: Fresh, porter
     assert 0 < fresh.client.pttl(fresh.keys.celery_result(good.id)) <= limits.DOOR_RESULT_MS
 
 
+def test_a_client_that_waits_already_is_told_at_once(fresh: Fresh, porter: Porter) -> None:
+    """Celery's client listens for its answer, and does not look again."""
+    put(fresh, sent(task_id="waits"))
+    with fresh.client.pubsub() as listening:
+        listening.subscribe(fresh.keys.celery_result("waits"))
+        assert listening.get_message(timeout=5)["type"] == "subscribe"
+        [settled] = porter.turn(0)
+        told = listening.get_message(timeout=5)
+    assert json.loads(told["data"])["result"] == {"task": settled.task}
+
+
 def test_a_client_that_wants_no_answer_leaves_none(fresh: Fresh, porter: Porter) -> None:
     put(fresh, sent(task_id="a", ignore_result=True), sent({}, task_id="b", ignore_result=True))
     put(fresh, b"no id at all")

@@ -104,6 +104,7 @@ def undisturbed(fresh: Fresh) -> tuple[list[Call], object]:
     Stage(fresh).play()  # so that the server knows the scripts
     stage = Stage(fresh)
     stage.play()
+    assert not fresh.client.hlen(fresh.keys.submissions_held), "nobody is at what is not there"
     return stage.tape.calls, stage.end()
 
 
