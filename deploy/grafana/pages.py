@@ -323,7 +323,6 @@ AGENT: Final = {
     "label": "agent",
     "type": "query",
     "datasource": SOURCE,
-    "definition": "label_values(buckstop_agent_in_flight, agent)",
     "query": {"query": "label_values(buckstop_agent_in_flight, agent)", "refId": "agents"},
     "refresh": 2,
     "sort": 1,
