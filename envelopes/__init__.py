@@ -13,7 +13,7 @@ from envelopes.envelope import (
     Status,
     Usage,
 )
-from envelopes.headers import SCHEMA_VERSION, Headers
+from envelopes.headers import Headers
 from envelopes.ledger import Amounts, Ledger, Limits
 from envelopes.predicate import Must, Predicate
 from envelopes.request import Amount, AtCap, Budget, Compose, Step, TaskRequest
@@ -31,6 +31,7 @@ from envelopes.until import (
     Spent,
     Stalled,
 )
+from envelopes.versions import SCHEMA_VERSION
 
 __all__ = [
     "SCHEMA_VERSION",

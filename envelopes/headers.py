@@ -12,9 +12,7 @@ from envelopes import limits
 from envelopes.ledger import Ledger, Limits
 from envelopes.request import Name, Traceparent
 from envelopes.strict import Frozen
-
-SCHEMA_VERSION: Final = 1
-"""Raised when a worker of the older version could misread the headers."""
+from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 
 Moment = Annotated[int, Field(ge=0, le=limits.TIME_MS_CEILING)]
 """A point in time, by the server's clock."""
@@ -30,7 +28,8 @@ STEP_PATTERN: Final = r"^_?[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
 class Headers(Frozen):
     """Everything a worker must know about the subtask it is given."""
 
-    v: Literal[1] = 1
+    v: int = Field(default=SCHEMA_VERSION, ge=OLDEST_VERSION, le=SCHEMA_VERSION)
+    """The schema version it is written in, and is to be answered in (versions.py)."""
     task: str = Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")
     subtask: int = Field(ge=1, le=limits.SUBTASKS_EVER_MAX)
     agent: Name

@@ -94,6 +94,10 @@ class Keys:
         """Name the short-lived record of a worker process."""
         return f"{self.prefix}worker:{worker}"
 
+    def speaks(self, version: str) -> str:
+        """Name the short-lived sign that somebody speaks this schema version."""
+        return f"{self.prefix}speaks:{version}"
+
     def last(self, caller: str) -> str:
         """Name the short-lived record of the last thing that was handed out to a caller."""
         return f"{self.prefix}last:{caller}"

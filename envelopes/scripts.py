@@ -50,7 +50,7 @@ _NAMES = (
 _STEMS = (
     *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell"),
     *("lanes", "room", "turns", "called", "waiting", "letters_by", "letter_values"),
-    *("rate", "failed", "session", "code", "wait"),
+    *("rate", "failed", "session", "code", "wait", "speaks"),
     *("tasks_by", "journal", "spend"),
     *("outbox", "sending", "delivered", "delivery", "cause"),
 )

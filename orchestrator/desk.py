@@ -17,6 +17,7 @@ from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import new_op
 from envelopes.strict import Refused
+from envelopes.versions import written_for_anybody
 from orchestrator.amendment import amendment_faults
 from orchestrator.answers import DecidedAll, DecidedLetter, NotFound, TimedOut, none_or_several
 from orchestrator.following import REREAD_S
@@ -132,7 +133,7 @@ class Desk:
     def _acted_on(self, decision: Decision, task_id: str, timeout: float) -> dict[str, Any]:
         """Post a decision and return the letter once it is decided, by this decision or another."""
         give_up = time.monotonic() + timeout
-        text = decision.model_dump_json().encode()
+        text = written_for_anybody("decision", decision).encode()
         if len(text) > (most := limits.ENVELOPE_BYTES_MAX):
             raise Refused("result", f"the decision has {len(text):,} bytes; {most:,} are taken")
         with self.store.events(task_id) as events:

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from envelopes import Ledger, Refused, ResultMatches, Step, TaskRequest, limits
 from envelopes.strict import compact, parse
 from envelopes.until import parts
+from envelopes.versions import written_for_anybody
 from orchestrator.store import Submission
 
 _ID_BYTES = 10
@@ -33,7 +34,7 @@ def submission(request: RequestLike, **fields: object) -> Submission:
     checked = read(request, **fields)
     return Submission(
         task_id=secrets.token_hex(_ID_BYTES),
-        request=checked.model_dump_json().encode(),
+        request=written_for_anybody("request", checked).encode(),
         fields={},
         tenant=checked.tenant,
         idempotency_key=checked.idempotency_key,

@@ -12,7 +12,8 @@ from typing import Final
 
 from envelopes import Amounts, Envelope, Fault, Refused, limits
 from envelopes.decision import Cancellation, Decision
-from envelopes.strict import compact, parse
+from envelopes.strict import Model, compact, parse
+from envelopes.versions import Newer
 from orchestrator.core.facts import Cancelled, Mail, Report
 from orchestrator.core.task import Decided
 
@@ -29,12 +30,19 @@ def read_mail(letter: bytes) -> Mail:
             charged = Amounts(int(tokens), int(usd_micros), int(calls))
             return Report(int(subtask), charged, _envelope(body))
         case "cancel":
-            wish = parse(Cancellation, body, bytes_max=_DECISION_BYTES_MAX, what="cancellation")
+            wish = _checked(Cancellation, body, "cancellation")
             return Cancelled(wish.by, wish.why)
         case "decide":
-            decision = parse(Decision, body, bytes_max=_DECISION_BYTES_MAX, what="decision")
-            return _decided(decision)
+            return _decided(_checked(Decision, body, "decision"))
     raise AssertionError(f"mail of the kind {kind!r} is written by no script of ours")
+
+
+def _checked(model: type[Model], body: bytes, what: str) -> Model:
+    """Read what was checked when it was posted; who cannot read it now is too old for it."""
+    try:
+        return parse(model, body, bytes_max=_DECISION_BYTES_MAX, what=what)
+    except Refused as refused:
+        raise Newer(f"a {what} cannot be read here: {refused}") from None
 
 
 def _envelope(body: bytes) -> Envelope:

@@ -30,8 +30,9 @@ from redis.exceptions import TimeoutError as RedisSilent
 from envelopes import TaskRequest, exports, limits
 from envelopes.scripts import connect
 from envelopes.seal import Signer
-from envelopes.strict import parse
+from envelopes.strict import Refused, parse
 from envelopes.trace import trace_of
+from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION, Newer
 from orchestrator import log as log_lines
 from orchestrator.caps import AgentSeen
 from orchestrator.checks import Verdict, desk, wait_until_fit
@@ -111,10 +112,22 @@ class Draft(msgspec.Struct):
 class Orchestrator:
     """One loop."""
 
-    def __init__(self, store: Store, wire: Wire, traces: Silent = SILENT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wire: Wire,
+        traces: Silent = SILENT,
+        newest: int = SCHEMA_VERSION,
+        retention_ms: int | None = None,
+    ) -> None:
         self._store = store
         self._wire = wire
         self._traces = traces
+        self._newest = newest
+        """The newest schema version that it may write."""
+        self._retention_ms = retention_ms
+        """How long a task is kept once it has ended; None for what it was accepted with."""
+        self._version = OLDEST_VERSION
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._agents: dict[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
@@ -150,6 +163,7 @@ class Orchestrator:
     def turn(self, idle_ms_max: int = IDLE_MS_MAX) -> int:
         """Decide every task that is due, or sleep until one may be; return how many there were."""
         due = self._store.claim(BATCH)
+        self._speak(due.spoken)
         self._look_at_desk(due.now_ms)
         if not due.task_ids:
             until_ms = due.now_ms + idle_ms_max
@@ -164,6 +178,13 @@ class Orchestrator:
             self._see_agents(due.now_ms, afresh=True)
             again = self._decide_all(again)
         return len(due.task_ids)
+
+    def _speak(self, spoken: int) -> None:
+        """Write from now on what everybody who lives can read, and no newer than we are told."""
+        version = max(OLDEST_VERSION, min(spoken, self._newest))
+        if version != self._version:
+            log.info("writing another schema version", extra={"v": version, "was": self._version})
+        self._version = version
 
     def _look_at_desk(self, now_ms: int) -> None:
         """Do what is nobody's to do, and say long before the desk is full that people are slow."""
@@ -209,9 +230,8 @@ class Orchestrator:
         if loaded.fields is None:
             return self._known[loaded.task_id]
         assert loaded.request is not None
-        request = parse(
-            TaskRequest, loaded.request, bytes_max=limits.REQUEST_BYTES_MAX, what="request"
-        )
+        state.require_known(loaded.fields)
+        request = _request(loaded.request)
         task = state.read(loaded.task_id, loaded.accepted_ms, request, loaded.fields)
         mark = Mark(loaded.version, loaded.op)
         return Known(mark, request, task, written=state.HEAD in loaded.fields)
@@ -237,6 +257,9 @@ class Orchestrator:
         """Decide one task. One that cannot be decided is left to its alarm; the others go on."""
         try:
             return self._decide(loaded)
+        except Newer as newer:
+            log.warning("left to a newer one", extra={"task": loaded.task_id, "why": str(newer)})
+            return None
         except (RedisGone, RedisSilent):
             raise
         except Exception:
@@ -277,7 +300,7 @@ class Orchestrator:
         """Put everything that leaves into one commit."""
         began_ns = time.time_ns()
         before = known.task if known.written else None
-        fields, dropped = state.write(before, decision.task)
+        fields, dropped = state.write(before, decision.task, self._version)
         commands = decision.commands
         commit = Commit(
             task_id=loaded.task_id,
@@ -294,13 +317,15 @@ class Orchestrator:
                 for each in _of(commands, Settle)
             ),
             publish=tuple(
-                self._wire.outgoing(decision.task, list(_of(commands, Publish)), loaded.now_ms)
+                self._wire.outgoing(
+                    decision.task, list(_of(commands, Publish)), loaded.now_ms, self._version
+                )
             ),
             letter=next(map(_filed, _of(commands, Escalate)), None),
             letter_closed=next(map(_closed, _of(commands, CloseLetter)), None),
             event=b"",
             outcome=next((each.outcome for each in _of(commands, Conclude)), None),
-            retention_ms=loaded.retention_ms,
+            retention_ms=self._retention_ms or loaded.retention_ms,
             enter=tuple(each.agent for each in _of(commands, Wait)),
             leave=tuple(each.agent for each in _of(commands, Leave)),
             judged=tuple(map(_encode, _judged(commands))),
@@ -324,6 +349,14 @@ class Orchestrator:
     def _conflicted(self, draft: Draft) -> None:
         self._known.pop(draft.commit.task_id, None)
         log.info("somebody else decided", extra={"task": draft.commit.task_id})
+
+
+def _request(stored: bytes) -> TaskRequest:
+    """Read what was checked when it came in; who cannot read it now is too old for it."""
+    try:
+        return parse(TaskRequest, stored, bytes_max=limits.REQUEST_BYTES_MAX, what="request")
+    except Refused as refused:
+        raise Newer(f"its request cannot be read here: {refused}") from None
 
 
 def _of(commands: Sequence[Command], kind: type[Kind]) -> Iterator[Kind]:
@@ -428,6 +461,7 @@ def main() -> None:
         Store(client, settings.keys, settings.replicas),
         Wire(signer, settings.keys, traces=traces),
         traces,
+        settings.schema,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, loop.stop_now)

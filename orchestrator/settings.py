@@ -10,6 +10,8 @@ BUCKSTOP_PREFIX            of every key; "buckstop:" unless said otherwise
 BUCKSTOP_SIGNING_KEY       the orchestrator's private key, as text
 BUCKSTOP_SIGNING_KEY_FILE  ... or a file with it; without either, the key that `up` made
 BUCKSTOP_GRACE             seconds to end what is under way after SIGTERM
+BUCKSTOP_SCHEMA            the newest schema version to write, while an upgrade lasts
+BUCKSTOP_RETENTION         for orchestrators: how long finished tasks are kept; a week
 BUCKSTOP_REPLICAS          how many replicas must have a task before its submitter is answered; 0
 BUCKSTOP_PUBLIC_URL        where people find the console, for links in messages
 
@@ -26,6 +28,8 @@ from typing import Self
 from envelopes.address import SENTINEL_SCHEME, Sentinels, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
+from envelopes.request import Age
+from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 from orchestrator import keyfile
 from orchestrator.running import Running, find
 
@@ -50,6 +54,10 @@ class Settings:
     grace_s: float = GRACE_DEFAULT_S
     console: str | None = None
     """Where people find the console."""
+    schema: int = SCHEMA_VERSION
+    """The newest schema version that is written: an older one, while it may be rolled back."""
+    retention_ms: int | None = None
+    """How long finished tasks are kept; None for as long as they were accepted with."""
     replicas: int = 0
     """How many replicas must have a task before it counts as accepted."""
 
@@ -70,6 +78,7 @@ class Settings:
             signing_key=_signing_key(environ, directory),
             grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
             console=environ.get("BUCKSTOP_PUBLIC_URL") or (running.console if running else None),
+            schema=_schema(environ),
             replicas=_count(environ, "BUCKSTOP_REPLICAS"),
         )
 
@@ -205,6 +214,16 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not text.replace(".", "", 1).isdecimal():
         raise SettingsError(f"{name} must be a number of seconds, not {text!r}")
     return float(text)
+
+
+def _schema(environ: Mapping[str, str]) -> int:
+    text = environ.get("BUCKSTOP_SCHEMA") or str(SCHEMA_VERSION)
+    if not text.isdecimal() or not OLDEST_VERSION <= int(text) <= SCHEMA_VERSION:
+        raise SettingsError(
+            f"BUCKSTOP_SCHEMA is {text!r}; this version writes {OLDEST_VERSION} to "
+            f"{SCHEMA_VERSION}. Leave it out once an upgrade is over"
+        )
+    return int(text)
 
 
 def _count(environ: Mapping[str, str], name: str) -> int:

@@ -22,6 +22,8 @@ milliseconds of the server's clock.
                                 told of its message, by Celery's id; expires
     due                 zset    task id by alarm: when it must be looked at if nothing happens
     serving             string  an orchestrator has looked for work lately; expires
+    speaks:{n}          string  somebody who lives speaks schema version n; expires
+                                (envelopes/versions.py)
     bell                list    wakes an idle orchestrator; a stroke says only "look"
     claim:{id}/{n}      hash    one open subtask: who runs it, what it has spent, see below
     agent.{name}        list    the agent's Celery queue: LPUSH in, RPOP out. Tasks of the default
@@ -167,6 +169,7 @@ from envelopes.decision import Verb
 from envelopes.keys import Keys
 from envelopes.ledger import Amounts, Limits
 from envelopes.scripts import Arg, Call, Scripts, new_op, raised
+from envelopes.versions import SCHEMA_VERSION
 from orchestrator.books import DayBooks, Spend
 from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.core.facts import Claim, ClaimState
@@ -218,6 +221,8 @@ class Due:
     task_ids: list[str]
     next_ms: int | None
     now_ms: int
+    spoken: int = SCHEMA_VERSION
+    """The schema version that everybody who lives can read."""
 
 
 class Mark(NamedTuple):
@@ -437,11 +442,11 @@ class Store(Indexes):
 
     def claim(self, count: int) -> Due:
         """Take up to `count` tasks whose alarm has rung; one loop for each Store."""
-        args: list[Arg] = [self._claim_op, count]
+        args: list[Arg] = [self._claim_op, count, SCHEMA_VERSION]
         reply = self._scripts.run("claim", [self._keys.last(self._name)], args)
         self._claim_op = new_op()
-        now_ms, next_ms, task_ids = reply
-        return Due([task_id.decode() for task_id in task_ids], next_ms, now_ms)
+        now_ms, next_ms, task_ids, spoken = reply
+        return Due([task_id.decode() for task_id in task_ids], next_ms, now_ms, spoken)
 
     def load(self, wanted: Sequence[tuple[str, Mark | None]]) -> list[Loaded | None]:
         """Read tasks (each with the state known, if any) and their mail in one round trip."""

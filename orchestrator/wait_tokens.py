@@ -21,6 +21,7 @@ from envelopes import limits
 from envelopes.decision import Decision
 from envelopes.keys import Keys
 from envelopes.scripts import Scripts, new_op
+from envelopes.versions import written_for_anybody
 from orchestrator.tokens import hashed
 
 _LUA: Final = Path(__file__).parent / "lua"
@@ -80,6 +81,6 @@ class WaitTokens:
     def answer(self, token: str, task: str, decision: Decision) -> bool:
         """Post the one answer to its task; False where there was one, or it comes too late."""
         keys = [self._keys.task(task), self._keys.mail(task)]
-        text = f"decide\n{decision.model_dump_json()}".encode()
+        text = f"decide\n{written_for_anybody('decision', decision)}".encode()
         said = self._scripts.run("answer_wait", keys, [hashed(token), task, text, new_op()])
         return bool(said == b"taken")

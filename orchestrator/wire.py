@@ -24,9 +24,10 @@ from kombu.connection import Connection
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from envelopes import SCHEMA_VERSION, limits
+from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.seal import Signer
+from envelopes.versions import SCHEMA_VERSION, kept
 from orchestrator.core.commands import Publish
 from orchestrator.core.task import Task
 from orchestrator.store import Outgoing
@@ -53,17 +54,24 @@ class Wire:
         self._new_nonce = new_nonce
         self._traces = traces
 
-    def outgoing(self, task: Task, publishes: Sequence[Publish], now_ms: int) -> list[Outgoing]:
-        """Encode and sign all messages of one commit."""
+    def outgoing(
+        self,
+        task: Task,
+        publishes: Sequence[Publish],
+        now_ms: int,
+        version: int = SCHEMA_VERSION,
+    ) -> list[Outgoing]:
+        """Encode and sign all messages of one commit, in this schema version."""
         if not publishes:
             return []
-        drafts = [self._draft(task, each, now_ms) for each in publishes]
+        drafts = [self._draft(task, each, now_ms, version) for each in publishes]
         seals = self._signer.seal([draft.headers for draft in drafts])
         return [draft.sealed(seal) for draft, seal in zip(drafts, seals, strict=True)]
 
-    def _draft(self, task: Task, publish: Publish, now_ms: int) -> "_Draft":
+    def _draft(self, task: Task, publish: Publish, now_ms: int, version: int) -> "_Draft":
         traceparent = self._traces.traceparent(task, publish.subtask)
-        return _Draft(self._new_nonce(), task, publish, self._keys, now_ms, traceparent)
+        nonce = self._new_nonce()
+        return _Draft(nonce, task, publish, self._keys, now_ms, traceparent, version)
 
 
 class _Draft:
@@ -77,41 +85,41 @@ class _Draft:
         keys: Keys,
         now_ms: int,
         traceparent: str | None,
+        version: int,
     ) -> None:
         self._nonce = nonce
         self._task = task
         self._publish = publish
         self._queue = keys.queue(publish.agent, task.terms.tenant)
         self._body = body_of(publish.payload)
-        self.headers = self._headers(now_ms, traceparent)
+        self.headers = self._headers(now_ms, traceparent, version)
 
-    def _headers(self, now_ms: int, traceparent: str | None) -> bytes:
+    def _headers(self, now_ms: int, traceparent: str | None, version: int) -> bytes:
         """Write the text that is signed: envelopes.headers.Headers as JSON."""
         task, publish = self._task, self._publish
-        return msgspec.json.encode(
-            {
-                "v": SCHEMA_VERSION,
-                "task": task.id,
-                "subtask": publish.subtask,
-                "agent": publish.agent,
-                "queue": self._queue,
-                "step": publish.step,
-                "attempt": publish.attempt,
-                "hop": publish.hop,
-                "hops_max": task.hops_max,
-                "ledger": publish.ledger,
-                "allowance": publish.allowance,
-                "issued_ms": now_ms,
-                "deadline_ms": publish.deadline_ms,
-                "timeout_ms": publish.timeout_ms,
-                "lease_ms": limits.LEASE_MS,
-                "trail": publish.trail,
-                "tenant": task.terms.tenant,
-                "traceparent": traceparent,
-                "nonce": self._nonce,
-                "body_sha256": sha256(self._body.encode()).hexdigest(),
-            }
-        )
+        fields = {
+            "v": version,
+            "task": task.id,
+            "subtask": publish.subtask,
+            "agent": publish.agent,
+            "queue": self._queue,
+            "step": publish.step,
+            "attempt": publish.attempt,
+            "hop": publish.hop,
+            "hops_max": task.hops_max,
+            "ledger": publish.ledger,
+            "allowance": publish.allowance,
+            "issued_ms": now_ms,
+            "deadline_ms": publish.deadline_ms,
+            "timeout_ms": publish.timeout_ms,
+            "lease_ms": limits.LEASE_MS,
+            "trail": publish.trail,
+            "tenant": task.terms.tenant,
+            "traceparent": traceparent,
+            "nonce": self._nonce,
+            "body_sha256": sha256(self._body.encode()).hexdigest(),
+        }
+        return msgspec.json.encode(kept("headers", fields, version))
 
     def sealed(self, seal: str) -> Outgoing:
         publish = self._publish

@@ -19,6 +19,7 @@ from envelopes.claims import Charged, Fetched, Reported
 from envelopes.keys import Keys, base_of
 from envelopes.ledger import Amounts
 from envelopes.scripts import Arg, new_op
+from envelopes.versions import SCHEMA_VERSION
 
 __all__ = ["LUA", "Charged", "Claims", "Ended", "Fetched", "Reported"]
 
@@ -94,7 +95,8 @@ class Claims:
 
     def beat(self, claims: Sequence[tuple[str, str]], worker_json: str) -> list[str]:
         """Say that this process lives; return the subtasks (of task/n, token) it has lost."""
-        args = [self._worker, worker_json, *(part for claim in claims for part in claim)]
+        held = (part for claim in claims for part in claim)
+        args: list[Arg] = [self._worker, worker_json, SCHEMA_VERSION, *held]
         return [subtask.decode() for subtask in self._scripts.run("beat", [], args)]
 
     def register(self, agents: Mapping[str, Mapping[str, Any]]) -> None:

@@ -22,11 +22,12 @@ from typing import Any, Final, Protocol
 import msgspec
 from pydantic import ValidationError
 
-from envelopes.headers import SCHEMA_VERSION, Headers
+from envelopes.headers import Headers
 from envelopes.letter import LetterKind
 from envelopes.limits import JSON_DEPTH_MAX, MESSAGE_BYTES_MAX
 from envelopes.seal import Forged
 from envelopes.strict import Refused, check_json, deeper_than, refusal
+from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 
 _decode = msgspec.json.Decoder().decode
 """Strict, and three times as fast as json. That the last of two equal keys wins is no way in: all
@@ -285,10 +286,9 @@ def _unreadable(signed: bytes, error: ValidationError) -> _Refused:
     except Refused as refused:
         return _Refused(Kind.HEADERS, str(refused))
     version = found.get("v") if isinstance(found, dict) else None
-    if version != SCHEMA_VERSION:
-        return _Refused(
-            Kind.SCHEMA, f"version {_quoted(version)}; this worker knows {SCHEMA_VERSION}"
-        )
+    if version not in range(OLDEST_VERSION, SCHEMA_VERSION + 1):
+        known = f"{OLDEST_VERSION} to {SCHEMA_VERSION}"
+        return _Refused(Kind.SCHEMA, f"version {_quoted(version)}; this worker knows {known}")
     return _Refused(Kind.HEADERS, str(refusal(error, Headers, "headers")))
 
 

@@ -29,7 +29,7 @@ from typing import Any, Final
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 
-from envelopes import limits
+from envelopes import limits, versions
 from envelopes.claims import Reported
 from envelopes.envelope import Delegate, Envelope, Fault, Handoff, Question, Replan
 from envelopes.lines import about
@@ -133,9 +133,11 @@ def report(run: Run, envelope: Envelope) -> Reported:
 
 def written(run: Run, envelope: Envelope) -> bytes:
     """Write an envelope as it travels; one that is too large becomes a failed one."""
-    raw = envelope.model_dump_json().encode()
+    version = run.grant.headers.v  # in which it was asked: whoever asked can read that
+    raw = versions.written("envelope", envelope, version).encode()
     if len(raw) > limits.ENVELOPE_BYTES_MAX:
-        return _with_usage(run, _too_large(len(raw))).model_dump_json().encode()
+        too_large = _with_usage(run, _too_large(len(raw)))
+        return versions.written("envelope", too_large, version).encode()
     return raw
 
 

@@ -18,7 +18,7 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
-from envelopes import limits
+from envelopes import limits, versions
 from envelopes.envelope import Envelope, Fault
 from workers.agent import Agent
 from workers.context import Grant
@@ -181,7 +181,7 @@ class Shift:
 
     def _report_for(self, hold: Hold, envelope: Envelope) -> None:
         """Report for a child; its calls in flight count at their worst."""
-        raw = envelope.model_dump_json().encode()
+        raw = versions.written("envelope", envelope, versions.OLDEST_VERSION).encode()
         try:
             self._station.claims.report(hold.subtask, hold.token, [], raw)
         except (RedisError, OSError) as error:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from redis import Redis
 from envelopes import exports
 from envelopes.exports import Exports
 from envelopes.scripts import Arg, Call, Scripts, connect
+from envelopes.versions import SCHEMA_VERSION
 from workers.beat import Beat
 from workers.claims import LUA, Claims, Ended
 from workers.context import Grant
@@ -38,7 +40,12 @@ class Station:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.worker = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
-        self.about: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
+        self.about: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": _version(),
+            "schema": SCHEMA_VERSION,
+        }
         """What the list of workers says of this one."""
         self.runs: dict[str, Run] = {}
         """What runs in this process now, by subtask."""
@@ -113,6 +120,13 @@ class Station:
         self.runs = {}
         self._exports = None
         _forget(self, _MADE)
+
+
+def _version() -> str:
+    try:
+        return version("buckstop")
+    except PackageNotFoundError:
+        return "a checkout"
 
 
 class _Written:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from envelopes import Ledger, TaskRequest
+from envelopes.versions import SCHEMA_VERSION, Newer, kept, too_new
 from orchestrator.core.replan import begin_plan, plan_fingerprint
 from orchestrator.core.task import StepState, Task, terms_of
 
@@ -31,6 +32,15 @@ _read_head = msgspec.json.Decoder(_Head).decode
 _read_step = msgspec.json.Decoder(StepState).decode
 _read_order = msgspec.json.Decoder(tuple[str, ...]).decode
 _write = msgspec.json.Encoder().encode
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """In which schema version a head is written; one that does not say so is of the first."""
+
+    v: int = 1
+
+
+_read_version = msgspec.json.Decoder(_Version).decode
 
 
 def begin(task_id: str, request: TaskRequest, accepted_ms: int) -> Task:
@@ -58,16 +68,37 @@ def read(task_id: str, accepted_ms: int, request: TaskRequest, fields: Mapping[s
     return Task(id=task_id, terms=terms_of(request), steps=steps, **head)
 
 
-def write(before: Task | None, after: Task) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def require_known(fields: Mapping[str, bytes]) -> None:
+    """Raise Newer where a task was written by a version whose fields would be lost here."""
+    version = _read_version(fields[HEAD]).v if HEAD in fields else SCHEMA_VERSION
+    if version > SCHEMA_VERSION:
+        raise Newer(f"it is written in schema version {version}; this one knows {SCHEMA_VERSION}")
+
+
+def write(
+    before: Task | None, after: Task, version: int = SCHEMA_VERSION
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return the fields that changed, and those that are gone; `before` None writes all."""
     if after is before:
         return {}, ()
-    head = {HEAD: _write({each.name: getattr(after, each.name) for each in _IN_HEAD})}
+    named = {each.name: getattr(after, each.name) for each in _IN_HEAD}
+    head = {HEAD: _write({"v": version, **kept("head", named, version)})}
     if before is not None and before.layout == after.layout:
         pairs = zip(before.steps, after.steps, strict=True)
-        return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is not old}, ()
+        changed = [step for old, step in pairs if step is not old]
+        return head | {STEP + step.plan.id: _write_step(step, version) for step in changed}, ()
     old = {} if before is None else {step.plan.id: step for step in before.steps}
     new = {step.plan.id: step for step in after.steps}
-    steps = {STEP + name: _write(step) for name, step in new.items() if old.get(name) is not step}
+    steps = {
+        STEP + name: _write_step(step, version)
+        for name, step in new.items()
+        if old.get(name) is not step
+    }
     gone = tuple(STEP + name for name in old if name not in new)
     return head | {ORDER: _write(list(new))} | steps, gone
+
+
+def _write_step(step: StepState, version: int) -> bytes:
+    if not too_new("step", version):
+        return _write(step)
+    return _write(kept("step", msgspec.to_builtins(step), version))

@@ -1,17 +1,20 @@
 -- CLAIM: hand out tasks whose alarm has rung, each to one orchestrator for a few seconds.
 --
 -- KEYS   the caller's last reply
--- ARGV   op, count
--- Reply  {now ms, next alarm ms or false, task ids}
+-- ARGV   op, count, the caller's schema version
+-- Reply  {now ms, next alarm ms or false, task ids, the oldest schema version that is spoken}
 --
 -- Checks: the same op again gets the same ids again. A due id without a task is dropped.
 -- Writes: alarm and held_until a lease ahead; the reply, for its retry; that somebody looks for
--- work, where that has not been said for a while. Bells that rang for what
+-- work, and speaks its version, where that has not been said for a while. Bells that rang for what
 -- is handed out are silenced once nothing is due any more.
--- needs: _time, _amounts
-local op, count, now = ARGV[1], amount(ARGV[2]), now_ms()
+-- needs: _time, _amounts, _speaks
+local op, count, version, now = ARGV[1], amount(ARGV[2]), amount(ARGV[3]), now_ms()
 if not count then
   return refused('count', 'not a whole number')
+end
+if not version then
+  return refused('version', 'not a whole number')
 end
 
 local function next_alarm()
@@ -20,7 +23,8 @@ local function next_alarm()
 end
 
 if redis.call('HGET', KEYS[1], 'op') == op then
-  return {now, next_alarm(), cmsgpack.unpack(redis.call('HGET', KEYS[1], 'reply'))}
+  local claimed = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'reply'))
+  return {now, next_alarm(), claimed, spoken(version)}
 end
 
 -- PEXPIRE first: a full server allows it.
@@ -28,6 +32,7 @@ if redis.call('PTTL', KEY.serving) < LIMIT.SERVING_TTL_MS / 2
     and redis.call('PEXPIRE', KEY.serving, LIMIT.SERVING_TTL_MS) == 0 then
   redis.call('SET', KEY.serving, now, 'PX', LIMIT.SERVING_TTL_MS)
 end
+speaks(version)
 local claimed, until_ms = {}, now + LIMIT.WAKE_LEASE_MS
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, count)) do
   if redis.call('EXISTS', KEY.task .. id) == 1 then
@@ -46,4 +51,4 @@ local next_ms = next_alarm()
 if not next_ms or next_ms > now then
   redis.call('DEL', KEY.bell)
 end
-return {now, next_ms, claimed}
+return {now, next_ms, claimed, spoken(version)}
