@@ -1,7 +1,9 @@
 """A2A with the official client, against a real `buckstop up`, by both of its bindings."""
 
+import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +37,8 @@ from orchestrator.a2a.wanted import read_defaults
 from orchestrator.running import DIRECTORY, Running
 from orchestrator.settings import SettingsError
 from tests.conftest import Fresh
-from tests.editor import Place, run, up
+from tests.editor import BUCKSTOP, Place, run, up
+from tests.pages import block, commands
 from tests.peer import BINDINGS, BOUNDS, card_of, peer, plain, says, sent
 from tests.web import running
 
@@ -495,3 +498,43 @@ def test_a_wrong_declaration_is_told_at_the_start(
         file.write_text(text)
     with pytest.raises(SettingsError, match=says_):
         read_defaults({"BUCKSTOP_A2A_DEFAULTS": str(file)})
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+PAGE = "docs/how-to/a2a.md"
+
+
+def test_the_pages_first_message_is_answered_with_a_result(place: Place) -> None:
+    """docs/how-to/a2a.md: "The answer comes when the task has ended"."""
+    (place.folder / "message.json").write_text(block(PAGE, '{\n  "jsonrpc"'))
+    (token,), (send,) = (commands(block(PAGE, one)) for one in ("$ TOKEN=", "$ curl"))
+    script = f"{token}\n{send.replace('http://127.0.0.1:8780', place.api)}"
+    path = f"{Path(BUCKSTOP).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", script],
+        cwd=place.folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (artifact,) = json.loads(done.stdout)["result"]["task"]["artifacts"]
+    assert artifact["parts"][0]["data"] == {"said": "hello: say hello"}
+
+
+def test_the_pages_client_prints_what_it_is_told(
+    place: Place, token: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = block(PAGE, "import asyncio")
+    code = code.replace("http://127.0.0.1:8780", place.api).replace("bk_...", token)
+    exec(compile(code, PAGE, "exec"), {"__name__": "__main__"})
+    assert "hello: say hello" in capsys.readouterr().out
+
+
+def test_the_pages_declaration_is_read_under_the_name_it_gives(tmp_path: Path) -> None:
+    (tmp_path / "a2a.yaml").write_text(block(PAGE, '"*":'))
+    (start,) = commands(block(PAGE, "$ BUCKSTOP_A2A"))
+    name, _, file = start.split(" ")[0].partition("=")
+    found = read_defaults({name: str(tmp_path / file)})
+    assert (found["*"]["agent"], found["research"]["timeout"]) == ("greet", "1h")
