@@ -10,7 +10,7 @@ from envelopes import Amounts, limits
 from envelopes.letter import LetterKind
 from orchestrator.books import Spend
 from orchestrator.figures import Figures
-from orchestrator.http.figures import OTHER, Seen
+from orchestrator.http.figure import OTHER, Seen
 from orchestrator.http.metrics import ALL
 from orchestrator.store import LetterClosed, LetterFiled
 from tests.conftest import Fresh

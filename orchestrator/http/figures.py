@@ -1,6 +1,6 @@
 """The names of what Prometheus reads, and where each figure comes from. All of it is data.
 
-    for figure in ALL:
+    for figure in DEPLOYMENT:
         yield figure.family(seen)
 
 Names follow Prometheus's conventions: one prefix, the unit in the name, `_total` for what only
@@ -13,193 +13,56 @@ settled subtasks come from the day's books, so these counters begin anew at midn
 the process had been started again; `rate` and `increase` know what to do with that.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from typing import Final
 
 from envelopes import limits
-from orchestrator.books import Spend
-from orchestrator.figures import AgentFigures, Figures
+from orchestrator.http.figure import (
+    Figure,
+    event,
+    events,
+    of_agents,
+    one,
+    queues,
+    settled,
+    spent,
+    split,
+)
 
-PREFIX: Final = "buckstop_"
-OTHER: Final = "other"
 _MICROS: Final = limits.MICROS_PER_USD
 
-Row = tuple[tuple[str, ...], float]
-"""The values of the labels, and the figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one scrape has looked at."""
-
-    figures: Figures
-    info: Mapping[str, Any]
-    """INFO of the server."""
-    checks: Mapping[str, bool]
-    """Whether each check is passed, by its name."""
-    queue_of: Callable[[str], str]
-    """Names the queue of an agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One name on /metrics, without the prefix."""
-
-    name: str
-    about: str
-    rows: Callable[[Seen], Iterable[Row]]
-    labels: tuple[str, ...] = ()
-    kind: Literal["gauge", "counter"] = "gauge"
-    fold: Callable[[Iterable[float]], float] = sum
-    """How the rows beyond SERIES_MAX become one."""
-
-    @property
-    def shown(self) -> str:
-        """Return the name as it stands on /metrics."""
-        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
-
-    def family(self, seen: Seen) -> Metric:
-        """Return the figure with its rows, as many as there may be."""
-        made = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
-        family = made(PREFIX + self.name, self.about, labels=self.labels)
-        for values, figure in self._bounded(list(self.rows(seen))):
-            family.add_metric(values, figure)
-        return family
-
-    def _bounded(self, rows: Sequence[Row]) -> Sequence[Row]:
-        kept, rest = rows[: limits.SERIES_MAX], rows[limits.SERIES_MAX :]
-        if not rest:
-            return kept
-        return [*kept, ((OTHER,) * len(self.labels), self.fold(figure for _, figure in rest))]
-
-
-# --- how rows are found --------------------------------------------------------------------------
-
-
-def _one(look: Callable[[Figures], float]) -> Callable[[Seen], Iterable[Row]]:
-    return lambda seen: [((), look(seen.figures))]
-
-
-def _event(name: str, about: str, counter: str) -> Figure:
-    return Figure(name, about, _one(lambda f: f.counters.get(counter, 0)), kind="counter")
-
-
-def _events(name: str, about: str, label: str, counters: Mapping[str, str]) -> Figure:
-    """Show several counters under one name, by what the label says of each."""
-    return Figure(
-        name,
-        about,
-        lambda seen: [
-            ((value,), seen.figures.counters.get(counter, 0)) for value, counter in counters.items()
-        ],
-        (label,),
-        "counter",
-    )
-
-
-def _split(name: str, about: str, prefix: str, labels: tuple[str, str]) -> Figure:
-    """Show the counters that are called prefix:one:other by these two labels."""
-
-    def rows(seen: Seen) -> Iterable[Row]:
-        for counter, count in sorted(seen.figures.counters.items()):
-            first, _, rest = counter.partition(":")
-            if first == prefix:
-                one, _, other = rest.partition(":")
-                yield (one, other), count
-
-    return Figure(name, about, rows, labels, "counter")
-
-
-def _of_agents(
-    name: str,
-    about: str,
-    look: Callable[[AgentFigures], float | None],
-    fold: Callable[[Iterable[float]], float] = sum,
-) -> Figure:
-    def rows(seen: Seen) -> Iterable[Row]:
-        for agent, figures in seen.figures.agents.items():
-            if (figure := look(figures)) is not None:
-                yield (agent,), figure
-
-    return Figure(name, about, rows, ("agent",), fold=fold)
-
-
-def _queues(seen: Seen) -> Iterable[Row]:
-    for agent, figures in seen.figures.agents.items():
-        yield (seen.queue_of(agent), agent), figures.waiting
-    for queue, depth in seen.figures.queues.items():
-        yield (queue, ""), depth
-
-
-def _added_up(
-    key: Callable[[Spend], tuple[str, ...]], look: Callable[[Spend], float]
-) -> Callable[[Seen], Iterable[Row]]:
-    """Add the books' rows up, so that tenants are no label."""
-
-    def rows(seen: Seen) -> Iterable[Row]:
-        sums: dict[tuple[str, ...], float] = {}
-        for row in seen.figures.spend:
-            sums[key(row)] = sums.get(key(row), 0) + look(row)
-        return sorted(sums.items())
-
-    return rows
-
-
-def _spent(name: str, about: str, look: Callable[[Spend], float]) -> Figure:
-    rows = _added_up(lambda row: (row.agent, row.model), look)
-    return Figure(name, about, rows, ("agent", "model"), "counter")
-
-
-def _settled(seen: Seen) -> Iterable[Row]:
-    for verdict, look in _VERDICTS.items():
-        for (agent,), count in _added_up(lambda row: (row.agent,), look)(seen):
-            yield (agent, verdict), count
-
-
-_VERDICTS: Final[Mapping[str, Callable[[Spend], float]]] = {
-    "ok": lambda row: row.ok,
-    "fault": lambda row: row.fault,
-    "stopped": lambda row: row.other,
-}
-
-# --- the table -----------------------------------------------------------------------------------
-
 TASKS: Final = (
-    _event("tasks_submitted", "Tasks that were accepted.", "submitted"),
-    _split("tasks_ended", "Tasks that have ended, by why.", "ended", ("outcome", "reason")),
+    event("tasks_submitted", "Tasks that were accepted.", "submitted"),
+    split("tasks_ended", "Tasks that have ended, by why.", "ended", ("outcome", "reason")),
     Figure(
         "tasks",
         "Tasks that are kept, by how far they are.",
         lambda seen: [((stage,), count) for stage, count in seen.figures.tasks.items()],
         ("stage",),
     ),
-    _events(
+    events(
         "submissions",
         "Requests from the submit queue: accepted, accepted before, or made a letter.",
         "what",
         {"accepted": "door_accepted", "known": "door_known", "refused": "door_refused"},
     ),
-    Figure("tasks_at_work", "Tasks with a place at work.", _one(lambda f: f.at_work)),
+    Figure("tasks_at_work", "Tasks with a place at work.", one(lambda f: f.at_work)),
     Figure(
         "tasks_waiting_for_place",
         "Tasks that wait until their tenant has a place at work.",
-        _one(lambda f: f.waiting_for_place),
+        one(lambda f: f.waiting_for_place),
     ),
 )
 
 ORCHESTRATORS: Final = (
-    Figure("orchestrator_serving", "Whether one looks for work.", _one(lambda f: int(f.serving))),
-    Figure("wakes_due", "Tasks to look at that nobody has taken.", _one(lambda f: f.alarms_rung)),
+    Figure("orchestrator_serving", "Whether one looks for work.", one(lambda f: int(f.serving))),
+    Figure("wakes_due", "Tasks to look at that nobody has taken.", one(lambda f: f.alarms_rung)),
     Figure(
         "wake_overdue_seconds",
         "How long the first of them has been waiting for an orchestrator.",
-        _one(lambda f: f.alarm_overdue_s),
+        one(lambda f: f.alarm_overdue_s),
     ),
-    _event("commits", "Decisions that were written.", "commits"),
-    _events(
+    event("commits", "Decisions that were written.", "commits"),
+    events(
         "commit_conflicts",
         "Decisions that were made anew: of all, and where a cap or a breaker stood against them.",
         "why",
@@ -220,20 +83,20 @@ DESK: Final = (
         lambda seen: [((kind,), each.oldest_s) for kind, each in seen.figures.letters.items()],
         ("kind",),
     ),
-    Figure("letters_max", "Letters that the desk holds.", _one(lambda _: limits.LETTERS_MAX)),
+    Figure("letters_max", "Letters that the desk holds.", one(lambda _: limits.LETTERS_MAX)),
     Figure(
         "letters_due_soon",
         "Open letters whose default applies within the hour, or does already.",
-        _one(lambda f: f.letters_soon),
+        one(lambda f: f.letters_soon),
     ),
     Figure(
         "letters_overdue",
         "Open letters whose default applies, and no orchestrator has seen to it.",
-        _one(lambda f: f.letters_overdue),
+        one(lambda f: f.letters_overdue),
     ),
-    _split("letters_filed", "Letters by why they were filed.", "filed", ("kind", "reason")),
-    _event("letters_not_kept", "Messages only counted: the desk was full.", "letters_not_kept"),
-    _events(
+    split("letters_filed", "Letters by why they were filed.", "filed", ("kind", "reason")),
+    event("letters_not_kept", "Messages only counted: the desk was full.", "letters_not_kept"),
+    events(
         "messages_decided",
         "Messages set aside that were let go, or put back on their queue.",
         "how",
@@ -242,25 +105,25 @@ DESK: Final = (
 )
 
 AGENTS: Final = (
-    Figure("workers", "Worker processes that live.", _one(lambda f: f.workers)),
-    Figure("queue_depth", "Messages that nobody has fetched.", _queues, ("queue", "agent")),
-    _of_agents(
+    Figure("workers", "Worker processes that live.", one(lambda f: f.workers)),
+    Figure("queue_depth", "Messages that nobody has fetched.", queues, ("queue", "agent")),
+    of_agents(
         "queue_oldest_seconds",
         "How long the first message of an agent's queue has been waiting.",
         lambda a: a.oldest_s,
         max,
     ),
-    _of_agents("agent_in_flight", "Messages that are not settled.", lambda a: a.in_flight),
-    _of_agents("agent_in_flight_max", "The agent's cap, where it has one.", lambda a: a.cap),
-    _of_agents("agent_room", "Tasks that wait for a place at the agent.", lambda a: a.room),
-    _of_agents("agent_workers", "Processes that run it and live.", lambda a: a.workers, max),
-    _of_agents(
+    of_agents("agent_in_flight", "Messages that are not settled.", lambda a: a.in_flight),
+    of_agents("agent_in_flight_max", "The agent's cap, where it has one.", lambda a: a.cap),
+    of_agents("agent_room", "Tasks that wait for a place at the agent.", lambda a: a.room),
+    of_agents("agent_workers", "Processes that run it and live.", lambda a: a.workers, max),
+    of_agents(
         "agent_breaker_open",
         "Whether the agent is sent nothing but a probe.",
         lambda a: int(a.breaker_open),
         max,
     ),
-    _events(
+    events(
         "breaker_changes",
         "What became of breakers.",
         "what",
@@ -274,14 +137,14 @@ AGENTS: Final = (
     Figure(
         "subtasks_settled",
         "Subtasks by what they said of their agent; begins anew each day.",
-        _settled,
+        settled,
         ("agent", "verdict"),
         "counter",
     ),
 )
 
 MESSAGES: Final = (
-    _events(
+    events(
         "messages",
         "Messages on their way, by what became of them.",
         "what",
@@ -294,7 +157,7 @@ MESSAGES: Final = (
             "copied": "replayed",
         },
     ),
-    _events(
+    events(
         "messages_bytes",
         "How large they were together.",
         "what",
@@ -305,13 +168,13 @@ MESSAGES: Final = (
             "quarantined": "quarantined_bytes",
         },
     ),
-    _events(
+    events(
         "claims",
         "Subtasks that were begun, and taken away: lost with a worker, or stopped by their owner.",
         "what",
         {"begun": "claims", "lost": "claims_lost", "stopped": "claims_stopped"},
     ),
-    _events(
+    events(
         "charges",
         "Calls to models, by whether they were let through.",
         "what",
@@ -322,7 +185,7 @@ MESSAGES: Final = (
             "late": "late_charges",
         },
     ),
-    _events(
+    events(
         "reports",
         "Envelopes, by whether they were taken.",
         "what",
@@ -331,28 +194,28 @@ MESSAGES: Final = (
 )
 
 SPEND: Final = (
-    _spent("spent_tokens", "Tokens booked; begins anew each day.", lambda row: row.tokens),
-    _spent(
+    spent("spent_tokens", "Tokens booked; begins anew each day.", lambda row: row.tokens),
+    spent(
         "spent_usd", "Dollars booked; begins anew each day.", lambda row: row.usd_micros / _MICROS
     ),
-    _spent("spent_calls", "Calls booked; begins anew each day.", lambda row: row.calls),
+    spent("spent_calls", "Calls booked; begins anew each day.", lambda row: row.calls),
 )
 
 COURIER: Final = (
     Figure(
         "courier_behind_seconds",
         "From the last news that became deliveries to the last there is.",
-        _one(lambda f: f.courier.behind_s),
+        one(lambda f: f.courier.behind_s),
     ),
     Figure(
         "deliveries_waiting",
         "Deliveries to be made, or tried again.",
-        _one(lambda f: f.courier.waiting),
+        one(lambda f: f.courier.waiting),
     ),
     Figure(
         "deliveries_overdue_seconds",
         "How long a courier should have been at the first of them.",
-        _one(lambda f: f.courier.overdue_s),
+        one(lambda f: f.courier.overdue_s),
     ),
     Figure(
         "subscriptions",
@@ -364,7 +227,7 @@ COURIER: Final = (
         ],
         ("state",),
     ),
-    _events(
+    events(
         "deliveries",
         "Deliveries and attempts, by what became of them.",
         "what",

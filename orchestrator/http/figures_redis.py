@@ -6,7 +6,7 @@ Not an exporter's worth of them: what says whether the promises hold, and how mu
 from collections.abc import Callable
 from typing import Any, Final
 
-from orchestrator.http.figures import Figure, Row, Seen
+from orchestrator.http.figure import Figure, Row, Seen
 
 
 def _info(name: str, look: Callable[[Any], float]) -> Callable[[Seen], list[Row]]:

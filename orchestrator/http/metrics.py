@@ -28,7 +28,8 @@ from envelopes.keys import Keys
 from orchestrator import checks
 from orchestrator.checks import Verdict
 from orchestrator.http.access import Measures
-from orchestrator.http.figures import DEPLOYMENT, Figure, Seen
+from orchestrator.http.figure import Figure, Seen
+from orchestrator.http.figures import DEPLOYMENT
 from orchestrator.http.figures_redis import REDIS
 from orchestrator.store import Store
 
