@@ -50,6 +50,10 @@ VERDICTS_MAX: Final = 64
 """Verdicts kept with a task: the judges of its last results."""
 RETENTION_S: Final = 7 * 24 * 3600
 """How long a finished task can still be shown: a week, as long as the longest task may run."""
+RETENTION_MIN_S: Final = 60
+"""A deployment's least: whoever waits for a task must be able to read how it ended."""
+RETENTION_MAX_S: Final = 3_650 * 24 * 3600
+"""Ten years: longer is an archive's business."""
 ENDING_SHARE_DEFAULT: Final = 0.1
 """The slice of the budget that is held back for the ending."""
 ENDING_SHARE_MAX: Final = 0.9
@@ -231,6 +235,8 @@ WORKER_TTL_MS: Final = 15_000
 """How long a worker's record outlives its last beat: five beats."""
 PRUNE_MAX: Final = 1_000
 """Expired tasks forgotten in the indexes at one look, so that it does not hold up the server."""
+PURGE_MAX: Final = 500
+"""Tasks, letters or lines that a purge takes at once, so that it does not hold up the server."""
 WORKERS_KEPT_MS: Final = 3_600_000
 """How long a silent worker stays in the list of workers, for whoever asks what died."""
 

@@ -61,6 +61,9 @@ def _dollars(value: object) -> object:
 _Span = Annotated[float, Field(ge=limits.TIMEOUT_FLOOR_S, le=limits.TIMEOUT_CEILING_S)]
 _SpanText = Annotated[str, Field(pattern=f"^{_DURATION}$")]
 Seconds = Annotated[_Span, BeforeValidator(_seconds, json_schema_input_type=_Span | _SpanText)]
+_Long = Annotated[float, Field(ge=0, le=limits.RETENTION_MAX_S)]
+Age = Annotated[_Long, BeforeValidator(_seconds)]
+"""How old something is, or may become: longer than any task may run."""
 Dollars = Annotated[
     Decimal,
     BeforeValidator(_dollars),

@@ -462,6 +462,7 @@ def main() -> None:
         Wire(signer, settings.keys, traces=traces),
         traces,
         settings.schema,
+        settings.retention_ms,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, loop.stop_now)

@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pydantic import TypeAdapter
+
+from envelopes import limits
 from envelopes.address import SENTINEL_SCHEME, Sentinels, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
@@ -60,6 +63,8 @@ class Settings:
     """How long finished tasks are kept; None for as long as they were accepted with."""
     replicas: int = 0
     """How many replicas must have a task before it counts as accepted."""
+    cells: Path | None = None
+    """The file that names the cells, where all of them are meant; then there is no URL."""
 
     @classmethod
     def read(
@@ -80,14 +85,27 @@ class Settings:
             console=environ.get("BUCKSTOP_PUBLIC_URL") or (running.console if running else None),
             schema=_schema(environ),
             replicas=_count(environ, "BUCKSTOP_REPLICAS"),
+            retention_ms=_retention_ms(environ),
         )
 
     @classmethod
-    def of_cells(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def of_all(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        start: Path | None = None,
+        url: str | None = None,
+    ) -> Self:
+        """Read the settings of the server that is meant, or of all cells where all are."""
+        file = all_cells(environ, url)
+        return cls.read(environ, start, url) if file is None else cls.of_cells(environ, file)
+
+    @classmethod
+    def of_cells(cls, environ: Mapping[str, str], file: Path) -> Self:
         """Read what is the same in all cells; where they are stands in their file."""
         return cls(
             url="",
             found_in="BUCKSTOP_CELLS",
+            cells=file,
             prefix=environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT,
             grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
             console=environ.get("BUCKSTOP_PUBLIC_URL"),
@@ -231,3 +249,15 @@ def _count(environ: Mapping[str, str], name: str) -> int:
     if not text.isdecimal():
         raise SettingsError(f"{name} must be a whole number, not {text!r}")
     return int(text)
+
+
+def _retention_ms(environ: Mapping[str, str]) -> int | None:
+    if not (text := environ.get("BUCKSTOP_RETENTION")):
+        return None
+    try:
+        seconds = TypeAdapter(Age).validate_python(text)
+    except ValueError:
+        seconds = 0
+    if seconds < limits.RETENTION_MIN_S:
+        raise SettingsError(f"BUCKSTOP_RETENTION: {text!r} is no time from 1m to 3650d; write 30d")
+    return int(seconds * 1000)

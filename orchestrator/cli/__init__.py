@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "broker": ("door", "Print the URL that Celery clients connect to."),
     "check": ("run", "Look whether the server can keep what Buckstop promises."),
     "doctor": ("doctor", "Look at a running deployment, and say what to do."),
+    "purge": ("purge", "Forget finished tasks before their time."),
     "backup": ("backup", "Write a snapshot of the running server to a file."),
     "restore": ("backup", "Make a data directory from a snapshot."),
     "simulate": ("act", "Run many small worlds with faults, and audit them."),
