@@ -337,6 +337,7 @@ def test_a_client_that_wants_no_answer_leaves_none(fresh: Fresh, porter: Porter)
     assert fresh.client.keys(fresh.keys.celery_result("*")) == []
 
 
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 def test_an_answer_has_the_form_of_celerys_own(fresh: Fresh, porter: Porter) -> None:
     """What Celery's own backend stores has the same fields."""
     app = Celery("somebody", broker=fresh.url, backend=fresh.url, set_as_current=False)

@@ -17,9 +17,11 @@ import pytest
 from redis.exceptions import ConnectionError as Cut
 
 from envelopes import limits
+from envelopes.scripts import connect
 from orchestrator.client import Buckstop
 from orchestrator.door.door import Door
 from orchestrator.door.porter import Porter
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.settings import Settings
 from tests.conftest import Fresh
 from tests.door import ASKED, sent
@@ -225,6 +227,22 @@ def test_killed_orchestrators_lose_no_message(fresh: Fresh, tmp_path: Path) -> N
 def _settled(buckstop: Buckstop) -> int:
     stats = buckstop.store.stats()
     return stats.get("door_accepted", 0) + stats.get("door_refused", 0)
+
+
+def test_a_server_that_was_away_is_served_again(fresh: Fresh, server: EmbeddedServer) -> None:
+    """Redis SIGKILL + restart: messages are there again, and are taken."""
+    porter = Porter(Door(connect(fresh.url), fresh.keys), lambda: None)
+    porter.start()
+    put(fresh, sent(task_id="before"))
+    while not fresh.client.zcard(fresh.keys.tasks):
+        time.sleep(0.01)
+    server.kill()
+    server.restart()
+    put(fresh, sent(task_id="after"), sent(task_id="before"))
+    while fresh.client.llen(fresh.keys.submissions):
+        time.sleep(0.01)
+    porter.stop()
+    assert fresh.client.zcard(fresh.keys.tasks) == 2
 
 
 def test_an_orchestrator_that_stops_settles_what_it_has_in_hand(fresh: Fresh) -> None:

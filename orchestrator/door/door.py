@@ -62,11 +62,15 @@ class Door:
     def wait(self, timeout_ms: int) -> bool:
         """Wait until a message lies there, WAIT_MS_MAX at most; say whether one does.
 
-        It moves the oldest message onto its own place. Those that a sender has given a priority
-        lie on lists of their own, and are found at the next look.
+        The oldest is moved onto its own place: that is all a list can be waited for without taking
+        anything. Those that a sender has given a priority lie on lists of their own, and nobody can
+        wait for those too; they are seen at the end of a wait.
         """
-        queue, seconds = self._keys.submissions, min(timeout_ms, limits.WAIT_MS_MAX) / 1000
-        return self._client.blmove(queue, queue, seconds, "RIGHT", "RIGHT") is not None
+        queue, *others = self._keys.submission_lists
+        seconds = max(1, min(timeout_ms, limits.WAIT_MS_MAX)) / 1000  # zero would be for ever
+        if self._client.blmove(queue, queue, seconds, "RIGHT", "RIGHT") is not None:
+            return True
+        return bool(self._client.exists(*others))
 
     def take(self, count: int = limits.DOOR_BATCH) -> Taken:
         """Be shown messages that nobody else is at; those too large to be shown become letters."""

@@ -51,7 +51,7 @@ class Porter:
             try:
                 self.turn()
             except RedisError as error:
-                log.warning("the server is away", extra={"error": str(error)})
+                log.warning("the door cannot be reached", extra={"error": str(error)})
                 self._pause()
             except Exception:
                 log.exception("the porter stumbled, and goes on")
@@ -65,7 +65,8 @@ class Porter:
 
     def turn(self, wait_ms: int = limits.WAIT_MS_MAX) -> list[Settled]:
         """Wait for messages and settle a batch of them; return what became of each."""
-        self._door.wait(wait_ms)
+        if not self._door.wait(wait_ms):
+            return []
         with self._batch:
             settled = None if self._stopping.is_set() or self._is_shut() else self._take()
         if settled is None:
