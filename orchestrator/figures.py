@@ -20,7 +20,7 @@ from typing import Any
 from envelopes.letter import LetterKind
 from envelopes.scripts import Scripts
 from orchestrator.books import Spend
-from orchestrator.news import START, place
+from orchestrator.news import place
 from orchestrator.wanted import Stage
 
 
@@ -53,7 +53,8 @@ class CourierFigures:
     """What is to be told to the outside."""
 
     behind_s: float
-    """From the last line of news that has become deliveries to the last there is."""
+    """How long the first line of news that no courier has read has been there; 0 where nobody is to
+    be told."""
     waiting: int
     overdue_s: float
     subscriptions: int
@@ -132,10 +133,10 @@ def _agent(now_ms: int, row: list[Any], running: Counter[str]) -> tuple[str, Age
 
 
 def _courier(now_ms: int, row: list[Any]) -> CourierFigures:
-    told, last, waiting, next_ms, subscriptions, disabled, failing = row
-    behind_ms = place(last.decode() or START)[0] - place(told.decode() or START)[0]
+    unread, waiting, next_ms, subscriptions, disabled, failing = row
+    unread_ms = place(unread.decode())[0] if unread and subscriptions else 0
     return CourierFigures(
-        behind_s=max(0, behind_ms) / 1000 if subscriptions and told else 0.0,
+        behind_s=_age_s(now_ms, unread_ms),
         waiting=waiting,
         overdue_s=_age_s(now_ms, next_ms),
         subscriptions=subscriptions,

@@ -124,6 +124,19 @@ def test_letters_are_told_by_age_and_before_their_default_applies(real: RealWorl
     assert (seen.letters_soon, seen.letters[LetterKind.QUESTION].oldest_s) == (0, 0)
 
 
+def test_news_that_no_courier_reads_grow_old_where_somebody_is_to_be_told(real: RealWorld) -> None:
+    """The brief: "news/courier backlog and failing subscriptions"."""
+    real.store.submit(submission())
+    real.pass_time(60_000)
+    assert real.store.figures().courier.behind_s == 0, "nobody is to be told"
+    real.client.hset(real.keys.subscriptions, "s1", "{}")
+    assert 60 <= real.store.figures().courier.behind_s < 120
+    real.client.hset(real.keys.courier, "place", real.store.last_news())
+    assert real.store.figures().courier.behind_s == 0
+    real.client.hset(real.keys.disabled, "s1", "0 gone")
+    assert real.store.figures().courier.disabled == 1
+
+
 def test_why_a_task_ended_is_one_of_a_few_words(real: RealWorld) -> None:
     """The brief: "task outcomes by stop reason class"; a person's name is no label."""
     for at, why in enumerate(("decided: approve by Ada", "confidence>=0.85", "1984")):

@@ -302,7 +302,7 @@ DESK: Final = (
         "Telling others",
         "How late webhooks and notifications are.",
         (f"{MAX} (buckstop_deliveries_overdue_seconds)", "overdue"),
-        (f"{MAX} (buckstop_courier_behind_seconds)", "news not read"),
+        (f"{MAX} (buckstop_courier_behind_seconds)", "news unread"),
         unit="s",
     ),
     chart(

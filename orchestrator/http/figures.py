@@ -204,7 +204,7 @@ SPEND: Final = (
 COURIER: Final = (
     Figure(
         "courier_behind_seconds",
-        "From the last news that became deliveries to the last there is.",
+        "How long news have been there that no courier has read.",
         one(lambda f: f.courier.behind_s),
     ),
     Figure(

@@ -10,8 +10,8 @@
 --          agents    {name, in flight, cap or empty, in its room, 1 if its breaker is open, waiting
 --                    messages, when the oldest of them was issued or 0}, ...
 --          queues    {name, waiting messages}, ... of those that are no agent's
---          courier   {place in the news or empty, last line of them or empty, deliveries that wait,
---                    when there is something to do or 0, subscriptions, disabled, failing}
+--          courier   {first line of news that no courier has read or empty, deliveries that wait, when
+--                    there is something to do or 0, subscriptions, disabled, failing}
 --
 -- Writes nothing. Counts nothing one by one but agents, lanes, tenants and receivers: all are few.
 -- needs: _time, _amounts, _breaker
@@ -107,9 +107,9 @@ local function courier()
   for _, subscription in ipairs(known) do
     waiting = waiting + redis.call('ZCARD', KEY.outbox .. subscription)
   end
-  local last = redis.call('XREVRANGE', KEY.news, '+', '-', 'COUNT', 1)[1]
-  return {redis.call('HGET', KEY.courier, 'place') or '', last and last[1] or '', waiting,
-    tonumber(first_score(KEY.deliveries)), #known, redis.call('HLEN', KEY.disabled),
+  local place = redis.call('HGET', KEY.courier, 'place')
+  local unread = redis.call('XRANGE', KEY.news, place and '(' .. place or '-', '+', 'COUNT', 1)[1]
+  return {unread and unread[1] or '', waiting, tonumber(first_score(KEY.deliveries)), #known, redis.call('HLEN', KEY.disabled),
     redis.call('HLEN', KEY.failing)}
 end
 
