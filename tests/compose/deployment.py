@@ -56,7 +56,7 @@ def test_the_image_has_no_compiler_no_pip_and_no_registry(deployed: Deployment) 
 def test_no_password_stands_in_an_environment_or_a_command(deployed: Deployment) -> None:
     """The promise: "Password by secret": whoever may list containers learns none."""
     passwords = [path.read_text().strip() for path in deployed.secrets.iterdir()]
-    assert len(passwords) == 8
+    assert len(passwords) >= 8
     for name in SERVICES:
         for each in deployed.containers(name):
             about = str(deployed.inspect(each))

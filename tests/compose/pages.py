@@ -24,9 +24,9 @@ def given(deployment: Deployment, beginning: str) -> str:
 
 def test_the_first_commands_start_it_and_log_somebody_in(deployed: Deployment) -> None:
     """The issue: "each of the four things must work from the README with copied commands"."""
-    before = sorted(path.read_text() for path in deployed.secrets.iterdir())
+    before = {path: path.read_text() for path in deployed.secrets.iterdir()}
     given(deployed, "$ sh deploy/make-secrets.sh")
-    assert sorted(path.read_text() for path in deployed.secrets.iterdir()) == before
+    assert {path: path.read_text() for path in before} == before
     said = given(deployed, "$ docker compose exec http buckstop console")
     assert f"http://localhost:{deployed.port}" in said
 
