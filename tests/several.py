@@ -78,7 +78,7 @@ class Several:
 
     def cells(self) -> Cells:
         """Connect to what is listed now."""
-        return Cells(CellsFile.read(self.path), Settings.of_cells({}))
+        return Cells(CellsFile.read(self.path), Settings.of_cells({}, self.path))
 
     def stop(self) -> None:
         """End all servers."""

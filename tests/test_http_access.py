@@ -30,6 +30,7 @@ NEEDS = {
     ("POST", "/v1/agents/greet/reset"): "admin",
     ("GET", "/v1/queues"): "read",
     ("GET", "/v1/workers"): "read",
+    ("GET", "/v1/cells"): "read",
     ("GET", "/v1/tenants"): "read",
     ("POST", "/v1/tenants/north/cap"): "admin",
     ("GET", "/v1/spend"): "read",
@@ -199,7 +200,8 @@ def test_a_tenants_token_sees_and_touches_its_tenant_only(fresh: Fresh, decided:
     for tenant in ("north", "south"):
         everybody.post("/v1/tasks", json={**TASK, "tenant": tenant})
     assert [each["name"] for each in north.get("/v1/tenants").json()["items"]] == ["north"]
-    for path in ("/metrics", "/v1/workers", "/v1/tasks?tenant=south", "/v1/letters?tenant=south"):
+    others = ("/v1/tasks?tenant=south", "/v1/letters?tenant=south")
+    for path in ("/metrics", "/v1/workers", "/v1/cells", *others):
         assert north.get(path).status_code == 403, path
 
 

@@ -101,7 +101,9 @@ class Cell:
 
     def settings(self) -> Settings:
         """Return what is to be known before one connects to it, or raise NobodyHome."""
-        return replace(self._common, url=self.listed.where(), found_in=f"cell {self.name}")
+        return replace(
+            self._common, url=self.listed.where(), found_in=f"cell {self.name}", cells=None
+        )
 
     def close(self) -> None:
         """Close its connection; it is made again when somebody asks."""

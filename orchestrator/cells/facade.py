@@ -35,7 +35,7 @@ from orchestrator.cells.state import CellState, states
 from orchestrator.cells.waits import CellWaits
 from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.intake import RequestLike
-from orchestrator.settings import Settings, all_cells
+from orchestrator.settings import Settings
 from orchestrator.store import Submission
 from orchestrator.view import AgentView
 
@@ -55,7 +55,7 @@ class Cells(Buckstop):
     @classmethod
     def read(cls, path: Path, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the file with the cells, or raise CellsFileError."""
-        return cls(CellsFile.read(path), Settings.of_cells(environ))
+        return cls(CellsFile.read(path), Settings.of_cells(environ, path))
 
     @cached_property
     def tokens(self) -> CellTokens:
@@ -176,9 +176,14 @@ def opened(
     url: str | None = None, environ: Mapping[str, str] = os.environ, start: Path | None = None
 ) -> Buckstop:
     """Connect to what the environment names: all cells of a deployment, or its one server."""
-    if (path := all_cells(environ, url)) is not None:
-        return Cells.read(path, environ)
-    return Buckstop(settings=Settings.read(environ, start, url))
+    return deployed(Settings.of_all(environ, start, url))
+
+
+def deployed(settings: Settings) -> Buckstop:
+    """Connect to what the settings name."""
+    if settings.cells is not None:
+        return Cells(CellsFile.read(settings.cells), settings)
+    return Buckstop(settings=settings)
 
 
 def agents_of(buckstop: Buckstop, task_id: str) -> list[AgentView]:

@@ -41,7 +41,7 @@ class CellsFileError(Exception):
     """The file cannot be used; the message says why."""
 
 
-class NobodyHome(Exception):
+class NobodyHome(ConnectionError):
     """Nothing runs in the directory that is a cell."""
 
 

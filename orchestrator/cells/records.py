@@ -17,7 +17,6 @@ from orchestrator.cells.cell import Cell, ask_all, ask_each
 from orchestrator.cells.news import CellNews
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.where import CELL, note
-from orchestrator.figures import Figures
 from orchestrator.indexes import Overview
 from orchestrator.records import Numbered, Records
 from orchestrator.store import Events, MessageDecision, MessageSettled, Submission, Submitted
@@ -175,10 +174,6 @@ class CellRecords(CellNews):
     def stats(self) -> dict[str, int]:
         """Return all counters that have counted anything."""
         return merge.summed(self._each(lambda store: store.stats()))
-
-    def figures(self) -> Figures:
-        """Refuse: each cell is measured by a process of its own (http/metrics.py)."""
-        raise AssertionError("figures are of one server")
 
     def serving(self) -> bool:
         """Say whether an orchestrator has looked for work lately, in any cell."""

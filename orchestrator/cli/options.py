@@ -72,6 +72,11 @@ def settings(url: str | None) -> Settings:
     return Settings.read(os.environ, Path.cwd(), url)
 
 
+def settings_of_all(url: str | None) -> Settings:
+    """Read the settings of the server that is meant, or of all cells where all are."""
+    return Settings.of_all(os.environ, Path.cwd(), url)
+
+
 def write_json(value: Any) -> None:
     """Write one JSON value on one line, at once: a program may be reading along."""
     print(json.dumps(value, default=_plain, ensure_ascii=False), flush=True)

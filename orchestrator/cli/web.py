@@ -13,7 +13,13 @@ from envelopes import limits
 from envelopes.scripts import connect
 from orchestrator.cells.facade import Cells, opened
 from orchestrator.cells.shared import CellTokens
-from orchestrator.cli.options import changing, json_option, settings, url_option, write_json
+from orchestrator.cli.options import (
+    changing,
+    json_option,
+    settings_of_all,
+    url_option,
+    write_json,
+)
 from orchestrator.cli.screen import console, moment
 from orchestrator.client import NotFound
 from orchestrator.tokens import Scope, Token, Tokens, id_of
@@ -35,7 +41,7 @@ def http(host: str, port: int, proxy: str | None, url: str | None, *, as_json: b
     del as_json
     from orchestrator.http.__main__ import run  # noqa: PLC0415 -- it imports FastAPI, which is slow
 
-    run(settings(url), host, port, proxy)
+    run(settings_of_all(url), host, port, proxy)
 
 
 @click.group()

@@ -61,7 +61,7 @@ def configured(
 @click.option("--fd", type=int, help="A socket that listens already, in place of host and port.")
 def main(host: str, port: int, proxy: str | None, fd: int | None) -> None:
     """Serve the API and the console."""
-    run(Settings.read(os.environ, Path.cwd()), host, port, proxy, fd)
+    run(Settings.of_all(os.environ, Path.cwd()), host, port, proxy, fd)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
+from orchestrator.cells.shared import CellTokens
 from orchestrator.client import Buckstop, NotFound
 from orchestrator.http.problems import Problem, too_many
 from orchestrator.tokens import Answer, Credential, Scope, Token, Tokens
@@ -95,14 +96,14 @@ def buckstop_of(request: Request) -> Buckstop:
     return found
 
 
-def tokens_of(request: Request) -> Tokens:
+def tokens_of(request: Request) -> Tokens | CellTokens:
     """Return this process's tokens."""
-    found: Tokens = request.app.state.tokens
+    found: Tokens | CellTokens = request.app.state.tokens
     return found
 
 
 Client = Annotated[Buckstop, Depends(buckstop_of)]
-TokenBook = Annotated[Tokens, Depends(tokens_of)]
+TokenBook = Annotated[Tokens | CellTokens, Depends(tokens_of)]
 
 
 def identified(

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from envelopes import limits
 from envelopes.letter import LetterKind
 from envelopes.request import Name
+from orchestrator.cells.shared import CellSubscriptions
 from orchestrator.client import NotFound
 from orchestrator.courier.delivery import Delivery
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind, Told
@@ -149,13 +150,13 @@ class Tested(Out):
     delivery: str
 
 
-def subscriptions_of(request: Request) -> Subscriptions:
+def subscriptions_of(request: Request) -> Subscriptions | CellSubscriptions:
     """Return this process's subscriptions."""
-    found: Subscriptions = request.app.state.subscriptions
+    found: Subscriptions | CellSubscriptions = request.app.state.subscriptions
     return found
 
 
-Book = Annotated[Subscriptions, Depends(subscriptions_of)]
+Book = Annotated[Subscriptions | CellSubscriptions, Depends(subscriptions_of)]
 
 
 @router.get("/subscriptions", operation_id="list_subscriptions")

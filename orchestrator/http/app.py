@@ -25,14 +25,10 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from redis import Redis
 
 from envelopes import limits
 from envelopes.exports import exporting
-from envelopes.scripts import connect
 from orchestrator.a2a.wanted import read_defaults
-from orchestrator.client import Buckstop
-from orchestrator.courier.subscriptions import Subscriptions
 from orchestrator.http import (
     a2a,
     admin,
@@ -50,12 +46,12 @@ from orchestrator.http import (
     tasks,
     waits,
 )
+from orchestrator.http.asked import Asked, asked
 from orchestrator.http.methods import Methods, queries_of, require_known_query
+from orchestrator.http.missing import Noted
 from orchestrator.http.shield import Shield
 from orchestrator.http.traced import Traced
 from orchestrator.settings import Settings
-from orchestrator.tokens import Tokens
-from orchestrator.wait_tokens import WaitTokens
 
 ROUTERS: Final = (
     *(tasks.router, letters.router, waits.router, crew.router, spend.router, admin.router),
@@ -84,6 +80,8 @@ def build(settings: Settings, environ: Mapping[str, str] = os.environ) -> FastAP
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.queries = queries_of(document())
     problems.install(app)
+    if settings.cells is not None:
+        app.add_middleware(Noted)
     app.add_middleware(Methods, routers=routers, streams=live.router)
     _allow_origins(app, environ.get("BUCKSTOP_CORS_ORIGINS", "").split())
     app.add_middleware(Shield, meters=app.state.meters)
@@ -102,15 +100,12 @@ def document() -> dict[str, Any]:
 
 def _connect(app: FastAPI, settings: Settings) -> None:
     """Make what all requests of this process share; nothing is asked of the server yet."""
-    client = connect(settings.url)
     app.state.settings = settings
-    app.state.redis = client
-    app.state.buckstop = Buckstop(settings=settings)
-    app.state.tokens = Tokens(client, settings.keys)
-    app.state.waits = WaitTokens(client, settings.keys)
-    app.state.subscriptions = Subscriptions(client, settings.keys)
-    app.state.live = live.Live(app.state.buckstop)
-    app.state.meters = metrics.Meters(client, settings.keys, app.state.live.seats.count)
+    app.state.asked = one = asked(settings)
+    app.state.buckstop, app.state.tokens, app.state.waits = one.buckstop, one.tokens, one.waits
+    app.state.subscriptions = one.subscriptions
+    app.state.live = live.Live(one.buckstop)
+    app.state.meters = metrics.Meters(one.figures, app.state.live.seats.count)
 
 
 @asynccontextmanager
@@ -120,10 +115,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with exporting("buckstop.http"):
         async with app.state.live:
             yield
-    buckstop: Buckstop = app.state.buckstop
-    client: Redis = app.state.redis
-    buckstop.close()
-    client.close()
+    everything: Asked = app.state.asked
+    everything.close()
 
 
 def _allow_origins(app: FastAPI, origins: list[str]) -> None:

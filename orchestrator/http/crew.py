@@ -9,10 +9,11 @@ from pydantic import Field
 from envelopes.keys import TENANT_DEFAULT
 from envelopes.letter import Facet
 from orchestrator.calibration import Calibration, calibrated
+from orchestrator.cells.facade import Cells
 from orchestrator.client import Buckstop, NotFound
 from orchestrator.http.access import Admins, Caller, Client, Reads
 from orchestrator.http.bodies import json_body, takes
-from orchestrator.http.models import Cap, Listed, NamePath, Out, shallow
+from orchestrator.http.models import Cap, Listed, NamePath, Out, Partial, shallow
 from orchestrator.http.openapi import problems
 from orchestrator.http.spend import Figures, summed
 from orchestrator.view import AgentView
@@ -169,7 +170,7 @@ def cap_tenant(
     return Done(name=name, cap=given.cap)
 
 
-class OverviewOut(Out):
+class OverviewOut(Partial):
     """Everything in a few figures."""
 
     open: int
@@ -185,6 +186,36 @@ class OverviewOut(Out):
     agents: int
     workers: int
     today: Figures
+
+
+class CellOut(Out):
+    """One cell; where it is away, its figures are null."""
+
+    cell: Annotated[str, Field(examples=["east"])]
+    home: bool
+    """Tokens and sessions are looked up there."""
+    draining: bool
+    """It takes no new tasks."""
+    away: str | None
+    """Why it does not answer, where it does not."""
+    serving: bool | None
+    """An orchestrator has looked for work there lately."""
+    open: int | None
+    on_desk: int | None
+    kept: int | None
+    """Tasks that are over, until their records expire."""
+    letters: int | None
+    waiting: int | None
+    """Messages that nobody has fetched."""
+    workers: int | None
+
+
+@router.get("/cells", operation_id="list_cells")
+def list_cells(buckstop: Client, caller: Reads) -> Listed[CellOut]:
+    """List the cells of the deployment, home first; none where there is one server."""
+    caller.require_all_tenants()
+    found = buckstop.states() if isinstance(buckstop, Cells) else []
+    return Listed(items=[CellOut(**one.as_json()) for one in found])
 
 
 @router.get("/overview", operation_id="overview")

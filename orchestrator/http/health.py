@@ -9,12 +9,16 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request
+from redis import Redis
 from redis.exceptions import RedisError
 
 from envelopes import limits
 from orchestrator import checks
+from orchestrator.cells.facade import Cells
+from orchestrator.cells.state import CellState
 from orchestrator.checks import Verdict
 from orchestrator.client import Buckstop
+from orchestrator.http.asked import Asked
 from orchestrator.http.models import Out
 from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem
@@ -53,12 +57,16 @@ async def readyz(request: Request) -> Ready:
 
 
 def _looked(request: Request) -> Ready:
-    buckstop: Buckstop = request.app.state.buckstop
+    everything: Asked = request.app.state.asked
+    if isinstance(everything.buckstop, Cells):
+        return _of_cells(everything.buckstop.states())
+    assert everything.client is not None
+    return _of_one(everything.buckstop, everything.client)
+
+
+def _of_one(buckstop: Buckstop, client: Redis) -> Ready:
     try:
-        findings = [
-            *checks.inspect(request.app.state.redis),
-            checks.desk(buckstop.store.count_letters()),
-        ]
+        findings = [*checks.inspect(client), checks.desk(buckstop.store.count_letters())]
         serving = buckstop.store.serving()
     except RedisError:
         raise _not_ready(["Redis cannot be reached, or is just starting"]) from None
@@ -66,6 +74,14 @@ def _looked(request: Request) -> Ready:
     if reasons or not serving:
         raise _not_ready(reasons if serving else [*reasons, _NOBODY])
     return Ready(notes=[str(one) for one in findings if one.verdict is not Verdict.GOOD])
+
+
+def _of_cells(states: list[CellState]) -> Ready:
+    """Be ready while one cell is: what is for another is refused, and says which that is."""
+    troubles = [f"cell {one.cell}: {one.away or _NOBODY}" for one in states if not one.serving]
+    if len(troubles) == len(states):
+        raise _not_ready(troubles)
+    return Ready(notes=troubles)
 
 
 def _not_ready(reasons: list[str]) -> Problem:

@@ -5,9 +5,11 @@ hears what each commit announces. An announcement is a hint: it says "look". Som
 server is away, and whoever follows a task then looks by itself. So of many hints about one task
 only the last counts, and it is told four times a second at most.
 
-    async with Hub(url, keys, follows) as hub:      within the app's lifespan
+    async with Hub(where, keys, follows) as hub:    within the app's lifespan
         hub.ring                                    what it has heard, for whoever listens
         hub.away                                    whether the server is
+
+Where a deployment has several cells, there is one for each, and all tell into one ring (hubs.py).
 
 Everything here runs in the event loop and waits for nobody but the server.
 """
@@ -16,20 +18,21 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import limits
 from envelopes.connection import connect_async
 from envelopes.keys import Keys
-from orchestrator.http.ring import EVERYBODY, Item, Ring, frame
+from orchestrator.http.ring import EVERYBODY, ONE, Item, Ring, frame
 from orchestrator.news import START, Line, news_of, place
 
 HINT: Final = "task"
@@ -59,13 +62,23 @@ class Ear(Protocol):
 class Hub:
     """Listens, as long as its `async with` block lasts."""
 
-    def __init__(self, url: str, keys: Keys, ear: Ear) -> None:
-        self.ring = Ring(limits.LIVE_KEPT)
+    def __init__(
+        self,
+        where: Callable[[], str],
+        keys: Keys,
+        ear: Ear,
+        ring: Ring | None = None,
+        cell: str = ONE,
+    ) -> None:
+        """Listen to the server whose URL `where` says, and tell into the ring."""
+        self.ring = ring or Ring(limits.LIVE_KEPT)
+        self.cell = cell
         self.away = False
         self.last: str | None = None
         """The last news that was heard; None until the server has been reached once."""
         self._keys, self._ear = keys, ear
-        self._client = connect(url)
+        self._where, self._url = where, ""
+        self._connected: Redis | None = None
         self._readers = asyncio.Semaphore(limits.LIVE_READERS)
         self._hints = Hints(self._tell_hint)
         self._failures = 0
@@ -87,19 +100,31 @@ class Hub:
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self._hints.close()
-        await self._client.aclose()
+        if self._connected is not None:
+            await self._connected.aclose()
 
     async def read(self, after: str, count: int) -> list[Item]:
         """Read news that are kept, oldest first; for whoever resumes."""
         async with self._readers:
             found: Any = await self._client.xrange(self._keys.news, f"({after}", "+", count)
-        return [_item(line) for line in found]
+        return [_item(line, self.cell) for line in found]
 
     async def has_gap(self, after: str) -> bool:
         """Say whether news behind this place may be gone."""
         async with self._readers:
             found: Any = await self._client.xrange(self._keys.news, "-", "+", 1)
         return after != START and bool(found) and place(found[0][0].decode()) > place(after)
+
+    @property
+    def parts(self) -> "Mapping[str, Hub]":
+        """Return the hub of each cell: where there is one server, itself."""
+        return {self.cell: self}
+
+    @property
+    def _client(self) -> Redis:
+        if self._connected is None:
+            raise RedisConnectionError("the server has not been found yet")
+        return self._connected
 
     # --- listening ------------------------------------------------------------------------------
 
@@ -122,7 +147,16 @@ class Hub:
         longest = min(float(limits.LIVE_BACKOFF_MAX_S), _FIRST_PAUSE_S * 2.0**self._failures)
         return longest * random.uniform(0.5, 1)  # noqa: S311 -- no secret
 
+    async def _connect(self) -> None:
+        """Connect to where the server is said to be by now; it raises OSError where it is not."""
+        if (url := self._where()) == self._url:
+            return
+        before, self._connected, self._url = self._connected, connect(url), url
+        if before is not None:
+            await before.aclose()
+
     async def _hear(self) -> None:
+        await self._connect()
         async with self._client.pubsub() as pubsub:
             await pubsub.psubscribe(self._keys.events("").translate(_GLOB) + "*")
             if await pubsub.get_message(timeout=limits.SOCKET_TIMEOUT_S) is None:
@@ -157,7 +191,7 @@ class Hub:
             )
             for line in (line for _, lines in found or () for line in lines):
                 self.last = last = line[0].decode()
-                self.ring.add(_item(line))
+                self.ring.add(_item(line, self.cell))
 
     async def _hear_hints(self, pubsub: Any) -> None:
         beginning = len(self._keys.events(""))
@@ -171,7 +205,8 @@ class Hub:
     def _tell_hint(self, task: str, line: bytes) -> None:
         said = json.loads(line)
         hint = {"task": task, "version": said.get("version"), "state": said.get("state")}
-        self.ring.add(Item(HINT, said.get("tenant", ""), None, frame(HINT, hint)))
+        hint |= _named(self.cell)
+        self.ring.add(Item(HINT, said.get("tenant", ""), None, frame(HINT, hint), self.cell))
         self._ear.hint(task)
 
 
@@ -214,10 +249,16 @@ def gap(after: str) -> Item:
     return Item("gap", EVERYBODY, None, frame("gap", {"after": after}))
 
 
-def _item(line: Line) -> Item:
+def _item(line: Line, cell: str) -> Item:
+    """Lay out one line; of several cells, each client writes a place of its own before it."""
     news = news_of(line)
-    about = {name: _figure(name, value) for name, value in news.fields.items()}
-    return Item(news.event, about.get("tenant", ""), news.id, frame(news.event, about, news.id))
+    about = {name: _figure(name, value) for name, value in news.fields.items()} | _named(cell)
+    text = frame(news.event, about, news.id if cell == ONE else None)
+    return Item(news.event, about.get("tenant", ""), news.id, text, cell)
+
+
+def _named(cell: str) -> dict[str, str]:
+    return {} if cell == ONE else {"cell": cell}
 
 
 def _figure(name: str, value: str) -> Any:

@@ -20,13 +20,15 @@ from redis.exceptions import RedisError
 
 from envelopes import limits
 from envelopes.strict import Refused
+from orchestrator.cells.facade import Cells
+from orchestrator.cells.shared import CellTokens
 from orchestrator.client import Buckstop
 from orchestrator.http.access import Caller, Reads
 from orchestrator.http.follow import NONE, Follows
-from orchestrator.http.hub import Hub
-from orchestrator.http.sources import NewsSource, TaskSource
+from orchestrator.http.hub import Ear, Hub
+from orchestrator.http.hubs import Hubs
+from orchestrator.http.sources import AnyHub, NewsSource, TaskSource
 from orchestrator.http.stream import EventStream, Seats, Source
-from orchestrator.news import after_of
 from orchestrator.tokens import Tokens
 
 router = APIRouter(tags=["live"])
@@ -51,7 +53,7 @@ class Live:
 
     def __init__(self, buckstop: Buckstop) -> None:
         self.follows = Follows(buckstop.store)
-        self.hub = Hub(buckstop.settings.url, buckstop.settings.keys, self.follows)
+        self.hub = _hub(buckstop, self.follows)
         self.seats = Seats()
         self._running = AsyncExitStack()
 
@@ -66,6 +68,14 @@ class Live:
         trace: TracebackType | None,
     ) -> None:
         await self._running.aclose()
+
+
+def _hub(buckstop: Buckstop, ear: Ear) -> AnyHub:
+    """Make what listens: to one server, or to all cells."""
+    settings = buckstop.settings
+    if isinstance(buckstop, Cells):
+        return Hubs(list(buckstop.cells.values()), settings.keys, ear)
+    return Hub(lambda: settings.url, settings.keys, ear)
 
 
 @router.get(
@@ -88,7 +98,7 @@ async def events(
     behind = last_event_id or after
     wanted = None if kinds is None else frozenset(kinds)
     live = live_of(request)
-    source = NewsSource(live.hub, caller, wanted, None if behind is None else after_of(behind))
+    source = NewsSource(live.hub, caller, wanted, behind)
     return streaming(request, caller, source, for_s)
 
 
@@ -133,7 +143,7 @@ def streaming(
 
 async def _may_see(request: Request, caller: Caller) -> bool:
     """Say whether the caller may still read: their token is not revoked, nor their session over."""
-    tokens: Tokens = request.app.state.tokens
+    tokens: Tokens | CellTokens = request.app.state.tokens
     if caller.standing:
         return True
     try:

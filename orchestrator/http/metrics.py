@@ -26,6 +26,7 @@ from redis import Redis
 
 from envelopes.keys import Keys
 from orchestrator import checks
+from orchestrator.cells.facade import Cells
 from orchestrator.checks import Verdict
 from orchestrator.http.access import Measures
 from orchestrator.http.figure import Figure, Seen
@@ -46,9 +47,9 @@ _NO_ROUTE: Final = "none"
 class Meters:
     """What one process measures of itself, and where the rest is asked for."""
 
-    def __init__(self, client: Redis, keys: Keys, streams: Callable[[], int]) -> None:
+    def __init__(self, deployment: Collector, streams: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(Deployment(client, keys))
+        self.registry.register(deployment)
         ProcessCollector(registry=self.registry)
         Info("buckstop_build", "Which version this process is.", registry=self.registry).info(
             {"version": version("buckstop")}
@@ -112,6 +113,24 @@ class Deployment(Collector):
             checks=passed,
             queue_of=self._keys.queue,
         )
+
+
+class CellsUp(Collector):
+    """Says which cells answer. What is in a cell is measured by a process of that cell."""
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing: the registry need not ask anybody when it is made."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield of each cell whether it answers."""
+        up = GaugeMetricFamily("buckstop_cell_up", "Whether a cell answers.", labels=("cell",))
+        for one in self._cells.states():
+            up.add_metric((one.cell,), int(one.away is None))
+        yield up
 
 
 @router.get(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from envelopes import limits
 from envelopes.strict import NAME_PATTERN, Frozen
+from orchestrator.cells.where import missing
 from orchestrator.tokens import Scope
 from orchestrator.wanted import Place
 
@@ -63,10 +64,24 @@ class Out(BaseModel):
     )
 
 
+CellOf = Annotated[
+    str | None, Field(description="In which cell it is; null where there is one server.")
+]
+
+
+class Partial(Out):
+    """An answer of all cells, which may lack one."""
+
+    missing: list[str] = Field(
+        default_factory=missing,
+        description="Cells that are away: what they have is left out. Empty for one server.",
+    )
+
+
 _GENERIC: Final = ConfigDict(use_attribute_docstrings=False)  # pydantic cannot read them there
 
 
-class Page(Out, Generic[Item]):
+class Page(Partial, Generic[Item]):
     """Some items of a list, the newest in front."""
 
     model_config = _GENERIC
@@ -77,7 +92,7 @@ class Page(Out, Generic[Item]):
     ]
 
 
-class Listed(Out, Generic[Item]):
+class Listed(Partial, Generic[Item]):
     """All items of a short list."""
 
     model_config = _GENERIC

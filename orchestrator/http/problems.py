@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from envelopes.limits import AWAY_RETRY_S, FIELD_CHARS_MAX
 from envelopes.strict import Refused
+from orchestrator.cells.cell import CellAway
 from orchestrator.checks import Unfit
 from orchestrator.client import NotFound, TimedOut
 from orchestrator.tokens import NoRoom
@@ -153,6 +154,8 @@ def _retry(seconds: int) -> dict[str, str]:
 
 
 def _away(error: RedisError) -> Problem:
+    if isinstance(error, CellAway):
+        return _cell_away(error)
     log.warning("the server is away", extra={"why": str(error)})
     return Problem(
         "away",
@@ -160,6 +163,17 @@ def _away(error: RedisError) -> Problem:
         f"{AWAY_RETRY_S} s; whoever runs it finds out more with: buckstop check",
         _retry(AWAY_RETRY_S),
     )
+
+
+def _cell_away(error: CellAway) -> Problem:
+    log.warning("a cell is away", extra={"cells": list(error.cells), "why": error.why})
+    named = " and ".join(error.cells)
+    detail = (
+        f"cell {named} does not answer, and this is or may be there; nothing accepted is lost, and "
+        f"other cells go on. Come again in {AWAY_RETRY_S} s; whoever runs it finds out more with: "
+        "buckstop cells"
+    )
+    return Problem("away", detail, _retry(AWAY_RETRY_S), cells=list(error.cells))
 
 
 def _of_a_parameter(found: Sequence[Any]) -> Problem:

@@ -25,6 +25,9 @@ from envelopes import limits
 EVERYBODY: Final = "*"
 """Stands for a tenant's name where all are told; no tenant is called so."""
 
+ONE: Final = ""
+"""Stands for a cell's name where there is one server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -36,6 +39,8 @@ class Item:
     id: str | None
     """Its place in the news; what is no news has none."""
     frame: bytes
+    cell: str = ONE
+    """In whose news it was."""
 
     def concerns(self, tenant: str | None) -> bool:
         """Say whether somebody who is bound to this tenant, or to none, may be told."""

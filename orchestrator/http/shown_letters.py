@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from envelopes.letter import LetterKind
-from orchestrator.http.models import Out
+from orchestrator.http.models import CellOf, Out, Partial
 
 _ABSENT: Final[Mapping[str, Any]] = dict.fromkeys(
-    ("due_ms", "decided_ms", "hop", "size", "queue", "subtask", "worker", "sha256")
+    ("due_ms", "decided_ms", "hop", "size", "queue", "subtask", "worker", "sha256", "cell")
 )
 
 
@@ -43,6 +43,7 @@ class LetterSummary(Out):
     by: str
     decided_why: str
     decided_ms: int | None
+    cell: CellOf
 
 
 class LetterOut(LetterSummary):
@@ -67,7 +68,7 @@ class LetterOut(LetterSummary):
     bytes_base64: str | None
 
 
-class LetterPage(Out):
+class LetterPage(Partial):
     """Some open letters, the newest in front."""
 
     items: list[LetterSummary]
@@ -76,7 +77,7 @@ class LetterPage(Out):
     """How many there are that fit."""
 
 
-class Counts(Out):
+class Counts(Partial):
     """Open letters, counted by one thing that they share."""
 
     by: str

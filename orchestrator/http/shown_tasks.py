@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from envelopes import Ledger
-from orchestrator.http.models import Out, Page, shallow
+from orchestrator.http.models import CellOf, Out, Page, shallow
 from orchestrator.view import KeptView, State, StepView, TaskView
 
 _ID = Annotated[str, Field(examples=["88b127b7749f9c1e04f2"])]
@@ -35,6 +35,7 @@ class TaskSummary(Out):
     """The open request for a person."""
     stop_reason: str | None
     confidence: float | None
+    cell: CellOf
 
 
 class TaskOut(Out):
@@ -68,6 +69,7 @@ class TaskOut(Out):
     stop_reason: str | None
     result: Any
     confidence: float | None
+    cell: CellOf
     request: dict[str, Any]
     """What was submitted."""
     waits: list[str]

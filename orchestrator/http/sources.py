@@ -22,50 +22,65 @@ from typing import Self
 from redis.exceptions import RedisError
 
 from envelopes import limits
+from orchestrator.cells.places import UNKNOWN, is_behind, read, written
 from orchestrator.client import NotFound
 from orchestrator.http.access import Caller
 from orchestrator.http.follow import NONE, Follow, Follows, Line
 from orchestrator.http.hub import Hub, gap
+from orchestrator.http.hubs import Hubs
 from orchestrator.http.problems import Problem
-from orchestrator.http.ring import Item, frame
-from orchestrator.news import place
+from orchestrator.http.ring import ONE, Item, frame
+from orchestrator.news import after_of
+
+AnyHub = Hub | Hubs
 
 
 class Presence:
-    """Says once that the server is away, and once that it is back."""
+    """Says once that a server is away, and once that it is back."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._away = False
+    def __init__(self, hub: AnyHub, cell: str | None = None) -> None:
+        """Speak of one cell, or of all."""
+        self._parts = hub.parts if cell is None else {cell: hub.parts[cell]}
+        self._away: frozenset[str] = frozenset()
 
     def frames(self) -> list[bytes]:
         """Return what is to be said now."""
-        if self._away == self._hub.away:
-            return []
-        self._away = self._hub.away
-        return [frame("away" if self._away else "back", {})]
+        before, now = self._away, self._now()
+        self._away = now
+        said = (("away", now - before), ("back", before - now))
+        return [frame(event, _of_cells(cells)) for event, cells in said if cells]
+
+    def _now(self) -> frozenset[str]:
+        return frozenset(cell for cell, hub in self._parts.items() if hub.away)
 
 
 class NewsSource:
-    """All news that a caller may see, from now on or from where they left."""
+    """All news that a caller may see, from now on or from where they left.
+
+    A place is one line in the news of each cell. What was told before the stream began is read
+    from the cells themselves (`_behind`); a cell that is away is read when it is back.
+    """
 
     def __init__(
-        self, hub: Hub, caller: Caller, kinds: frozenset[str] | None, after: str | None
+        self, hub: AnyHub, caller: Caller, kinds: frozenset[str] | None, after: str | None
     ) -> None:
         self._hub, self._tenant, self._kinds = hub, caller.tenant, kinds
         self._presence = Presence(hub)
-        self._resumes = after is not None
-        self._after = after or ""
-        """The last news that this caller needs no more; empty while there are none."""
+        self._after = {} if after is None else places_of(hub, after)
+        """By cell, the last news that this caller needs no more."""
+        self._behind = {cell for cell, line in self._after.items() if line != UNKNOWN}
         self._place = 0
         self._first: list[bytes] = []
 
     async def __aenter__(self) -> Self:
         self._place = self._hub.ring.end
-        self._after = self._after or self._hub.last or ""
-        self._first = [_opening(self._after)]
-        if self._resumes and await self._hub.has_gap(self._after):
-            self._first.append(gap(self._after).frame)
+        begins = {cell: hub.last for cell, hub in self._hub.parts.items()}
+        known = {cell: line or UNKNOWN for cell, line in begins.items()}
+        self._after = known | {c: line for c, line in self._after.items() if line != UNKNOWN}
+        self._first = [_opening(self._text())]
+        for cell in sorted(self._behind):
+            if await self._has_gap(cell):
+                self._first.append(gap(self._text()).frame)
         return self
 
     async def __aexit__(
@@ -92,44 +107,69 @@ class NewsSource:
 
     def alive(self) -> bytes:
         """Say that nothing has come, and up to where: what was left out is not asked for again."""
-        return f"id: {self._after}\n: alive\n\n".encode() if self._after else b": alive\n\n"
+        after = self._text()
+        return f"id: {after}\n: alive\n\n".encode() if after else b": alive\n\n"
 
     async def _items(self) -> Sequence[Item] | None:
-        if self._resumes:
-            return await self._older()
+        if there := [cell for cell in self._behind if not self._hub.parts[cell].away]:
+            return [item for cell in there for item in await self._older(cell)]
         items = self._hub.ring.after(self._place, limits.LIVE_PAGE)
         self._place += len(items or ())
         return items
 
-    async def _older(self) -> Sequence[Item]:
+    async def _older(self, cell: str) -> Sequence[Item]:
         """Read what was told before this stream began; the rest is in the ring by then."""
         try:
-            items = await self._hub.read(self._after, limits.LIVE_PAGE)
+            items = await self._hub.parts[cell].read(self._after[cell], limits.LIVE_PAGE)
         except RedisError:
             return ()  # the hub says that it is away, and calls when it is back
-        self._resumes = len(items) == limits.LIVE_PAGE
+        if len(items) < limits.LIVE_PAGE:
+            self._behind.discard(cell)
         return items
 
+    async def _has_gap(self, cell: str) -> bool:
+        """Say whether news may be gone; of one among several that is away, nobody can."""
+        try:
+            return await self._hub.parts[cell].has_gap(self._after[cell])
+        except RedisError:
+            if len(self._hub.parts) == 1:
+                raise
+            return False
+
     def _wanted(self, items: Sequence[Item]) -> list[bytes]:
-        return [item.frame for item in items if self._is_new(item) and self._concerns(item)]
+        return [self._placed(item) for item in items if self._is_new(item) and self._concerns(item)]
+
+    def _placed(self, item: Item) -> bytes:
+        """Return an item as it is written: of several cells, with this caller's own place."""
+        if item.id is None or item.cell == ONE:
+            return item.frame
+        return f"id: {self._text()}\n".encode() + item.frame
 
     def _is_new(self, item: Item) -> bool:
         if item.id is None:
             return True
-        if self._after and place(item.id) <= place(self._after):
+        if not is_behind(self._after, item.cell, item.id):
             return False
-        self._after = item.id
+        self._after[item.cell] = item.id
         return True
 
     def _concerns(self, item: Item) -> bool:
         asked = self._kinds is None or item.event in self._kinds or item.event == "gap"
         return asked and item.concerns(self._tenant)
 
+    def _text(self) -> str:
+        """Return this caller's place; empty while nobody knows it."""
+        if set(self._after) == {ONE}:
+            return self._after[ONE].replace(UNKNOWN, "")
+        return written(self._after)
+
 
 class TaskSource:
     """One task: its journal, and itself after each change, until it is over."""
 
-    def __init__(self, hub: Hub, follows: Follows, caller: Caller, task: str, after: int) -> None:
+    def __init__(
+        self, hub: AnyHub, follows: Follows, caller: Caller, task: str, after: int
+    ) -> None:
         self._hub, self._follows, self._caller, self._task = hub, follows, caller, task
         self._presence = Presence(hub)
         self._after, self._version = after, NONE
@@ -179,6 +219,7 @@ class TaskSource:
             coming = self._follow.told.next
             if self._follow.seen is not None:
                 self._caller.require_tenant(self._follow.seen.tenant, f"task {self._task!r}")
+                self._presence = Presence(self._hub, self._follow.seen.view.cell)
                 return
             if self._follow.trouble is not None:
                 raise self._follow.trouble
@@ -208,6 +249,17 @@ class TaskSource:
             return []
         self._version = seen.version
         return [seen.frame]
+
+
+def places_of(hub: AnyHub, after: str) -> dict[str, str]:
+    """Read a place as a caller says it, or raise Refused."""
+    several = set(hub.parts) != {ONE}
+    return read(after, hub.parts) if several else {ONE: after_of(after)}
+
+
+def _of_cells(cells: frozenset[str]) -> dict[str, list[str]]:
+    """Name cells, where there are several."""
+    return {} if cells == {ONE} else {"cells": sorted(cells)}
 
 
 def _opening(after: str) -> bytes:

@@ -10,7 +10,7 @@ from envelopes import limits
 from orchestrator.books import Spend
 from orchestrator.client import Buckstop
 from orchestrator.http.access import Client, Reads
-from orchestrator.http.models import Out, shallow
+from orchestrator.http.models import Out, Partial, shallow
 
 router = APIRouter(prefix="/v1", tags=["spend"])
 
@@ -41,7 +41,7 @@ class SpendRow(Figures):
     """Empty where the agent has named none."""
 
 
-class SpendOut(Out):
+class SpendOut(Partial):
     """The books."""
 
     days: list[str]

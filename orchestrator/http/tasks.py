@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from envelopes import TaskRequest, limits
 from envelopes.strict import Refused
+from orchestrator.cells.facade import agents_of
 from orchestrator.cli.waits import waits
 from orchestrator.client import Buckstop, NotFound, TaskHandle
 from orchestrator.http.access import Caller, Client, Reads, Submits
@@ -163,7 +164,7 @@ def _none(task_id: str) -> str:
 
 def _shown(buckstop: Buckstop, task_id: str, stored: dict[str, bytes]) -> TaskOut:
     found = view(task_id, stored)
-    waiting = waits(found, () if found.final else buckstop.agents())
+    waiting = waits(found, () if found.final else agents_of(buckstop, task_id))
     request: dict[str, Any] = json.loads(stored["request"])
     return whole(found, request, waiting)
 

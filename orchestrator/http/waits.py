@@ -16,6 +16,7 @@ from envelopes import limits
 from envelopes.decision import Decision, Verb
 from envelopes.letter import LetterKind
 from envelopes.strict import Refused
+from orchestrator.cells.waits import CellWaits
 from orchestrator.client import DECIDED_WITHIN_S, REREAD_S, Buckstop, DecidedLetter, TimedOut
 from orchestrator.http.access import Client, Decides, address_of
 from orchestrator.http.bodies import json_body, takes
@@ -73,13 +74,13 @@ class Taken(Out):
     answer: str
 
 
-def wait_tokens_of(request: Request) -> WaitTokens:
+def wait_tokens_of(request: Request) -> WaitTokens | CellWaits:
     """Return this process's wait tokens."""
-    found: WaitTokens = request.app.state.waits
+    found: WaitTokens | CellWaits = request.app.state.waits
     return found
 
 
-Book = Annotated[WaitTokens, Depends(wait_tokens_of)]
+Book = Annotated[WaitTokens | CellWaits, Depends(wait_tokens_of)]
 
 
 @router.post(
@@ -142,7 +143,9 @@ async def answer_wait(
     return await in_patience(http, lambda: _answered(http, token, buckstop, book, given.answer))
 
 
-def _answered(http: Request, token: str, buckstop: Buckstop, book: WaitTokens, text: str) -> Taken:
+def _answered(
+    http: Request, token: str, buckstop: Buckstop, book: WaitTokens | CellWaits, text: str
+) -> Taken:
     wait, question = _asked(http, token, buckstop, book)
     choices = question.get("choices") or (text,)
     if text not in choices:
@@ -163,7 +166,7 @@ def _answered(http: Request, token: str, buckstop: Buckstop, book: WaitTokens, t
 
 
 def _asked(
-    http: Request, token: str, buckstop: Buckstop, book: WaitTokens
+    http: Request, token: str, buckstop: Buckstop, book: WaitTokens | CellWaits
 ) -> tuple[Wait, dict[str, Any]]:
     """Return what is at an address and what is asked there, or raise Problem."""
     looked = book.look(token, address_of(http))

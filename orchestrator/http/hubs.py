@@ -1,0 +1,40 @@
+"""Hear what happens in several cells: a listener for each, who tell into one ring.
+
+Used as one Hub is (hub.py). A cell that is away is silent for that time; what happened in it
+meanwhile is told once it is back, and the others are heard all the time.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from envelopes import limits
+from envelopes.keys import Keys
+from orchestrator.cells.cell import Cell
+from orchestrator.http.hub import Ear, Hub
+from orchestrator.http.ring import Ring
+
+
+class Hubs:
+    """Listens to all cells, as long as its `async with` block lasts."""
+
+    def __init__(self, cells: Sequence[Cell], keys: Keys, ear: Ear) -> None:
+        self.ring = Ring(limits.LIVE_KEPT)
+        self.parts: Mapping[str, Hub] = {
+            cell.name: Hub(cell.listed.where, keys, ear, self.ring, cell.name) for cell in cells
+        }
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for hub in self.parts.values():
+            await self._running.enter_async_context(hub)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._running.aclose()
