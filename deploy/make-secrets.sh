@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the passwords that docker-compose.yml gives out, one file each; what is there is kept.
+# Make the passwords that a deployment gives out, one file each; what is there is kept.
 #
 #   sh deploy/make-secrets.sh [DIRECTORY]      deploy/secrets, which git ignores
 #
@@ -26,7 +26,7 @@ keep() { # NAME TEXT
     echo "made $directory/$1"
 }
 
-for user in admin orchestrator worker front flower; do
+for user in admin orchestrator worker front flower keda; do
     keep "redis_$user" "$(random)"
 done
 keep flower_login "buckstop:$(random)"

@@ -7,7 +7,7 @@ form in which curl takes it:
 
     curl -u "$(cat .buckstop/flower_login)" http://127.0.0.1:5555/api/workers
 
-In docker-compose.yml Flower is told the same by deploy/flower.py.
+In docker-compose.yml Flower is told the same by deploy/flower/flower.py.
 """
 
 import os

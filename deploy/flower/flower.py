@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 -- no package: Flower reads this file by its path
-"""Flower's settings in docker-compose.yml. Its pages and its API ask for the login alike."""
+"""Flower's settings in containers. Its pages and its API ask for the login alike."""
 
 from pathlib import Path
 
