@@ -29,6 +29,7 @@ SIZES = (1, 2, 4)
 PROMISED = {1: 1.0, 2: 1.9, 4: 3.6}
 NAP_S = 0.2
 LOOK_S = 0.05
+WARMING_STEPS = 20
 
 
 def main() -> int:
@@ -63,6 +64,7 @@ def deployed() -> Iterator[Deployment]:
 def measured(deployment: Deployment, runs: int, steps: int) -> dict[int, list[float]]:
     """Return the steps per second of each size, run by run."""
     rates: dict[int, list[float]] = {size: [] for size in SIZES}
+    seconds(deployment, WARMING_STEPS)  # the first of all loads scripts and agents
     for _ in range(runs):
         for size in SIZES:
             scale(deployment, size)

@@ -63,7 +63,7 @@ class Deployment:
             "BUCKSTOP_IMAGE": IMAGE,
             "BUCKSTOP_SECRETS": str(self.secrets),
             "BUCKSTOP_AGENTS_DIR": str(ROOT / "tests/compose/agents"),
-            "BUCKSTOP_AGENTS": "naps",
+            "BUCKSTOP_AGENTS": "naps,workers.demo.agents",
             "BUCKSTOP_CONCURRENCY": "4",
             "BUCKSTOP_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),

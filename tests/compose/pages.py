@@ -34,7 +34,8 @@ def test_the_first_commands_start_it_and_log_somebody_in(deployed: Deployment) -
 def test_a_task_is_submitted_with_curl(deployed: Deployment) -> None:
     """The page: "This asks one of them, with a token of its own"."""
     task = json.loads(given(deployed, "$ TOKEN=$(docker compose"))["id"]
-    assert deployed.task(task)["goal"] == "Compare three vendors"
+    [ended] = deployed.results([task])
+    assert ended["goal"] == "Compare three vendors"
 
 
 def test_workers_get_other_agents_and_grow_without_a_restart(deployed: Deployment) -> None:

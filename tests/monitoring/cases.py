@@ -73,6 +73,11 @@ CASES: Final = {
         _both("buckstop_claims_total", "0+9x30", 'what="begun"'),
         "15m",
     ),
+    "BuckstopCellAway": Case(
+        _both("buckstop_cell_up", "0x30", 'cell="west"'),
+        _both("buckstop_cell_up", "1x30", 'cell="west"'),
+        "4m",
+    ),
     "BuckstopQueueWithoutWorkers": Case(
         _queue("1x30") | _both("buckstop_agent_workers", "0x30", 'agent="a"'),
         _queue("1x30") | _both("buckstop_agent_workers", "1x30", 'agent="a"'),
