@@ -22,7 +22,6 @@ class Fleet:
         self._folder = folder
         self._env = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "BUCKSTOP_URL": url,
             "BUCKSTOP_PREFIX": prefix,
             "BUCKSTOP_AGENTS": agents,
@@ -31,24 +30,26 @@ class Fleet:
             "BUCKSTOP_GRACE": "2",
             "EFFECTS": str(self.effects),
         }
-        self._commands: dict[str, list[str]] = {}
+        self._commands: dict[str, tuple[list[str], Path]] = {}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def orchestrator(self, name: str) -> None:
-        """Start one more orchestrator."""
-        self._start(name, ["orchestrator.serve"])
+    def orchestrator(self, name: str, tree: Path = ROOT) -> None:
+        """Start one more orchestrator, of the version that lies there."""
+        self._start(name, ["orchestrator.serve"], tree)
 
-    def worker(self, name: str, pool: str = "threads", concurrency: int = 4) -> None:
-        """Start one more worker."""
+    def worker(
+        self, name: str, pool: str = "threads", concurrency: int = 4, tree: Path = ROOT
+    ) -> None:
+        """Start one more worker, of the version that lies there."""
         command = ["celery", "-A", "workers.app", "worker", "-n", f"{name}@%h"]
-        self._start(name, [*command, "-P", pool, "-c", str(concurrency)])
+        self._start(name, [*command, "-P", pool, "-c", str(concurrency)], tree)
 
     def kill(self, name: str) -> None:
         """SIGKILL one, and start it again."""
         process = self.running[name]
         process.kill()
         process.wait()
-        self._start(name, self._commands[name])
+        self._start(name, *self._commands[name])
 
     def end(self, name: str) -> None:
         """SIGKILL one for good."""
@@ -83,13 +84,13 @@ class Fleet:
         """Return what it has said."""
         return (self._folder / f"{name}.log").read_text(errors="replace")
 
-    def _start(self, name: str, command: list[str]) -> None:
-        self._commands[name] = command
+    def _start(self, name: str, command: list[str], tree: Path = ROOT) -> None:
+        self._commands[name] = command, tree
         with (self._folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 leashed([sys.executable, "-m", *command]),
-                env=self._env,
-                cwd=ROOT,
+                env={**self._env, "PYTHONPATH": str(tree)},
+                cwd=tree,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,164 @@
+"""An old version and the next one, side by side under load: real processes of two trees."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import intake
+from orchestrator.sim.auditor import audit
+from orchestrator.store import Store
+from tests.collector import collect
+from tests.fleet import Fleet
+from tests.next_version import NEXT, make_next
+
+WITHIN_S = 90
+"""For what must happen: a killed worker's lease alone is ten seconds."""
+TASKS = 30
+"""In each act."""
+
+
+@pytest.fixture
+def store(fresh) -> Store:
+    return Store(fresh.client, fresh.keys)
+
+
+@pytest.fixture(scope="module")
+def next_tree(tmp_path_factory) -> Path:
+    return make_next(tmp_path_factory.mktemp("next"))
+
+
+@pytest.fixture
+def fleet(fresh, tmp_path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, fresh.url, fresh.keys.prefix, "tests.chaos_agents")
+    try:
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def until(holds, what: str, within_s: float = WITHIN_S) -> None:
+    give_up = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up, f"{what}: not within {within_s} s"
+        time.sleep(0.05)
+
+
+def submit(store: Store, count: int = TASKS) -> list[str]:
+    """Submit tasks of two steps and a handoff between agents, as the present version does."""
+    asked = {
+        "goal": "upgrade",
+        "timeout": 120,
+        "until": {"kind": "plan_done"},
+        "budget": {"tokens": 50_000, "calls": 500},
+        "at_cap": "abort",
+        "plan": [
+            {"id": "first", "agent": "one", "input": {"seconds": 0.05}},
+            {"id": "then", "agent": "two", "needs": ["first"], "input": {"seconds": 0.02}},
+        ],
+    }
+    return [store.submit(intake.submission(asked)).task_id for _ in range(count)]
+
+
+def ended(store: Store, tasks: list[str]) -> int:
+    stored = (store.task(task) for task in tasks)
+    return sum("outcome" in fields for fields in stored if fields)
+
+
+def heads(store: Store, tasks: list[str]) -> list[dict]:
+    return [json.loads(store.task(task)["head"]) for task in tasks]
+
+
+def all_well(store: Store, tasks: list[str]) -> None:
+    """Wait until they have ended, and look that none was harmed by a version it did not know."""
+    until(lambda: ended(store, tasks) == len(tasks), "every task ends")
+    outcomes = [store.task(task)["outcome"] for task in tasks]
+    assert set(outcomes) == {b"completed"}
+
+
+@pytest.mark.timeout(300)
+def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree, tmp_path) -> None:
+    """Issue: "an old orchestrator and a new one, old messages and new workers, side by side"."""
+    told = []
+    fleet.orchestrator("old-o")
+    fleet.worker("old-w")
+    until(lambda: "one" in store.agents(), "agents are registered")
+    told += submit(store)
+
+    fleet.orchestrator("new-o", next_tree)
+    fleet.worker("new-w", tree=next_tree)
+    told += submit(store)
+    for number, name in enumerate(("old-o", "new-o", "new-w", "old-w", "new-o", "old-o"), 1):
+        until(lambda n=number: ended(store, told) >= len(told) * n // 8, "the run goes on")
+        fleet.kill(name)
+    all_well(store, told)
+    assert {head["v"] for head in heads(store, told)} == {1}, "while an old one lives"
+    assert not [head for head in heads(store, told) if "weather" in head]
+
+    for name in ("old-w", "old-o"):
+        fleet.running.pop(name).terminate()
+    newest = []
+    until(lambda: _is_next(store, newest), "the new form is written once the last old one is gone")
+    told += newest
+    told += submit(store)
+    fleet.kill("new-w")
+    all_well(store, told)
+
+    fleet.worker("old-w")
+    fleet.orchestrator("old-o")
+    until(lambda: fresh.client.exists(fresh.keys.speaks("1")), "an old one is back")
+    told += submit(store)
+    all_well(store, told)
+    fleet.stop()
+    verdict = audit(collect(fresh.client, fresh.keys, told, fleet.effects))
+    assert not verdict.violations, "\n".join(verdict.violations)
+    _nobody_stumbled(fleet, ("old-o", "old-w", "new-o", "new-w"))
+
+
+def _is_next(store: Store, told: list[str]) -> bool:
+    """Submit one task, and look in which version its end is written."""
+    (task,) = submit(store, 1)
+    told.append(task)
+    until(lambda: ended(store, [task]) == 1, "it ends")
+    (head,) = heads(store, [task])
+    return head["v"] == NEXT and head["weather"] == "sunny"
+
+
+def _nobody_stumbled(fleet: Fleet, names: tuple[str, ...]) -> None:
+    for name in names:
+        lines = [json.loads(line) for line in fleet.log(name).splitlines()]
+        assert not [line for line in lines if line["said"] == "a decision failed"], name
+        contract = [line for line in lines if line.get("fault") == "contract"]
+        assert not contract, name
+
+
+@pytest.mark.timeout(200)
+def test_what_is_too_new_is_never_run_and_never_lost(fresh, fleet, store, next_tree) -> None:
+    """An old worker files it as a letter, an old orchestrator leaves it to one that can read it."""
+    fleet.orchestrator("new-o", next_tree)
+    (task,) = submit(store, 1)
+    until(lambda: store.queue_depth("one") == 1, "a message in the new form waits")
+    (raw,) = fresh.client.lrange(fresh.keys.queue("one"), 0, -1)
+    assert '"v":2' in json.loads(raw)["headers"]["buckstop"]
+    fleet.end("new-o")
+    until(lambda: not fresh.client.exists(fresh.keys.serving), "nobody serves", 30)
+
+    fleet.orchestrator("old-o")
+    fleet.worker("old-w")
+    until(lambda: store.count_letters() == 1, "the message is a letter")
+    (letter,) = store.find_letters(count=5)
+    filed = store.letter(letter.id)
+    assert filed["reason"] == b"schema"
+    assert re.search(rb"version 2; this worker knows 1 to 1", filed["why"])
+    until(lambda: "left to a newer one" in fleet.log("old-o"), "the old one leaves it alone", 30)
+    assert ended(store, [task]) == 0
+    assert not fleet.effects.read_text(), "nobody has run it"
+
+    fleet.orchestrator("new-o", next_tree)
+    all_well(store, [task])
+    assert {line["said"] for line in map(json.loads, fleet.log("old-o").splitlines())} >= {
+        "left to a newer one"
+    }
