@@ -220,8 +220,8 @@ CORE: Final = (
     _core(
         "state",
         "what changed in a step is not written",
-        "return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is not old}, ()",
-        "return head | {STEP + s.plan.id: _write(s) for old, s in pairs if s is old}, ()",
+        "changed = [step for old, step in pairs if step is not old]",
+        "changed = [step for old, step in pairs if step is old]",
     ),
     _ledger(
         "what is kept back for the ending is given away",
