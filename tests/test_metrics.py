@@ -138,6 +138,13 @@ def test_news_that_no_courier_reads_grow_old_where_somebody_is_to_be_told(real: 
     assert real.store.figures().courier.disabled == 1
 
 
+def test_what_other_services_submit_is_counted_at_every_priority(real: RealWorld) -> None:
+    """The brief: "queue depth"; a queue of Celery's is several lists."""
+    for each in real.keys.submission_lists:
+        real.client.lpush(each, b"x")
+    assert real.store.figures().queues[real.keys.submissions] == len(real.keys.submission_lists)
+
+
 def test_why_a_task_ended_is_one_of_a_few_words(real: RealWorld) -> None:
     """The brief: "task outcomes by stop reason class"; a person's name is no label."""
     for at, why in enumerate(("decided: approve by Ada", "confidence>=0.85", "1984")):

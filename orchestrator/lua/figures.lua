@@ -94,12 +94,14 @@ local function agents()
   return found
 end
 
+-- Celery makes a list of its own of each priority that a sender names.
+local PRIORITIES = {'', '\6\0223', '\6\0226', '\6\0229'}
 local function queues()
-  local found = {}
-  for _, queue in ipairs({KEY.dead_letters, KEY.submissions}) do
-    table.insert(found, {queue, redis.call('LLEN', queue)})
+  local submitted = 0
+  for _, priority in ipairs(PRIORITIES) do
+    submitted = submitted + redis.call('LLEN', KEY.submissions .. priority)
   end
-  return found
+  return {{KEY.dead_letters, redis.call('LLEN', KEY.dead_letters)}, {KEY.submissions, submitted}}
 end
 
 local function courier()
