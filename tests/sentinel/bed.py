@@ -28,6 +28,8 @@ SERVICE = "mymaster"
 PASSWORD = "a password"
 DOWN_AFTER_MS = 1_000
 """Silence after which a Sentinel calls the primary down; 5 s are usual, and the tests have less."""
+PAUSE_MS = 30_000
+"""How long writes are held at most; the new primary ends it for those who find it."""
 NODES, SENTINELS = 3, 3
 
 
@@ -101,8 +103,26 @@ class Bed:
         self._processes[real].kill()
         self._processes[real].wait()
 
-    def fail_over(self) -> bool:
-        """Let a living primary hand over; False where Sentinels know nobody good enough yet."""
+    def hand_over(self) -> None:
+        """Let a living primary hand over without a loss: it holds writes until somebody else is."""
+        old = self.primary()
+        with self.client(old) as primary:
+            primary.client_pause(PAUSE_MS, all=False)
+            said = primary.info("replication")
+            until("replicas have it all", lambda: self._have(said["master_repl_offset"]), 10)
+        until("Sentinels agree", self._fail_over, 20)
+        until("another is primary", lambda: self.primary() != old, 20)
+
+    def _have(self, offset: int) -> bool:
+        followers = [port for port in self.nodes if port != self.primary()]
+        for port in followers:
+            with self.client(port) as replica:
+                if int(replica.info("replication")["slave_repl_offset"]) < offset:
+                    return False
+        return True
+
+    def _fail_over(self) -> bool:
+        """Tell a Sentinel to; False where it knows nobody good enough yet."""
         with Redis(port=self.sentinels[0], socket_timeout=2) as asked:
             try:
                 asked.sentinel_failover(SERVICE)

