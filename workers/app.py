@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery, Task, bootsteps, signals
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.entity import Queue
 
+from envelopes.address import Sentinels
 from envelopes.limits import SOCKET_TIMEOUT_S
-from envelopes.seal import Verifier
+from envelopes.seal import Verifier, key_id
 from workers import channel, log, panel
 from workers.agent import Agent, registry
 from workers.intake import GRANT, Intake
@@ -88,13 +90,20 @@ def configured(settings: Settings) -> Celery:
 
 
 def _broker_url(url: str) -> str:
-    """Write the URL as Kombu does."""
-    return url.replace("unix://", "redis+socket://", 1)
+    """Write the URL as Kombu does; of a server behind Sentinels, with one of them in its place."""
+    kept = Sentinels.of(url)
+    if kept is None:
+        return url.replace("unix://", "redis+socket://", 1)
+    user = quote(kept.username or "", safe="")
+    password = quote(kept.password or "", safe="")
+    host, port = kept.hosts[0]
+    return f"redis://{user}:{password}@{host}:{port}/{kept.db}"
 
 
 def _transport_options(url: str) -> dict[str, Any]:
     tcp_only = {"socket_keepalive", "socket_connect_timeout"} if url.startswith("unix:") else set()
-    return {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
+    chosen = {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
+    return chosen if Sentinels.of(url) is None else chosen | {"sentinels": url}
 
 
 class Consumer(CeleryConsumer):
@@ -198,7 +207,12 @@ def _open(sender: Any, **_: Any) -> None:
     global shift  # noqa: PLW0603 - one worker per process
     agents = list(registry.values())
     shift = Request.shift = Shift(station, lambda: _slots(sender), forks=_forks(sender))
-    station.about |= {"agents": [each.name for each in agents], "concurrency": sender.concurrency}
+    station.about |= {
+        "agents": [each.name for each in agents],
+        "concurrency": sender.concurrency,
+        "declares": {each.name: each.facts() for each in agents},
+        "keys": [key_id(each) for each in settings.require_public_keys()],
+    }
     station.make()
     intake = Intake(
         station.direct,
