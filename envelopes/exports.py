@@ -12,6 +12,7 @@ away costs spans and never work: what finds no place is dropped, and the SDK say
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -121,7 +122,10 @@ def _started(service: str, environ: Mapping[str, str]) -> Exports:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
 
     resource = Resource.create(
-        {"service.name": environ.get("OTEL_SERVICE_NAME") or service, "process.pid": os.getpid()}
+        {
+            "service.name": environ.get("OTEL_SERVICE_NAME") or service,
+            "service.instance.id": f"{socket.gethostname()}.{os.getpid()}",
+        }
     )
     traces = TracerProvider(resource=resource, id_generator=_ids(), shutdown_on_exit=False)
     if _sends("TRACES", environ):

@@ -223,9 +223,10 @@ def test_a_collector_that_is_away_stops_no_work_and_no_ending(fleet, collector, 
     started(fleet)
     handles = [buckstop.submit(TASK, agent="closer") for _ in range(20)]
     assert {each.result(40).outcome for each in handles} == {"completed"}
-    for name in ("w", "o"):
-        fleet.running[name].terminate()
-        assert fleet.running[name].wait(25) == 0
+    for process in fleet.running.values():
+        process.terminate()
+    for name, process in fleet.running.items():
+        assert process.wait(25) == 0
         assert "Traceback" not in fleet.log(name)
 
 

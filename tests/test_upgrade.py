@@ -17,8 +17,11 @@ from envelopes.lines import JsonLines
 from envelopes.seal import Signer, Verifier
 from envelopes.versions import OLDEST_VERSION, SINCE, Newer, kept, written, written_for_anybody
 from orchestrator import intake
+from orchestrator.checks import Verdict
 from orchestrator.core import state
 from orchestrator.core.task import StepState, Task
+from orchestrator.doctor.crew import schemas
+from orchestrator.doctor.deployment import Deployment
 from orchestrator.keyfile import public_of
 from orchestrator.letters import read_mail
 from orchestrator.serve import Orchestrator
@@ -145,6 +148,22 @@ def test_the_oldest_that_lives_says_what_is_written(fresh) -> None:
     assert 0 < fresh.client.pttl(fresh.keys.speaks("2")) <= 15_000
     fresh.client.delete(fresh.keys.speaks("2"))
     assert spoken(3) == 3
+
+
+def test_the_doctor_tells_which_versions_are_spoken(fresh) -> None:
+    """Issue: `buckstop doctor` checks "schema versions"."""
+
+    def found() -> tuple[Verdict, str]:
+        (finding,) = schemas(Deployment.of(fresh.client, fresh.keys))
+        return finding.verdict, finding.found
+
+    assert found() == (Verdict.GOOD, "schema version none is spoken")
+    fresh.client.set(fresh.keys.speaks(str(SCHEMA_VERSION)), 1)
+    assert found() == (Verdict.GOOD, f"schema version {SCHEMA_VERSION} is spoken")
+    fresh.client.set(fresh.keys.speaks(str(SCHEMA_VERSION + 1)), 1)
+    verdict, said = found()
+    assert verdict is Verdict.FAULT
+    assert f"schema versions {SCHEMA_VERSION}, {SCHEMA_VERSION + 1} are spoken" in said
 
 
 def test_a_setting_keeps_the_old_form() -> None:

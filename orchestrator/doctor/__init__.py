@@ -50,6 +50,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "agents": crew.agents_asked_for,
     "declarations": crew.declarations,
     "versions": crew.versions,
+    "schemas": crew.schemas,
     "keys": crew.signing_keys,
     "desk": work.desk,
     "alarms": work.alarms,

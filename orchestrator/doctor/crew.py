@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from envelopes.limits import DOCTOR_SAMPLE
+from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 from orchestrator.checks import Finding, Verdict
 from orchestrator.core.task import StepPhase
 from orchestrator.doctor.deployment import Deployment, some
@@ -14,6 +15,8 @@ from orchestrator.wanted import Stage, TasksWanted
 
 _STILL_TO_DO: Final = frozenset({StepPhase.WAITING, StepPhase.OPEN})
 _NAMED_MAX: Final = 5
+_NEWER_LOOKED_FOR: Final = 3
+"""How many schema versions after our own are looked for: who skips versions should hear of it."""
 
 
 def orchestrators(d: Deployment) -> Iterator[Finding]:
@@ -139,6 +142,32 @@ def versions(d: Deployment) -> Iterator[Finding]:
         )
     else:
         yield Finding("versions", Verdict.GOOD, f"workers run {next(iter(found), 'no version')}")
+
+
+def schemas(d: Deployment) -> Iterator[Finding]:
+    """See which schema versions are spoken: the oldest is what everybody writes in."""
+    known = range(1, SCHEMA_VERSION + _NEWER_LOOKED_FOR + 1)
+    there = d.client.exists  # of one key each: a user may not be allowed to list them
+    spoken = [version for version in known if there(d.keys.speaks(str(version)))]
+    told = ", ".join(map(str, spoken))
+    if [version for version in spoken if not OLDEST_VERSION <= version <= SCHEMA_VERSION]:
+        yield Finding(
+            "schemas",
+            Verdict.FAULT,
+            f"schema versions {told} are spoken, and this one knows {OLDEST_VERSION} to "
+            f"{SCHEMA_VERSION}: who is further apart cannot read the other",
+            "upgrade one version at a time, see docs/how-to/upgrade.md",
+        )
+    elif len(spoken) > 1:
+        yield Finding(
+            "schemas",
+            Verdict.NOTE,
+            f"schema versions {told} are spoken, so {spoken[0]} is written until the last process "
+            "that speaks no newer one is gone",
+            "restart those that are behind, if no upgrade is under way",
+        )
+    else:
+        yield Finding("schemas", Verdict.GOOD, f"schema version {told or 'none'} is spoken")
 
 
 def _version(said: Mapping[str, Any]) -> str:
