@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser sentinel upgrade compose node alerts simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser sentinel upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -58,6 +58,10 @@ alerts: setup        ## alert rules and dashboards, with promtool and a real Pro
 
 node: setup        ## the door with a stock Node client of Celery; needs Node and npm
 	$(BIN)/python -m tests.node
+
+docs: setup        ## the documentation site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	@echo "site/index.html; to read it with its search: $(BIN)/mkdocs serve"
 
 simulate: setup        ## many small worlds with every fault
 	$(BIN)/buckstop simulate --seeds 200 --tasks 8000

@@ -3,12 +3,8 @@
 Not here: the examples for Celery, the shell and Node (test_door_pages.py, tests/node).
 """
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +12,10 @@ import pytest
 
 from orchestrator.running import Running
 from tests.pages import ROOT, block, commands
+from tests.reader import sh, up
 
 EXAMPLES = ROOT / "examples"
 CURL, PYTHON = "examples/curl/README.md", "examples/python/README.md"
-STARTED_WITHIN_S = 60
 STAND_IN = f'#!/bin/sh\nexec {sys.executable} -m tests.curl "$@"\n'
 """For machines that have no curl."""
 
@@ -33,40 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (place / "curl" / "curl").write_text(STAND_IN)
         (place / "curl" / "curl").chmod(0o755)
     [command] = commands(block("examples/README.md", "$ buckstop up"))
-    with (place / "up.log").open("wb") as log:
-        up = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], cwd=place, env=environ(place), stdout=log, stderr=log
-        )
-    give_up = time.monotonic() + STARTED_WITHIN_S
-    while "console: " not in (said := (place / "up.log").read_text()):
-        assert up.poll() is None, said
-        assert time.monotonic() < give_up, said
-        time.sleep(0.05)
-    yield place
-    up.send_signal(signal.SIGINT)
-    assert up.wait(60) == 0
-
-
-def environ(place: Path) -> dict[str, str]:
-    """Return the surroundings of somebody who has Buckstop installed."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{place / 'curl'}"
-    plain = {name: value for name, value in os.environ.items() if name[:9] != "BUCKSTOP_"}
-    return {**plain, "PATH": path, "PYTHONPATH": str(ROOT)}
-
-
-def sh(lines: list[str], place: Path) -> str:
-    """Run lines as one terminal does, and stop at the first that fails."""
-    done = subprocess.run(
-        ["sh", "-e", "-c", "\n".join(lines)],
-        cwd=place,
-        env=environ(place.parent),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    with up(command, place):
+        yield place
 
 
 def test_curl_submits_follows_and_cancels_as_pasted(folder: Path) -> None:
@@ -76,7 +40,8 @@ def test_curl_submits_follows_and_cancels_as_pasted(folder: Path) -> None:
     assert running.console is not None
     lines = commands(block(CURL, "$ URL="))
     lines[0] = f"URL={running.console}"  # its port is another one where 8780 is taken
-    told = sh([*lines, *commands(block(CURL, "$ curl -sf"))], folder / "curl")
+    stopping = commands(block(CURL, "$ curl -sf"))
+    told = sh([*lines, *stopping], folder / "curl", folder / "curl")
     assert "event: end" in told
     assert '"why":"conclude"' in told
     assert '"state":"completed"' in told
@@ -89,7 +54,6 @@ def test_the_python_clients_submit_as_pasted(folder: Path) -> None:
     told = sh([plain], folder / "python")
     assert "publish research\n" in told
     assert "\ncompleted {'draft': '3 facts, in order'" in told
-    assert "\ncompleted " in told
     told = sh([many], folder / "python")
     assert "working\ncompleted\n" in told
     assert sorted(told.splitlines()[-2:]) == ["1 aborted", "19 completed"]

@@ -1,0 +1,54 @@
+"""What MkDocs does besides, while it builds the site: add the pages that are written from the code.
+
+A page of the reference is never a file that somebody edits: it is made while the site is built
+(reference.py), so it says what the code says. And a link that leaves docs/ has no page to lead to;
+it becomes the path that a reader finds in the repository.
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import reference
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT_PAGES: Final = {"architecture.md": "ARCHITECTURE.md", "changelog.md": "CHANGELOG.md"}
+"""Pages of the site that stand at the top of the repository."""
+_LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(#[^)\s]*)?\)")
+_MERMAID: Final = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
+    """Add the pages that are written from the code."""
+    for path, text in reference.pages().items():
+        files.append(File.generated(config, path, content=text))
+    for path, name in ROOT_PAGES.items():
+        files.append(File.generated(config, path, content=_root_page(name)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Let links that leave docs/ be paths of the repository."""
+    return _LINK.sub(lambda found: _inside(found, page), markdown)
+
+
+def _inside(found: re.Match[str], page: Page) -> str:
+    """Return a link as it is, unless it leaves docs/."""
+    text, target, anchor = found[1], found[2], found[3] or ""
+    ups, depth = target.count("../"), len(PurePosixPath(page.file.src_uri).parts) - 1
+    if ups <= depth:
+        return found[0]
+    name = target.removeprefix("../" * ups)
+    own = next((path for path, root in ROOT_PAGES.items() if root == name), None)
+    if own is not None:
+        return f"[{text}]({'../' * depth}{own}{anchor})"
+    return text if text.strip("`") == name else f"{text} (`{name}`)"
+
+
+def _root_page(name: str) -> str:
+    """Read a page of the repository's top. Its pictures are tables here, in the reference."""
+    text = (reference.ROOT / name).read_text(encoding="utf-8")
+    text = _MERMAID.sub("See [the states](reference/states.md).\n", text)
+    return re.sub(r"\]\((?!http)docs/", "](", text)

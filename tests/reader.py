@@ -1,0 +1,55 @@
+"""A reader of the documentation: an empty directory, Buckstop on the path, commands as pasted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.pages import ROOT
+
+WITHIN_S = 90
+"""What a command of a page may take at most."""
+
+
+def environ(*more: Path) -> dict[str, str]:
+    """Return the surroundings of somebody who has Buckstop installed, and names no server."""
+    path = ":".join([str(Path(sys.executable).parent), os.environ["PATH"], *map(str, more)])
+    plain = {name: value for name, value in os.environ.items() if name[:9] != "BUCKSTOP_"}
+    return {**plain, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def sh(lines: Sequence[str], place: Path, *more: Path) -> str:
+    """Run lines as one terminal does, and stop at the first that fails."""
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(lines)],
+        cwd=place,
+        env=environ(*more),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def up(command: str, place: Path) -> Iterator[None]:
+    """Run `buckstop up ...` in a first terminal, until the block ends; then one Ctrl-C."""
+    log = place / "up.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], cwd=place, env=environ(), stdout=out, stderr=out
+        )
+    give_up = time.monotonic() + WITHIN_S
+    while "console: " not in (said := log.read_text()):
+        assert process.poll() is None, said
+        assert time.monotonic() < give_up, said
+        time.sleep(0.05)
+    yield
+    process.send_signal(signal.SIGINT)
+    assert process.wait(WITHIN_S) == 0
