@@ -38,16 +38,16 @@ _TYPES: Final = {
     "workers deliveries outbox sending",
     "set": "letter_values",
     "stream": "news",
-    "string": "serving arrivals idempotency worker rate failed session code",
+    "string": "serving speaks arrivals idempotency worker rate failed session code",
 }
 _TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in names.split()}
 _DESK: Final = "letter letters letters_by letter_values letter_facets discards dead_letters news"
 _WRITES: Final[Mapping[str, str]] = {
     "orchestrator": "task mail journal claim last due bell queue queue_bell serving lanes inflight "
     "breakers room turns called atwork waiting calibration spend idempotency tasks tasks_by "
-    f"expiring stats arrivals submissions submissions_held {_DESK}",
-    "worker": "mail claim last due bell queue queue_bell lanes agents declared_caps workers worker "
-    f"stats {_DESK}",
+    f"expiring stats arrivals speaks submissions submissions_held {_DESK}",
+    "worker": "speaks mail claim last due bell queue queue_bell lanes agents declared_caps workers "
+    f"worker stats {_DESK}",
     "front": "task mail journal due bell queue queue_bell lanes idempotency tasks tasks_by waiting "
     "atwork arrivals caps breakers room turns called stats last tokens rate failed session code "
     "wait subscriptions disabled failing courier deliveries outbox sending delivered delivery "
