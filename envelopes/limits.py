@@ -117,6 +117,9 @@ JSON_DEPTH_MAX: Final = 32
 """People and models do not nest deeper; parsers die of it."""
 JSON_DIGITS_MAX: Final = 308
 """Digits of a whole number: more do not fit a double, and reading them costs the square."""
+JSON_VALUES_MAX: Final = 200_000
+"""Values in one text: a plan of 10,000 steps has half as many. Read in a tenth of a second, in
+which the process can do nothing else; 4 MiB of empty lists would take ten times that."""
 TRAIL_MAX: Final = 32
 """Fingerprints a message carries; older ones are only in the task."""
 JOURNAL_MAX: Final = 20_000

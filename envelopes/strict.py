@@ -1,8 +1,8 @@
 """Read JSON from strangers.
 
-Size before parsing, depth before parsing, then no NaN, no duplicate key, no number that is a bomb,
-no half of a character. Every refusal names the field it is about. Inside the system nothing is
-checked twice: parse once at the edge, trust inside.
+Size, number of values and depth before parsing, then no NaN, no duplicate key, no number that is a
+bomb, no half of a character. Every refusal names the field it is about. Inside the system nothing
+is checked twice: parse once at the edge, trust inside.
 """
 
 import json
@@ -14,7 +14,12 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from envelopes.limits import FIELD_CHARS_MAX, JSON_DEPTH_MAX, JSON_DIGITS_MAX
+from envelopes.limits import (
+    FIELD_CHARS_MAX,
+    JSON_DEPTH_MAX,
+    JSON_DIGITS_MAX,
+    JSON_VALUES_MAX,
+)
 
 
 class Refused(ValueError):
@@ -36,7 +41,13 @@ class Frozen(BaseModel):
     hints: ClassVar[dict[str, str]] = {}
     """What to tell somebody who left a field out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        strict=True,
+        use_attribute_docstrings=True,  # so schemas, the API and the reference say what a field is
+    )
 
 
 NAME_PATTERN: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
@@ -83,6 +94,8 @@ def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:
     _check_size(len(raw), bytes_max, what)  # a character is a byte at least: nothing is copied yet
     text = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
     _check_size(len(text), bytes_max, what)
+    if more_than(text, JSON_VALUES_MAX):
+        raise Refused(what, f"more than {JSON_VALUES_MAX:,} values; pass larger work by reference")
     if deeper_than(text, JSON_DEPTH_MAX):
         raise Refused(what, f"nested deeper than {JSON_DEPTH_MAX} levels")
     reader = _Reader()
@@ -112,6 +125,16 @@ def deeper_than(raw: bytes | str, depth_max: int) -> bool:
         if depth > depth_max:
             return True
     return False
+
+
+def more_than(text: bytes, values_max: int) -> bool:
+    """Say whether there are more values than the bound, without parsing."""
+    return _separators(text) > values_max and _separators(_STRINGS.sub(b"", text)) > values_max
+
+
+def _separators(text: bytes) -> int:
+    """Count what stands in front of a value, or of a key and its value; of strings' text, too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -200,6 +200,7 @@ def test_a_tenants_token_sees_and_touches_its_tenant_only(fresh: Fresh, decided:
     for tenant in ("north", "south"):
         everybody.post("/v1/tasks", json={**TASK, "tenant": tenant})
     assert [each["name"] for each in north.get("/v1/tenants").json()["items"]] == ["north"]
+    assert north.get("/v1/overview").json()["workers"] is None
     others = ("/v1/tasks?tenant=south", "/v1/letters?tenant=south")
     for path in ("/metrics", "/v1/workers", "/v1/cells", *others):
         assert north.get(path).status_code == 403, path

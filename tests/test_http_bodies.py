@@ -77,6 +77,22 @@ def test_json_that_is_no_object_is_refused(ada: httpx.Client, body: bytes) -> No
     assert send(ada, body).status_code == 422
 
 
+@pytest.mark.parametrize("kind", [None, "application/json", "application/x-www-form-urlencoded"])
+def test_where_nothing_must_be_said_nothing_need_be_sent(
+    ada: httpx.Client, kind: str | None
+) -> None:
+    """docs/HTTP.md: "Where every field may be left out, so may the body be"."""
+    task = ada.post("/v1/tasks", json=TASK).json()["id"]
+    headers = {} if kind is None else {"Content-Type": kind}
+    answer = ada.post(f"/v1/tasks/{task}/cancel", headers=headers)
+    assert (answer.status_code, answer.json()["asked"]) == (202, True), answer.text
+    pieces = ada.post(f"/v1/tasks/{task}/cancel", content=iter([b'{"why": 3}']), headers=headers)
+    assert pieces.status_code in {415, 422}, "what is there is read all the same"
+    described = ada.get("/openapi.json").json()["paths"]
+    assert not described["/v1/tasks/{task_id}/cancel"]["post"]["requestBody"]["required"]
+    assert described["/v1/tasks"]["post"]["requestBody"]["required"]
+
+
 @pytest.mark.parametrize(
     "kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/xml", "a\tb"]
 )

@@ -135,6 +135,10 @@ def test_agents_and_queues_are_shown_with_their_depths(fresh: Fresh, web: Web) -
     queues = {one["name"]: one for one in ada.get("/v1/queues").json()["items"]}
     lane = queues[fresh.keys.queue("greet", "north")]
     assert (lane["agent"], lane["tenant"], lane["depth"]) == ("greet", "north", 1)
+    for tenant, waiting in (("north", 1), ("south", 0)):  # docs/HTTP.md: "and its own figures"
+        (seen,) = web.caller("read", tenant=tenant).get("/v1/agents").json()["items"]
+        assert (seen["name"], seen["waiting"], seen["breaker_open"]) == ("greet", waiting, False)
+        assert {seen[name] for name in ("workers", "in_flight", "cap", "calibration")} == {None}
     assert queues[fresh.keys.dead_letters]["depth"] == 2
     assert queues[fresh.keys.submissions]["depth"] == 0
     fresh.client.lpush(fresh.keys.submission_lists[-1], "by priority")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from envelopes import Envelope, Refused, limits
-from envelopes.strict import Frozen, check_json, compact, deeper_than, parse, refusal
+from envelopes.strict import Frozen, check_json, compact, deeper_than, more_than, parse, refusal
 
 WHAT = "letter"
 
@@ -135,6 +135,23 @@ def test_brackets_inside_strings_are_no_nesting() -> None:
     assert not deeper_than("[][][]", 1)
 
 
+def test_the_number_of_values_is_bounded() -> None:
+    """A text of 4 MiB can hold over a million, and a process does nothing else meanwhile."""
+    most = limits.JSON_VALUES_MAX - 3
+    fits = '{"name": "n", "payload": [%s0]}' % ("0," * (most - 1))
+    assert len(parse(Outer, fits, bytes_max=10**7, what=WHAT).payload) == most
+    found = refused(fits.replace("[", "[0,0,"), 10**7)
+    assert (found.field, found.why[:22]) == (WHAT, "more than 200,000 valu")
+
+
+def test_commas_inside_strings_are_no_values() -> None:
+    """Prose is prose."""
+    text = json.dumps({"name": "n", "payload": ',[{"' * 100_000})
+    assert parse(Outer, text, bytes_max=10**7, what=WHAT)
+    assert not more_than(text.encode(), 3)
+    assert more_than(b"[1,2,3]", 2)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -146,9 +163,14 @@ def test_brackets_inside_strings_are_no_nesting() -> None:
         b'{"name": ' + b"9" * 4_000_000 + b"}",
         b'{"name": 0.' + b"9" * 4_000_000 + b"}",
         b'{"name": "' + b"\\ud800" * 600_000 + b'"}',
-        b"{" + b",".join(b'"%d":1' % n for n in range(250_000)) + b',"0":1}',
+        b"{" + b",".join(b'"%d":1' % n for n in range(190_000)) + b',"0":1}',
+        b'{"payload": [' + b"[]," * 1_300_000 + b"[]]}",
+        b'{"payload": [' + b"{}," * 1_300_000 + b"{}]}",
     ],
-    ids=["lists", "objects", "quotes", "slashes", "strings", "int", "float", "halves", "keys"],
+    ids=[
+        *("lists", "objects", "quotes", "slashes", "strings", "int", "float", "halves", "keys"),
+        *("empty lists", "empty objects"),
+    ],
 )
 def test_no_bomb_of_the_largest_size_takes_long(raw: bytes) -> None:
     """Deep JSON, huge integer, decimal bomb: nothing costs more than its length."""

@@ -6,7 +6,8 @@ a body is read by envelopes/strict.py like every other stranger's JSON:
     def login(given: Annotated[Login, json_body(Login)]) -> ...
 
 The caller is named in front of the body: who may not call is told so before anything is read. What
-has come is parsed in a thread: the event loop has others to serve meanwhile.
+has come is parsed in a thread: the event loop has others to serve meanwhile. Where every field may
+be left out, so may the body be.
 """
 
 import asyncio
@@ -32,7 +33,11 @@ def json_body(model: type[Frozen], bytes_max: int = limits.BODY_BYTES_MAX) -> An
     """Depend on the body, read as this model."""
     BODIES[model.__name__] = model
 
+    optional = not any(field.is_required() for field in model.model_fields.values())
+
     async def read(request: Request) -> Frozen:
+        if optional and _has_none(request):
+            return model()
         return await to_thread.run_sync(parse_body, model, await raw_body(request, bytes_max))
 
     return Depends(read)
@@ -43,10 +48,10 @@ async def json_value(request: Request) -> Any:
     return await to_thread.run_sync(read_json, await raw_body(request, limits.BODY_BYTES_MAX))
 
 
-def takes(name: str) -> dict[str, Any]:
+def takes(name: str, *, required: bool = True) -> dict[str, Any]:
     """Return what OpenAPI says of an endpoint that depends on a body of this schema."""
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def parse_body(model: type[Model], raw: bytes) -> Model:
@@ -90,6 +95,12 @@ async def _bounded(request: Request, bytes_max: int) -> bytes:
                 {"Connection": "close"},
             )
     return bytes(taken)
+
+
+def _has_none(request: Request) -> bool:
+    """Say whether a request has no body, by its own headers."""
+    length = request.headers.get("Content-Length", "0")
+    return length == "0" and "Transfer-Encoding" not in request.headers
 
 
 def _require_json(request: Request) -> None:

@@ -1,6 +1,7 @@
 """Agents, queues, workers and tenants: who is there, and how much they may have."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -33,15 +34,16 @@ class AgentOut(Out):
     name: Annotated[str, Field(examples=["research"])]
     known: bool
     """Whether a worker has ever said that it runs it."""
-    workers: int
-    """Processes that run it and live."""
+    workers: int | None
+    """Processes that run it and live; null for a token of one tenant."""
     skills: list[str]
     handoffs: list[str]
     waiting: int
-    """Messages that nobody has fetched."""
-    in_flight: int
-    """Messages that are not settled, those that wait among them."""
+    """Messages that nobody has fetched; for one tenant: its own."""
+    in_flight: int | None
+    """Messages that are not settled, those that wait among them; null for a token of one tenant."""
     cap: int | None
+    """Of what is in flight; null where there is none, and for a token of one tenant."""
     breaker_open: bool
     opens_ms: int
     """When the breaker lets one message through; 0 while it is closed."""
@@ -49,7 +51,7 @@ class AgentOut(Out):
     days: Figures
     """Of today and yesterday, by UTC."""
     calibration: dict[str, Any] | None
-    """What its confidence is worth, by what people decided."""
+    """What its confidence is worth, by what people decided; null for a token of one tenant."""
 
 
 class QueueOut(Out):
@@ -84,12 +86,20 @@ def list_agents(buckstop: Client, caller: Reads) -> Listed[AgentOut]:
     """List agents: who runs them, what waits, breaker, success, spend, calibration."""
     spent = summed(buckstop, caller.tenant, _DAYS, lambda row: row.agent)
     worth = {one.agent: one for one in calibrated(buckstop.store.calibration(), _PRECISION)}
-    return Listed(
-        items=[
-            _agent(one, spent.get(one.name, Figures()), worth.get(one.name))
-            for one in buckstop.agents()
-        ]
-    )
+    found = [
+        _agent(one, spent.get(one.name, Figures()), worth.get(one.name))
+        for one in buckstop.agents()
+    ]
+    return Listed(items=found if caller.tenant is None else _of_one(buckstop, caller.tenant, found))
+
+
+def _of_one(buckstop: Buckstop, tenant: str, found: Iterable[AgentOut]) -> list[AgentOut]:
+    """Leave out what tells of other tenants: how busy agents are, and what others thought."""
+    depths = {agent: n for agent, name, n in buckstop.store.queues() if _tenant(name) == tenant}
+    hidden = {"workers": None, "in_flight": None, "cap": None, "calibration": None}
+    return [
+        each.model_copy(update={**hidden, "waiting": depths.get(each.name, 0)}) for each in found
+    ]
 
 
 def _agent(seen: AgentView, figures: Figures, worth: Calibration | None) -> AgentOut:
@@ -184,7 +194,8 @@ class OverviewOut(Partial):
     waiting: int
     """Messages that nobody has fetched; for one tenant: its tasks that wait for a place."""
     agents: int
-    workers: int
+    workers: int | None
+    """Processes that live; null for a token of one tenant."""
     today: Figures
 
 
@@ -238,6 +249,7 @@ def _of_tenant(buckstop: Buckstop, caller: Caller) -> dict[str, Any]:
         "letters": sum(kinds.values()),
         "letters_by_kind": kinds,
         "waiting": share["waiting"],
+        "workers": None,
     }
 
 

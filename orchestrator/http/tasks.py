@@ -113,7 +113,7 @@ def get_task(task_id: Id, buckstop: Client, caller: Reads) -> TaskOut:
     "/{task_id}/cancel",
     operation_id="cancel_task",
     status_code=202,
-    openapi_extra=takes("Why"),
+    openapi_extra=takes("Why", required=False),
     responses=problems("not-found"),
 )
 def cancel_task(

@@ -88,7 +88,7 @@ Book = Annotated[WaitTokens | CellWaits, Depends(wait_tokens_of)]
     operation_id="new_wait_token",
     status_code=201,
     tags=["letters"],
-    openapi_extra=takes("NewWait"),
+    openapi_extra=takes("NewWait", required=False),
     responses=problems("not-found", "decided-before"),
 )
 def new_wait_token(

@@ -64,10 +64,11 @@ function Summary({ agents }) {
   const said = [
     `${count(agents.length)} ${agents.length === 1 ? "agent" : "agents"}`,
     `${count(sum((one) => one.waiting))} waiting in queues`,
-    `${count(sum((one) => one.in_flight))} in flight`,
+    agents.some((one) => one.in_flight !== null) &&
+      `${count(sum((one) => one.in_flight))} in flight`,
     open ? `${count(open)} ${open === 1 ? "breaker" : "breakers"} open` : "all breakers closed",
   ];
-  return html`<p class="summary muted figure">${said.join(" · ")}</p>`;
+  return html`<p class="summary muted figure">${said.filter(Boolean).join(" · ")}</p>`;
 }
 
 /* --- one agent -------------------------------------------------------------------------------- */
@@ -113,7 +114,10 @@ function Queue({ one }) {
     <span class="muted">waiting</span></span>`;
 }
 
+const hidden = html`<span class="muted">of all tenants, so not shown</span>`;
+
 function Workers({ one }) {
+  if (one.workers === null) return hidden;
   if (unserved(one)) return html`<${Badge} word="none alive" tone="aborted" icon="warn" />`;
   return html`<span class="counted"><b class="figure big">${count(one.workers)}</b>${" "}
     <span class="muted">alive</span></span>`;
@@ -121,6 +125,7 @@ function Workers({ one }) {
 
 function InFlight({ one, again }) {
   const [open, setOpen] = useState(false);
+  if (one.in_flight === null) return hidden;
   const full = one.cap !== null && one.in_flight >= one.cap;
   return html`<div class="in-flight">
     <span class="counted"><b class="figure big">${count(one.in_flight)}</b>${" "}
