@@ -12,7 +12,10 @@ from envelopes import Fault, Limits, Status
 from tests.adapted import came_of, named
 from workers.adapters.celery import as_agent
 
-pytestmark = pytest.mark.usefixtures("own_registry")
+pytestmark = [
+    pytest.mark.usefixtures("own_registry"),
+    pytest.mark.filterwarnings("ignore:Task name"),  # each test has a `translate` of its own
+]
 TERMS: dict[str, Any] = {"confidence": 0.9, "tokens": 20, "usd": 0}
 
 
@@ -110,6 +113,20 @@ def test_the_task_itself_stays_what_it_was(app: Celery, name: str) -> None:
     with pytest.raises(translate.OperationalError):  # it goes to its own broker, which is nowhere
         translate.delay("otter")
     assert translate.apply(["otter"]).get() == "otter", "and its own retries are as they were"
+
+
+def test_a_lazy_task_stays_lazy_until_it_runs(name: str) -> None:
+    """Settings that a project loads after its tasks are declared are not read too early."""
+    app = Celery("shop", set_as_current=False)
+
+    @as_agent(name, **TERMS)
+    @app.task
+    def translate(text: str) -> str:
+        return app.conf.language + text
+
+    assert not app.configured
+    app.conf.update(language="de: ")
+    assert came_of(name, input={"text": "otter"}).envelope.result == "de: otter"
 
 
 # --- what it is given ----------------------------------------------------------------------------

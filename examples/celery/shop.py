@@ -1,6 +1,6 @@
 """A shop's own Celery tasks. With one decorator each they are Buckstop agents as well."""
 
-from celery import Celery, Task
+from celery import Celery, Task, shared_task
 
 from workers.adapters.celery import as_agent
 
@@ -15,7 +15,7 @@ def translate(text: str) -> str:
 
 
 @as_agent("price", confidence=1.0, tokens=0, calls=1)
-@app.task(bind=True)
+@shared_task(bind=True)
 def price(self: Task, dish: str) -> dict:
     """Look up a price."""
     return {"dish": dish, "cents": 100 * len(dish), "quoted_in": self.request.id}

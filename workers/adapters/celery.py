@@ -26,6 +26,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
+from types import FunctionType
 from typing import Any, NamedTuple, NoReturn, TypeVar, Unpack
 
 from celery import Task
@@ -177,10 +178,13 @@ def _spread(given: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _refuse_bound(existing: Any, name: str) -> None:
-    """Refuse a function whose `self` nobody would give it: the task is made further up."""
-    if inspect.isfunction(existing) and next(iter(inspect.signature(existing).parameters), "") == (
-        "self"
-    ):
+    """Refuse a function whose `self` nobody would give it: the task is made further up.
+
+    isinstance would ask a task that is not made yet for its class, and so make it too early.
+    """
+    if type(existing) is not FunctionType:
+        return
+    if next(iter(inspect.signature(existing).parameters), "") == "self":
         raise TypeError(f"{name}: put @as_agent above @app.task, for a bound task takes itself")
 
 
@@ -195,6 +199,6 @@ def _finished(name: str, output: Any) -> Any:
 
 def _not_here(name: str, wish: str) -> Unfinished:
     return Unfinished(
-        f"{name} asked Celery for {wish}, which an agent cannot: raise, and the owner re-plans, or "
-        "make each part a step of a plan"
+        f"{name} asked Celery for {wish}, and as an agent it can ask nothing of it: raise, and the "
+        "owner re-plans, or make each part a step of a plan"
     )
