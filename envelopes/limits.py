@@ -330,7 +330,8 @@ TOKEN_PER_MINUTE: Final = 600
 TOKEN_PER_MINUTE_MAX: Final = 600_000
 """What a token can be given: more than one server answers."""
 TOKEN_BURST: Final = 100
-"""Calls it may make at once: a console that opens ten pages, a service that starts."""
+"""Calls it may make at once, if it has as many in a minute: a console that opens ten pages, a
+service that starts."""
 FAILED_LOGINS_MAX: Final = 30
 """Wrong credentials from one address in the window before it is told to wait: a slip is three."""
 FAILED_LOGINS_MS: Final = 60_000

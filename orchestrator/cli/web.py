@@ -67,8 +67,8 @@ def token(ctx: click.Context, url: str | None) -> None:
 @click.option(
     "--per-minute",
     type=int,
-    help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else. After a pause, up to "
-    f"{limits.TOKEN_BURST} may come at once.",
+    help=f"Calls in a minute; {limits.TOKEN_PER_MINUTE} else. As many, but no more than "
+    f"{limits.TOKEN_BURST}, may come at once.",
 )
 @click.option(
     "--from-file",

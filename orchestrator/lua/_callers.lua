@@ -30,11 +30,13 @@ local function count_failure(address)
 end
 
 -- Count one call of a token: each costs a slice of its minute, and as many as the burst may be owed
--- at once. How long to wait, 0 where the call may be made; one that may not costs nothing.
+-- at once, which is never more than a minute's. How long to wait, 0 where the call may be made; one
+-- that may not costs nothing.
 local function count_call(id, per_minute, now)
   local key, slice_ms = KEY.rate .. id, 60000 / per_minute
   local owed_until = math.max(now, tonumber(redis.call('GET', key) or now)) + slice_ms
-  local wait_ms = math.ceil(owed_until - now - slice_ms * LIMIT.TOKEN_BURST)
+  local burst_ms = slice_ms * math.min(LIMIT.TOKEN_BURST, per_minute)
+  local wait_ms = math.ceil(owed_until - now - burst_ms)
   if wait_ms > 0 then
     return wait_ms
   end
