@@ -50,15 +50,25 @@ class Decision(Frozen):
     """One person's decision on one letter."""
 
     letter: str = Field(min_length=1, max_length=limits.KEY_CHARS_MAX)
+    """Which letter is decided."""
     verb: Verb
+    """What is said."""
     by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
+    """By whom, for the record."""
     why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)
+    """Why, for the record."""
     result: JsonValue = None
+    """What is delivered instead; with amend."""
     answer: str | None = Field(default=None, min_length=1, max_length=limits.REASON_CHARS_MAX)
+    """The answer to the question; with answer."""
     budget: Amount | None = None
+    """More to spend; with retry."""
     hops: int = Field(default=0, ge=0, le=limits.HOPS_CEILING)
+    """More transfers of control; with retry."""
     time: Seconds | None = None
+    """More time; with retry."""
     agent: Name | None = None
+    """Who goes on; with reassign or retry."""
 
     @model_validator(mode="after")
     def _the_verb_has_what_it_needs(self) -> Self:
@@ -90,4 +100,6 @@ class Cancellation(Frozen):
     """A caller's wish to stop."""
 
     by: str = Field(min_length=1, max_length=limits.NAME_CHARS_MAX)
+    """By whom, for the record."""
     why: str = Field(default="", max_length=limits.REASON_CHARS_MAX)
+    """Why, for the record."""

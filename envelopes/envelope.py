@@ -57,8 +57,11 @@ class Handoff(Frozen):
 
     kind: Literal["handoff"] = "handoff"
     to: Name
+    """Whom; only those that the agent has declared."""
     goal: str | None = Field(default=None, min_length=1, max_length=limits.GOAL_CHARS_MAX)
+    """What it is about from now on."""
     input: JsonValue = None
+    """Any JSON besides."""
 
 
 class Delegate(Frozen):
@@ -80,9 +83,11 @@ class Question(Frozen):
 
     kind: Literal["question"] = "question"
     text: str = Field(min_length=1, max_length=limits.REASON_CHARS_MAX)
+    """What is asked."""
     choices: tuple[Annotated[str, Field(min_length=1, max_length=limits.LABEL_CHARS_MAX)], ...] = (
         Field(default=(), max_length=limits.CHOICES_MAX)
     )
+    """What can be answered; any text where there are none."""
 
 
 Ask = Annotated[Handoff | Delegate | Replan | Question, Field(discriminator="kind")]
@@ -93,13 +98,21 @@ class Envelope(Frozen):
     """The answer to one subtask."""
 
     status: Status
+    """How it ended."""
     result: JsonValue = None
+    """What was produced; any JSON."""
     confidence: float | None = Field(default=None, ge=0, le=1)
+    """How sure the agent is of it, from 0 to 1."""
     reason: str | None = Field(default=None, min_length=1, max_length=limits.REASON_CHARS_MAX)
+    """Why it is partial or failed, in words."""
     usage: Usage | None = None
+    """What the agent says it used."""
     progress: bool | None = None
+    """Whether this brought the task further; three answers more without than with are a stall."""
     ask: Ask | None = None
+    """What the agent wants of the owner."""
     fault: Fault | None = None
+    """Why this was made for the agent and not by it."""
 
     @model_validator(mode="after")
     def _the_status_means_what_it_says(self) -> Self:

@@ -42,7 +42,9 @@ class Predicate(Frozen):
     at: str = Field(default="", pattern=r"^(/([^~/]|~[01])*)*$", max_length=limits.KEY_CHARS_MAX)
     """A JSON Pointer; empty for the whole result."""
     must: Must
+    """What must hold there."""
     value: JsonValue = None
+    """What it is compared with."""
 
     @model_validator(mode="after")
     def _the_value_fits(self) -> Self:

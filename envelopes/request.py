@@ -76,8 +76,11 @@ class Amount(Frozen):
     """A bound in tokens, US dollars and model calls; at least one of them is set."""
 
     tokens: Count | None = None
+    """Input and output together."""
     usd: Dollars | None = None
+    """US dollars, to six decimal places."""
     calls: Count | None = None
+    """Calls of models."""
 
     @model_validator(mode="after")
     def _something_is_bounded(self) -> Self:
@@ -97,6 +100,7 @@ class Budget(Amount):
     ending_share: float = Field(
         default=limits.ENDING_SHARE_DEFAULT, ge=0, le=limits.ENDING_SHARE_MAX
     )
+    """What of it only the owner, judges and synthesis may use, for the ending."""
 
 
 class Step(Frozen):
@@ -106,16 +110,27 @@ class Step(Frozen):
     """
 
     id: Name
+    """Its name in the plan."""
     agent: Name | None = None
+    """Who does it; else say skill."""
     skill: Name | None = None
+    """Whoever has this skill does it."""
     goal: str | None = Field(default=None, min_length=1, max_length=limits.GOAL_CHARS_MAX)
+    """What it is about; the task's goal where it has none."""
     input: JsonValue = None
+    """Any JSON besides; the task's input where it has none."""
     needs: tuple[Name, ...] = ()
+    """Steps whose results it needs, and receives."""
     fallbacks: tuple[Name, ...] = Field(default=(), max_length=limits.FALLBACKS_MAX)
+    """Agents that are tried after the first one, in order."""
     optional: bool = False
+    """Whether the task can do without it."""
     weight: int = Field(default=1, ge=1, le=limits.WEIGHT_MAX)
+    """Its share of the budget beside those of the other steps."""
     allowance: Amount | None = None
+    """What it may spend, where its share is not meant."""
     timeout: Seconds = limits.STEP_TIMEOUT_DEFAULT_S
+    """What it may take once a worker has begun: seconds, or a text such as 90s."""
 
     @model_validator(mode="after")
     def _somebody_does_it(self) -> Self:
@@ -156,26 +171,41 @@ class TaskRequest(Frozen):
     }
 
     goal: str = Field(min_length=1, max_length=limits.GOAL_CHARS_MAX)
+    """What it is about, in words."""
     input: JsonValue = None
+    """Any JSON besides; a step without an input of its own has this."""
     agent: Name | None = None
+    """The one agent that does it; else say plan, planner or manager."""
     plan: Plan | None = None
+    """The steps. Independent ones run in parallel; a step receives the results it needs."""
     planner: Name | None = None
     """Makes the plan, and every plan after one that broke."""
     manager: Name | None = None
     """Is asked in rounds what to do next, with everything learned so far."""
     fallback_plans: tuple[Plan, ...] = Field(default=(), max_length=limits.FALLBACKS_MAX)
+    """What to do when the plan cannot be done; no plan is ever taken twice."""
     budget: Budget
+    """The ceiling, in tokens, US dollars, calls, or any of them together."""
     timeout: Seconds
+    """The wall clock of the whole task: seconds, or a text such as 90s, 5m, 2h."""
     until: FinishLine
+    """The finish line: when the task is done."""
     hops_max: int = Field(default=limits.HOPS_DEFAULT, ge=1, le=limits.HOPS_CEILING)
+    """Transfers of control, before the owner judges."""
     subtasks_max: int = Field(default=limits.SUBTASKS_DEFAULT, ge=1, le=limits.SUBTASKS_CEILING)
+    """Messages ever sent to agents, before the owner judges."""
     replans_max: int = Field(default=limits.REPLANS_DEFAULT, ge=0, le=limits.REPLANS_CEILING)
+    """Plans after the first one."""
     confidence_min: float = Field(default=limits.CONFIDENCE_DEFAULT, ge=0, le=1)
+    """The bar: how sure a result must be to leave without a person."""
     result_schema: dict[str, JsonValue] | None = None
+    """JSON Schema that a result must fit."""
     predicates: tuple[Predicate, ...] = Field(default=(), max_length=limits.PREDICATES_MAX)
+    """Rules that a result must keep."""
     validators: tuple[Name, ...] = Field(default=(), max_length=limits.VALIDATORS_MAX)
     """Agents that judge the result before it leaves; never one that made part of it."""
     compose: Compose = Compose.WEAKEST
+    """How sure a result is that is made of several."""
     synthesis: Name | None = None
     """Makes one result of what the last steps produced, and says how sure that is."""
     owner: Name | None = None
@@ -183,17 +213,25 @@ class TaskRequest(Frozen):
     repeat_max: int = Field(default=limits.REPEAT_MAX, ge=0, le=limits.HOPS_CEILING)
     """The same message, or the same answer, this often is a loop; 0 for never."""
     holders_window: int = Field(default=limits.HOLDERS_WINDOW, ge=0, le=limits.HOPS_CEILING)
+    """How far back it is looked who has held a step."""
     holders_min: int = Field(default=limits.HOLDERS_MIN, ge=0, le=limits.HOPS_CEILING)
     """Fewer different agents among the last `holders_window` holders is a loop; 0 for never."""
     stalls_max: int = Field(default=limits.STALLS_MAX, ge=0, le=limits.HOPS_CEILING)
     """So many more answers without progress than with it, and the plan changes; 0 for never."""
     at_cap: AtCap = AtCap.DELIVER
+    """What the owner tries first when a cap is hit."""
     desk_timeout: Seconds = limits.DESK_TIMEOUT_DEFAULT_S
+    """How long a letter waits for a person."""
     desk_default: Literal["abort", "approve"] = "abort"
+    """What happens when nobody has decided by then."""
     tenant: Name = "default"
+    """On whose account it runs; tenants are served in turn."""
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=limits.KEY_CHARS_MAX)
+    """Submitting twice with the same key is submitting once."""
     labels: dict[str, str] = Field(default={}, max_length=limits.LABELS_MAX)
+    """For finding it again."""
     traceparent: Traceparent | None = None
+    """The trace it belongs to (W3C Trace Context)."""
 
     @field_validator("labels")
     @classmethod

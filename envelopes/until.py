@@ -45,6 +45,7 @@ class Confidence(Condition):
 
     kind: Literal["confidence"] = "confidence"
     at_least: float = Field(ge=0, le=1)
+    """From 0 to 1."""
 
     def __init__(self, at_least: float | None = None, **data: object) -> None:
         super().__init__(**(data if at_least is None else {"at_least": at_least, **data}))
@@ -55,6 +56,7 @@ class Spent(Condition):
 
     kind: Literal["spent"] = "spent"
     share: float = Field(gt=0, le=1)
+    """From 0 to 1."""
 
     def __init__(self, share: float | None = None, **data: object) -> None:
         super().__init__(**(data if share is None else {"share": share, **data}))
@@ -105,6 +107,7 @@ class Custom(Condition):
 
     kind: Literal["custom"] = "custom"
     agent: str = Field(pattern=NAME_PATTERN, max_length=limits.NAME_CHARS_MAX)
+    """Who is asked."""
 
     def __init__(self, agent: str | None = None, **data: object) -> None:
         super().__init__(**(data if agent is None else {"agent": agent, **data}))
