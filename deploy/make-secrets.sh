@@ -26,7 +26,7 @@ keep() { # NAME TEXT
     echo "made $directory/$1"
 }
 
-for user in admin orchestrator worker front flower keda; do
+for user in admin orchestrator worker front flower keda submitter; do
     keep "redis_$user" "$(random)"
 done
 keep flower_login "buckstop:$(random)"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 from redis import Redis
 
 from envelopes import limits
@@ -14,6 +15,7 @@ from envelopes.keys import Keys
 from envelopes.letter import LetterKind
 from envelopes.scripts import _words
 from orchestrator import checks
+from orchestrator.cli.door import broker
 from orchestrator.client import Buckstop
 from orchestrator.door.door import Door, Settled
 from orchestrator.door.judge import judge
@@ -91,6 +93,15 @@ def test_a_task_from_the_door_is_due_at_once_and_rings(
     assert buckstop.store.claim(1).task_ids == [settled.task]
     stats = buckstop.store.stats()
     assert (stats["submitted"], stats["door_accepted"]) == (1, 1)
+
+
+def test_a_client_can_name_the_queue_once(fresh: Fresh, porter: Porter) -> None:
+    """docs/how-to/celery.md: `task_routes` sends it there without a queue at each call."""
+    routes = {"buckstop.*": {"queue": "buckstop:submit"}}
+    raw = sent(conf={"task_routes": routes}, queue=None)
+    assert json.loads(raw)["properties"]["delivery_info"]["routing_key"] == "buckstop:submit"
+    put(fresh, raw)
+    assert porter.turn(0)[0].created
 
 
 def test_a_message_that_is_sent_twice_is_one_task(
@@ -374,3 +385,25 @@ def test_the_server_holds_a_submitter_to_its_rights(fresh: Fresh, tmp_path: Any)
         ):
             with pytest.raises(Exception, match=r"NOPERM|[Nn]o permissions"):
                 stranger.execute_command(*command)
+
+
+def test_who_decides_may_put_a_message_back(fresh: Fresh) -> None:
+    """The ways in and out decide letters, those of the door among them."""
+    with as_user(fresh, "orchestrator") as theirs, as_user(fresh, "front") as ours:
+        keys, client = Keys(), Redis.from_url(theirs)
+        client.lpush(keys.submissions, b"hello")
+        [refused] = Porter(Door(client, keys), lambda: None).turn(0)
+        with Buckstop(ours) as front:
+            front.decide(Decision(letter=refused.letter, verb=Verb.REPLAY, by="ann"))
+            assert front.store.submissions() == (keys.submissions, 1)
+
+
+def test_a_celery_client_is_told_where_to_send(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`buckstop broker` prints what a client needs, with the prefix that is in force."""
+    monkeypatch.setenv("BUCKSTOP_PREFIX", "shop:")
+    plain = CliRunner().invoke(broker, ["--url", fresh.url])
+    assert plain.output.strip() == fresh.url
+    told = CliRunner().invoke(broker, ["--url", fresh.url, "--json"])
+    assert json.loads(told.output) == {"broker": fresh.url, "queue": "shop:submit"}
