@@ -29,24 +29,26 @@ def schemas() -> str:
     """Write down every field of what travels, from the JSON Schemas."""
     parts = ["# Requests, envelopes, decisions"]
     parts.append("The schemas themselves, for programs, stand in `docs/schemas`.")
+    shown = set[str]()
     for name, title in SCHEMA_TITLES.items():
         told = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-        parts += [f"## {title}", f"[{name}.json](../schemas/{name}.json)"]
-        parts += _fields(told) if "properties" in told else [text_of(told.get("description", ""))]
+        parts += [f"## {title}", f"[{name}.json](../schemas/{name}.json)", *_described(told)]
         for known, each in sorted(told.get("$defs", {}).items()):
-            if "properties" in each and name in {"task_request", "envelope", "finish_line"}:
-                parts += [f"### {known} in {name}", *_fields(each)]
+            if known not in {*shown, "JsonValue"}:
+                parts += [f"### {known}", *_described(each)]
+                shown.add(known)
     return "\n\n".join(part for part in parts if part)
 
 
-def _fields(told: Mapping[str, Any]) -> Iterator[str]:
+def _described(told: Mapping[str, Any]) -> Iterator[str]:
+    """Say what something is: its fields, or what it can be."""
     yield text_of(told.get("description", ""))
     must = told.get("required", ())
     rows = [
         (f"`{name}`", _type(each), _default(name, each, must), text_of(each.get("description", "")))
-        for name, each in told["properties"].items()
+        for name, each in told.get("properties", {}).items()
     ]
-    yield table(("field", "type", "default", "meaning"), rows)
+    yield table(("field", "type", "default", "meaning"), rows) if rows else f"Is {_type(told)}."
 
 
 def _default(name: str, each: Mapping[str, Any], must: Sequence[str]) -> str:
@@ -57,7 +59,8 @@ def _type(each: Mapping[str, Any]) -> str:
     """Say in a word what a field holds."""
     match each:
         case {"$ref": str(where)}:
-            return where.rpartition("/")[2]
+            name = where.rpartition("/")[2]
+            return "any JSON" if name == "JsonValue" else name
         case {"anyOf": list(of)} | {"oneOf": list(of)}:
             return " or ".join(dict.fromkeys(_type(one) for one in of))
         case {"const": value}:
