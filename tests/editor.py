@@ -1,6 +1,7 @@
 """An editor's side of MCP: the official client, over each way that it can come in."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -14,7 +15,11 @@ import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from envelopes.keys import Keys
+from envelopes.scripts import connect
 from orchestrator.running import DIRECTORY, Running
+from orchestrator.tokens import Scope, Tokens
+from tests.pages import block
 
 T = TypeVar("T")
 BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
@@ -59,7 +64,11 @@ def half(ctx: Context, goal: str, inputs: dict) -> Envelope:
 def unsure(ctx: Context, goal: str, inputs: dict) -> Envelope:
     return Envelope.success("perhaps", 0.1)
 """
-WAYS = ("stdio", "stdio to an API", "http")
+PAGE = "docs/how-to/mcp.md"
+STDIO = (
+    '{\n  "mcpServers": {\n    "buckstop": {\n      "command": "buckstop",\n      "args": ["mcp", '
+)
+"""How the page's files for editors begin that start a process."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,11 @@ class Place:
     api: str
 
     def token(self, name: str, *scopes: str, tenant: str | None = None) -> str:
-        """Make a token."""
-        wanted = [word for each in scopes for word in ("--scope", each)]
-        bound = ["--tenant", tenant] if tenant else []
-        return self.call("token", "new", name, *wanted, *bound).strip()
+        """Make a token, as `buckstop token new` does."""
+        note = Running.read(self.folder / DIRECTORY)
+        assert note is not None
+        with connect(note.url) as client:
+            return Tokens(client, Keys()).new(name, list(map(Scope, scopes)), tenant=tenant)
 
     def call(self, *words: str) -> str:
         """Run a command there."""
@@ -124,12 +134,20 @@ async def editor(place: Place, way: str, token: str, mode: str = "auto") -> Asyn
             async with Client(transport, mode=mode) as client:
                 yield client
         return
-    (place.folder / "token").write_text(token)
-    there = ["--api", place.api, "--token-file", str(place.folder / "token")]
-    here = ["--project", str(place.folder), "--as", "ada"]
-    args = ["mcp", *(here if way == "stdio" else there)]
-    async with Client(StdioServerParameters(command=BUCKSTOP, args=args), mode=mode) as client:
+    async with Client(_as_the_page_says(place, way, token), mode=mode) as client:
         yield client
+
+
+def _as_the_page_says(place: Place, way: str, token: str) -> StdioServerParameters:
+    """Read the file that the page gives to editors, with the places put in."""
+    (place.folder / "token").write_text(token)
+    begins = f'{STDIO}"--project"' if way == "stdio" else f'{STDIO}"--api"'
+    file = block(PAGE, begins).replace("/home/ada/.buckstop-token", str(place.folder / "token"))
+    file = file.replace("/home/ada/project", str(place.folder))
+    server = json.loads(file.replace("https://buckstop.example.com", place.api))
+    started = server["mcpServers"]["buckstop"]
+    by = ["--as", "ada"] if way == "stdio" else []
+    return StdioServerParameters(command=started["command"], args=[*started["args"], *by])
 
 
 def run(act: Callable[[], Awaitable[T]]) -> T:

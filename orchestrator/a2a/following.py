@@ -16,6 +16,7 @@ from orchestrator.a2a import shown
 from orchestrator.client import NotFound
 from orchestrator.http.follow import NONE, Follow
 from orchestrator.http.live import Live
+from orchestrator.http.problems import Problem
 from orchestrator.view import State, TaskView
 
 LetterOf = Callable[[TaskView], Awaitable[shown.Letter | None]]
@@ -51,6 +52,8 @@ class Following:
                 return seen.view
             if self._follow.gone:
                 raise NotFound(f"no task {self._task!r}; its record may have expired")
+            if self._follow.over:
+                raise Problem("bug", "the task cannot be followed; this was logged, with its cause")
             await coming.wait()
 
     async def until_final(self, seconds: float, after: int = NONE) -> TaskView:

@@ -4,7 +4,7 @@ The protocol lets clients say more than a server knows, so what is not known is 
 known is read strictly. Field names are those of the wire: messageId, not message_id.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
     AliasGenerator,
@@ -14,11 +14,11 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from envelopes import limits
-from envelopes.request import Name
 from envelopes.strict import NAME_PATTERN, Refused, compact
 
 Sent = TypeVar("Sent", bound="Wire")
@@ -40,6 +40,9 @@ def _whole(value: Any) -> Any:
 
 
 Value = Annotated[JsonValue, BeforeValidator(_whole)]
+
+
+Tenant = Annotated[str, Field(max_length=limits.NAME_CHARS_MAX, pattern=_ID_OR_NONE)]
 
 
 class Wire(BaseModel):
@@ -64,6 +67,13 @@ class Part(Wire):
     filename: str | None = None
     media_type: str | None = None
 
+    @model_validator(mode="after")
+    def _it_is_one_thing(self) -> Self:
+        held = self.model_fields_set & {"text", "data", "url", "raw"}
+        if len(held) != 1:
+            raise ValueError("a part holds one of text, data, url, raw")
+        return self
+
 
 class Message(Wire):
     """What a client says."""
@@ -86,7 +96,7 @@ class Configuration(Wire):
 class Send(Wire):
     """A message to us."""
 
-    tenant: str = ""
+    tenant: Tenant = ""
     message: Message
     configuration: Configuration = Configuration()
     metadata: dict[str, Value] = {}
@@ -102,7 +112,7 @@ class OfTask(Wire):
 class List(Wire):
     """Which tasks to list."""
 
-    tenant: Name | None = None
+    tenant: Tenant = ""
     context_id: str = ""
     status: str = ""
     page_size: Annotated[int, Field(ge=1, le=limits.A2A_PAGE_MAX)] = limits.PAGE_DEFAULT
@@ -119,7 +129,26 @@ class Nothing(Wire):
 def read(model: type[Sent], params: Any) -> Sent:
     """Read parameters, or raise Refused naming the field."""
     try:
-        return model.model_validate_json(compact(params))
+        return model.model_validate_json(compact(_without_nulls(params)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Refused(".".join(map(str, first["loc"])) or "params", first["msg"]) from None
+
+
+def _without_nulls(given: Any) -> Any:
+    """Leave out what is null: in the protocol's JSON that says nothing, except as a value."""
+    match given:
+        case dict():
+            return {
+                name: one if name in _VALUES else _without_nulls(one)
+                for name, one in given.items()
+                if one is not None or name == "data"
+            }
+        case list():
+            return list(map(_without_nulls, given))
+        case _:
+            return given
+
+
+_VALUES: Final = frozenset({"data", "metadata"})
+"""What a client says in its own words; there a null is a null."""

@@ -229,7 +229,7 @@ def _scanned(asked: Asked, wanted: List) -> tuple[list[TaskView], str, int]:
 
     Contexts have no index, and a state of A2A's may be a part of one of ours.
     """
-    where = TasksWanted(shown.STAGES.get(wanted.status), asked.caller.only(wanted.tenant))
+    where = TasksWanted(shown.STAGES.get(wanted.status), asked.caller.only(wanted.tenant or None))
     place, found = _place(wanted.page_token), []
     for _ in range(limits.A2A_SCAN_MAX // wanted.page_size):
         page = asked.buckstop.tasks(wanted.page_size, place, where)

@@ -126,6 +126,9 @@ def _allow_origins(app: FastAPI, origins: list[str]) -> None:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
+                *("A2A-Version", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"),
+            ],
             expose_headers=["Location", "Retry-After"],
         )
