@@ -9,7 +9,7 @@ its journal, its letters, its idempotency key, and every mention of it: in the n
 that tells of letters, in what was and will be delivered. What is not over stays; cancel it first.
 
 It can run at any time. A mention is only looked for once the tasks are gone, when no new one can
-come; whoever is cut off in the middle says the same again.
+come. Whoever is cut off in the middle names the tasks, and says it again.
 
 Not here: the books of the days, which are sums without tasks. What was written to disk before goes
 when the server writes its file anew.
@@ -58,6 +58,8 @@ class PurgeFound:
     over: tuple[str, ...]
     open: tuple[str, ...]
     """Tasks that fit but for not being over; they stay."""
+    unknown: tuple[str, ...] = ()
+    """Named tasks without a record: expired, or half purged. What mentions them still can go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,20 @@ class Purge:
         """Say what would go, and what would not because it is not over."""
         over = tuple(self._over(wanted))
         named = wanted.tasks or tuple(self._open_of(wanted.tenant))
-        still = [task for task in named if self._is_open(task)]
-        return PurgeFound(over, tuple(still))
+        still = tuple(task for task in named if self._is_open(task))
+        return PurgeFound(over, still, tuple(self._unknown(wanted.tasks)))
 
     def run(self, tasks: Sequence[str]) -> Purged:
-        """Forget these tasks, where they are over, and every mention of them."""
-        gone = {task for some in _batches(tasks) for task in self._forget(some)}
+        """Forget these tasks, where they are over, and every mention of those that are gone."""
+        count = sum(len(self._forget(some)) for some in _batches(tasks))
+        gone = set(self._unknown(tasks))
         letters = {letter for letter, task in self._letters() if task in gone}
         dropped = sum(
             int(self._scripts.run("purge_letters", [], some)) for some in _batches(letters)
         )
         about = gone | letters
         self._forget_copies(letters)
-        return Purged(len(gone), dropped, self._forget_news(about), self._forget_deliveries(about))
+        return Purged(count, dropped, self._forget_news(about), self._forget_deliveries(about))
 
     def rewrite(self) -> None:
         """Let the server write its file anew, without what is gone."""
@@ -123,6 +126,15 @@ class Purge:
         if tenant is not None:
             found = self._client.zrange(self._keys.tasks_by(f"tenant:{tenant}"), 0, -1)
             yield from (task.decode() for task in found)
+
+    def _unknown(self, tasks: Sequence[str]) -> Iterator[str]:
+        """Yield those that have no record."""
+        for some in _batches(tasks):
+            with self._client.pipeline(transaction=False) as pipe:
+                for task in some:
+                    pipe.exists(self._keys.task(task))
+                known = pipe.execute()
+            yield from (task for task, there in zip(some, known, strict=True) if not there)
 
     def _is_open(self, task: str) -> bool:
         version, outcome = self._client.hmget(self._keys.task(task), "version", "outcome")

@@ -12,6 +12,7 @@ from redis import Redis
 
 from envelopes import Envelope, PlanDone
 from envelopes.decision import Decision, Verb
+from envelopes.letter import Facet
 from envelopes.seal import Signer
 from orchestrator.client import Buckstop
 from orchestrator.courier.box import Box
@@ -181,6 +182,30 @@ def test_others_are_untouched_and_the_doctor_is_content(office: Office) -> None:
     findings = examine(Deployment.of(office.client, office.keys))
     assert next(str(one) for one in findings if one.check == "promises").endswith("1 task")
     assert office.purge.run([gone]).tasks == 0, "a second time is nothing"
+
+
+def test_a_purge_that_was_cut_off_is_finished_by_saying_it_again(office: Office) -> None:
+    """Safe to repeat: the mentions of a task whose record is gone can still go."""
+    task = office.decided()
+    office.purge._forget([task])
+    assert office.mentions(task) != []
+    found = office.purge.find(PurgeWanted(tasks=(task,)))
+    assert found == PurgeFound((), (), (task,))
+    assert office.purge.run(found.unknown).letters == 1
+    assert [name for name in office.mentions(task) if not name.startswith(FOR_A_RETRY)] == []
+
+
+def test_messages_that_were_set_aside_go_with_their_task(office: Office) -> None:
+    """An open letter of a message: it and its places on the desk are gone, and others are not."""
+    task, other = office.ended(), office.ended()
+    for name in (task, other):
+        said = ("copy", "forged", office.keys.queue("a"), WORDS.encode(), "seen before")
+        office.hand.claims.quarantine(*said, (f"{name}/1", ""))
+    assert office.purge.run([task]).letters == 1
+    assert office.buckstop.store.count_letters() == 1
+    assert [one["task"] for one in office.buckstop.letters().items] == [other]
+    assert office.client.zcard(office.keys.discards) == 1
+    assert office.buckstop.letter_counts(Facet.KIND) == {"forged": 1}
 
 
 def name_of(office: Office, name: str) -> bytes:

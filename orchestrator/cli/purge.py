@@ -49,7 +49,7 @@ def purge(
         if not yes:
             _preview(found, as_json=as_json)
             return
-        done = purging.run(found.over)
+        done = purging.run([*found.over, *found.unknown])
         if rewrite:
             purging.rewrite()
     if as_json:
