@@ -109,6 +109,16 @@ def test_a_reader_s_browser_fetches_nothing_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\((?!data:)[\"']?(https?:)?//", path.read_text()), path.name
 
 
+def test_a_command_that_is_copied_can_be_pasted(site: Path) -> None:
+    """Users must be able to copy every command: the button takes no prompt along."""
+    told = (site / "tutorial" / "index.html").read_text(encoding="utf-8")
+    code = [
+        re.sub(r"<[^>]+>", "", each) for each in re.findall(r"<code>(.*?)</code>", told, re.DOTALL)
+    ]
+    assert "buckstop up team\n" in code
+    assert not any(line.startswith("$ ") for each in code for line in each.splitlines())
+
+
 def test_no_page_has_a_picture_that_needs_a_script_of_others(site: Path) -> None:
     """The theme would fetch the script that draws Mermaid; so there is none on the site."""
     for path in site.rglob("*.html"):

@@ -1,8 +1,9 @@
 """What MkDocs does besides, while it builds the site: add the pages that are written from the code.
 
 A page of the reference is never a file that somebody edits: it is made while the site is built
-(reference.py), so it says what the code says. And a link that leaves docs/ has no page to lead to;
-it becomes the path that a reader finds in the repository.
+(reference.py), so it says what the code says. A link that leaves docs/ has no page to lead to; it
+becomes the path that a reader finds in the repository. And commands lose their `$ `, so that what
+the copy button takes can be pasted as it is.
 """
 
 import re
@@ -17,6 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT_PAGES: Final = {"architecture.md": "ARCHITECTURE.md", "changelog.md": "CHANGELOG.md"}
 """Pages of the site that stand at the top of the repository."""
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(#[^)\s]*)?\)")
+_CONSOLE: Final = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 _MERMAID: Final = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
 
 
@@ -30,8 +32,17 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Let links that leave docs/ be paths of the repository."""
-    return _LINK.sub(lambda found: _inside(found, page), markdown)
+    """Let links that leave docs/ be paths of the repository, and commands be copied."""
+    linked = _LINK.sub(lambda found: _inside(found, page), markdown)
+    return _CONSOLE.sub(lambda found: _copied(found[1]), linked)
+
+
+def _copied(text: str) -> str:
+    """Write a block of commands without their prompts; one that shows output stays as it is."""
+    commands = text.replace("\\\n", "").splitlines()
+    if not all(line.startswith("$ ") for line in commands):
+        return f"```console\n{text}```\n"
+    return f"```sh\n{re.sub('^[$] ', '', text, flags=re.MULTILINE)}```\n"
 
 
 def _inside(found: re.Match[str], page: Page) -> str:

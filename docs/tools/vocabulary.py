@@ -48,7 +48,9 @@ def _described(told: Mapping[str, Any]) -> Iterator[str]:
         (f"`{name}`", _type(each), _default(name, each, must), text_of(each.get("description", "")))
         for name, each in told.get("properties", {}).items()
     ]
-    yield table(("field", "type", "default", "meaning"), rows) if rows else f"Is {_type(told)}."
+    yield (
+        table(("field", "type", "default", "meaning"), rows) if rows else f"One of: {_type(told)}."
+    )
 
 
 def _default(name: str, each: Mapping[str, Any], must: Sequence[str]) -> str:

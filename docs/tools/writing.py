@@ -18,7 +18,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Write one line, in which no bar ends the cell; in code there is none to be taken for one."""
+    parts = " ".join(text.split()).split("`")
+    return "`".join(part if n % 2 else part.replace("|", "\\|") for n, part in enumerate(parts))
 
 
 def text_of(text: str) -> str:
