@@ -14,6 +14,7 @@ Not here: addresses at which a question is answered, which are where the questio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from orchestrator.answers import NotFound
 from orchestrator.cells.cell import Cell, CellAway, ask_all
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.where import note
@@ -48,11 +49,9 @@ class CellTokens:
 
     def revoke(self, token_id: str) -> bool:
         """End a token in each cell; False where there was none."""
-        found = self._home.ask(lambda one: one.tokens.revoke(token_id))
-        said = _in_all(
-            self._others, lambda one: one.tokens.revoke(token_id), "it is revoked at home"
-        )
-        return found or any(said)
+        cells = (self._home, *self._others)
+        answers = ask_all(cells, lambda one: one.tokens.revoke(token_id))
+        return any(answers.require_all("it is revoked").values())
 
     def login_code(self, token_id: str, *ttl_s: int) -> str:
         """Make a code that logs in once as this token, for a link."""
@@ -106,15 +105,15 @@ class CellSubscriptions:
     def enable(self, subscription_id: str) -> Subscription:
         """Send to a disabled receiver again, from each cell."""
         found = self._home.ask(lambda one: one.subscriptions.enable(subscription_id))
-        _in_all(
-            self._others, lambda one: one.subscriptions.enable(subscription_id), "enabled at home"
-        )
+        others = ask_all(self._others, lambda one: one.subscriptions.enable(subscription_id))
+        others.require_all("it is enabled at home and")
         return found
 
     def remove(self, subscription_id: str) -> None:
         """End a subscription in each cell; or raise NotFound."""
-        self._home.ask(lambda one: one.subscriptions.remove(subscription_id))
-        _in_all(self._others, lambda one: _removed(one, subscription_id), "it is removed at home")
+        answers = ask_all((self._home, *self._others), lambda one: _removed(one, subscription_id))
+        if not any(answers.require_all("it is removed").values()):
+            raise NotFound(f"there is no subscription {subscription_id!r}")
 
     def test(self, subscription_id: str) -> str:
         """Send this receiver a test from home; return the delivery's id."""
@@ -172,17 +171,9 @@ def _caps_as(one: Opened, wanted: dict[str, int]) -> None:
         one.store.set_cap("agent" if kind == "agent" else "tenant", name, wanted.get(about))
 
 
-def _removed(one: Opened, subscription_id: str) -> None:
+def _removed(one: Opened, subscription_id: str) -> bool:
     """Remove a subscription that may not be here, for this cell was away when it was made."""
-    if any(known.id == subscription_id for known in one.subscriptions.list()):
+    there = any(known.id == subscription_id for known in one.subscriptions.list())
+    if there:
         one.subscriptions.remove(subscription_id)
-
-
-def _in_all(cells: Sequence[Cell], what: Callable[[Opened], T], done: str) -> list[T]:
-    """Do something in all cells, or raise CellAway saying which was away and how that is mended."""
-    answers = ask_all(cells, what)
-    if answers.away:
-        first = answers.missing[0]
-        mend = f"{done}; once it is back say: buckstop cells align {first}"
-        raise CellAway(answers.missing, mend)
-    return list(answers.said.values())
+    return there
