@@ -5,7 +5,7 @@ Everything here is a value; nothing talks to the server.
 
     NotFound, TimedOut         what a client raises besides Refused and Unfit
     Result, Story, TaskEvent   of a task
-    DecidedLetter, DecidedAll  of the desk
+    DecidedLetter, DecidedAll, Preview  of the desk
 """
 
 import json
@@ -114,6 +114,20 @@ class DecidedLetter:
         ours = (decision.verb.value, decision.by, decision.why)
         first = said == ours and letter["decided_as"] == decision.fingerprint()
         return cls(decision.letter, first, *said, letter["decided_ms"])
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one decision about many letters would be about; nothing was decided."""
+
+    letters: int
+    """How many fit."""
+    looked_at: int
+    """The newest of them, so many."""
+    refusing: int
+    """Those among them that do not allow this decision, and would stay open."""
+    sample: Sequence[Mapping[str, Any]]
+    """Some that would be decided; where there are none, some that fit."""
 
 
 @dataclass(frozen=True, slots=True)

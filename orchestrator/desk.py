@@ -19,7 +19,14 @@ from envelopes.scripts import new_op
 from envelopes.strict import Refused
 from envelopes.versions import written_for_anybody
 from orchestrator.amendment import amendment_faults
-from orchestrator.answers import DecidedAll, DecidedLetter, NotFound, TimedOut, none_or_several
+from orchestrator.answers import (
+    DecidedAll,
+    DecidedLetter,
+    NotFound,
+    Preview,
+    TimedOut,
+    none_or_several,
+)
 from orchestrator.following import REREAD_S
 from orchestrator.records import Records
 from orchestrator.store import MessageDecision
@@ -29,6 +36,8 @@ DECIDED_WITHIN_S = 10.0
 """How long to wait for an orchestrator to act on a decision before saying that none has."""
 AT_ONCE = 8
 """Letters decided side by side, where many are decided alike: orchestrators act in batches."""
+SAMPLE = 5
+"""Letters shown of many that would be decided alike."""
 _LETTER_TEXTS = (
     *("kind", "reason", "why", "agent", "tenant", "task", "step"),
     *("state", "verb", "by", "decided_why", "decided_as"),
@@ -91,6 +100,17 @@ class Desk:
         if letter["state"] == "open":
             letter = self._acted_on(decision, letter["task"], timeout)
         return DecidedLetter.told(decision, letter)
+
+    def preview(self, wanted: Wanted, verb: Verb) -> Preview:
+        """Say what a decision on every open letter that is wanted would be about."""
+        found = self.letters(limits.PAGE_MAX, wanted=wanted).items
+        fit = [each for each in found if verb in each["allowed"]]
+        return Preview(
+            letters=self.store.count_letters(wanted),
+            looked_at=len(found),
+            refusing=len(found) - len(fit),
+            sample=(fit or found)[:SAMPLE],
+        )
 
     def decide_all(
         self, wanted: Wanted, decision: Decision, timeout: float = DECIDED_WITHIN_S

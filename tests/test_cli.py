@@ -370,6 +370,10 @@ def test_what_makes_no_sense_of_some_letters_is_told_of_each(run: Run, fresh: Fr
     """The others are decided all the same."""
     letter = escalated(fresh, 1)
     set_aside(fresh, 2)
+    before = run("decide", "--all", "discard")
+    assert "1 of the newest 3 do not allow discard, and would stay open" in before.err
+    assert "discard would decide 2 letters" in before.err
+    assert letter not in before.out
     done = run("decide", "--all", "discard", "--yes")
     assert done.code == Exit.ENDED_BADLY
     assert done.out.startswith("discard: 2 decided")

@@ -150,6 +150,11 @@ def test_letters_of_one_cause_are_decided_at_once_after_a_look(
     bulk = {"filter": {"kind": "escalation"}, "decision": {"verb": "abort", "why": "stale"}}
     seen = ada.post("/v1/letters/decisions", json={**bulk, "preview": True}).json()
     assert (seen["letters"], {each["id"] for each in seen["sample"]}) == (3, letters)
+    assert (seen["looked_at"], seen["refusing"]) == (3, 0)
+    answered = {"filter": {}, "decision": {"verb": "answer", "answer": "x"}, "preview": True}
+    only = ada.post("/v1/letters/decisions", json=answered).json()
+    assert (only["letters"], only["looked_at"], only["refusing"]) == (4, 4, 3)
+    assert [each["id"] for each in only["sample"]] == [question]
     assert ada.get("/v1/letters").json()["total"] == 4
     done = ada.post("/v1/letters/decisions", json={**bulk, "preview": False}).json()
     assert done == {"decided": 3, "before": 0, "refused": {}}

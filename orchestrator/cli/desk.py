@@ -4,6 +4,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
 import click
@@ -36,7 +37,7 @@ _FLAGS: Final = {"result": "--result", "answer": "--answer", "agent": "--to", "w
                  "budget": "--tokens, --usd, --calls"}  # fmt: skip
 """Where a field of a decision is said on the command line."""
 _SAMPLE: Final = 5
-"""Letters shown before many are decided."""
+"""Letters told of many that were not decided."""
 _WATCHED: Final = 1_000
 """Letters remembered, so that none is told twice."""
 _LOOK_S: Final = 1.0
@@ -244,14 +245,19 @@ def _decide_all(
 
 
 def _preview(buckstop: Buckstop, wanted: Wanted, verb: Verb, *, as_json: bool) -> None:
-    count = buckstop.store.count_letters(wanted)
-    sample = buckstop.letters(_SAMPLE, wanted=wanted).items
+    seen = buckstop.preview(wanted, verb)
     if as_json:
-        write_json({"verb": verb, "letters": count, "sample": sample})
+        write_json({"verb": verb, **asdict(seen)})
         return
-    if sample:
-        console().print(letter_table(sample))
-    complain(f"{verb} would decide {count:,} letters; say it again with --yes to do it")
+    if seen.sample:
+        console().print(letter_table(seen.sample))
+    if seen.refusing:
+        complain(
+            f"{seen.refusing:,} of the newest {seen.looked_at:,} do not allow {verb}, and would "
+            "stay open"
+        )
+    fit = f"{'up to ' if seen.letters > seen.looked_at else ''}{seen.letters - seen.refusing:,}"
+    complain(f"{verb} would decide {fit} letters; say it again with --yes to do it")
 
 
 def _tell(done: DecidedAll, verb: Verb) -> None:

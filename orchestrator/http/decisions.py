@@ -130,7 +130,13 @@ class Preview(Out):
     """What a decision would be about; nothing was decided."""
 
     letters: int
+    """How many fit."""
+    looked_at: int
+    """The newest of them, so many."""
+    refusing: int
+    """Those among them that do not allow this decision, and would stay open."""
     sample: list[LetterSummary]
+    """Some that would be decided; where there are none, some that fit."""
 
 
 class DecidedOut(Out):

@@ -34,8 +34,6 @@ from orchestrator.wanted import Wanted
 router = APIRouter(prefix="/v1/letters", tags=["letters"])
 
 Done = TypeVar("Done")
-_SAMPLE = 5
-"""Letters shown before many are decided."""
 _ANY = "any"
 """Stands for a letter's id where a decision is about many."""
 _Text = Annotated[str | None, Query(max_length=limits.NAME_CHARS_MAX)]
@@ -185,11 +183,12 @@ def _decided(buckstop: Buckstop, caller: Caller, given: Decision) -> DecidedOut:
 
 
 def _previewed(buckstop: Buckstop, meant: Wanted, given: Decision) -> Preview:
-    del given  # it makes sense, or it had been refused
-    sample = buckstop.letters(_SAMPLE, None, meant).items
+    seen = buckstop.preview(meant, given.verb)
     return Preview(
-        letters=buckstop.store.count_letters(meant),
-        sample=list(map(shown_letters.short, sample)),
+        letters=seen.letters,
+        looked_at=seen.looked_at,
+        refusing=seen.refusing,
+        sample=list(map(shown_letters.short, seen.sample)),
     )
 
 
