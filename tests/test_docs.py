@@ -25,6 +25,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(str(path.relative_to(ROOT)) for path in DOCS.rglob("*.md"))
 FETCHES = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
 """What a browser fetches by itself; a link that is clicked is none of it."""
+FIGURE = re.compile(r"\b\d+\.\d\b|\b\d{1,3}(?:,\d{3})+\b")
+"""A figure that was measured: it has a fraction, or thousands."""
 SHORTEST = len("# x")
 """A shorter beginning says nothing of a block."""
 
@@ -123,6 +125,19 @@ def test_no_page_has_a_picture_that_needs_a_script_of_others(site: Path) -> None
     """The theme would fetch the script that draws Mermaid; so there is none on the site."""
     for path in site.rglob("*.html"):
         assert "mermaid" not in re.sub(r"<code>.*?</code>", "", path.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["guarantees", "comparison"])
+def test_what_a_page_says_of_our_tests_and_measurements_is_so(page: str) -> None:
+    """Figures stand in ARCHITECTURE, with the command that measures them; tests are there."""
+    told = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    measured = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Measured")[2]
+    figures = [
+        each for line in told.splitlines() if line[:2] == "| " for each in FIGURE.findall(line)
+    ]
+    assert [each for each in figures if each not in measured] == []
+    tests = re.findall(r"`(test_\w+\.py)`", told)
+    assert [each for each in tests if not (ROOT / "tests" / each).is_file()] == []
 
 
 def test_the_navigation_has_every_page_once(site: Path) -> None:

@@ -15,9 +15,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT_PAGES: Final = {"architecture.md": "ARCHITECTURE.md", "changelog.md": "CHANGELOG.md"}
+ROOT_PAGES: Final = {
+    "readme.md": "README.md",
+    "architecture.md": "ARCHITECTURE.md",
+    "changelog.md": "CHANGELOG.md",
+}
 """Pages of the site that stand at the top of the repository."""
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(#[^)\s]*)?\)")
+_ROOT_LINK: Final = re.compile(r"\[([^\]]+)\]\((?!http)([^)#\s]+)(#[^)\s]*)?\)")
 _CONSOLE: Final = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 _MERMAID: Final = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
 
@@ -55,11 +60,26 @@ def _inside(found: re.Match[str], page: Page) -> str:
     own = next((path for path, root in ROOT_PAGES.items() if root == name), None)
     if own is not None:
         return f"[{text}]({'../' * depth}{own}{anchor})"
-    return text if text.strip("`") == name else f"{text} (`{name}`)"
+    return _named(text, name)
 
 
 def _root_page(name: str) -> str:
     """Read a page of the repository's top. Its pictures are tables here, in the reference."""
     text = (reference.ROOT / name).read_text(encoding="utf-8")
     text = _MERMAID.sub("See [the states](reference/states.md).\n", text)
-    return re.sub(r"\]\((?!http)docs/", "](", text)
+    return _ROOT_LINK.sub(_from_the_top, text)
+
+
+def _from_the_top(found: re.Match[str]) -> str:
+    """Return a link of such a page as it is on the site."""
+    text, target, anchor = found[1], found[2], found[3] or ""
+    own = next((path for path, root in ROOT_PAGES.items() if root == target), None)
+    inside = target.removeprefix("docs/")
+    if own is None and (inside == target or not PurePosixPath(target).suffix):
+        return _named(text, target)
+    return f"[{text}]({own or inside}{anchor})"
+
+
+def _named(text: str, path: str) -> str:
+    """Name what is in the repository and not on the site."""
+    return text if text.strip("`") == path else f"{text} (`{path}`)"
