@@ -55,7 +55,7 @@ def until(what: str, look: Callable[[], Seen], good: Callable[[Seen], bool] = bo
 class Deployment:
     """One deployment, and what a person could do to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, concurrency: int = 4) -> None:
         self.secrets = directory / "secrets"
         self.port, self.flower_port = _free_port(), _free_port()
         self._environ = os.environ | {
@@ -64,7 +64,7 @@ class Deployment:
             "BUCKSTOP_SECRETS": str(self.secrets),
             "BUCKSTOP_AGENTS_DIR": str(ROOT / "tests/compose/agents"),
             "BUCKSTOP_AGENTS": "naps,workers.demo.agents",
-            "BUCKSTOP_CONCURRENCY": "4",
+            "BUCKSTOP_CONCURRENCY": str(concurrency),
             "BUCKSTOP_PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "PROMETHEUS_IMAGE": PROMETHEUS,

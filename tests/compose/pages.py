@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.compose.engine import ROOT, Deployment, over, until
+from tests.compose.engine import IMAGE, ROOT, Deployment, over, until
 from tests.pages import block
 
 PAGE = "docs/how-to/docker.md"
@@ -47,6 +47,19 @@ def test_workers_get_other_agents_and_grow_without_a_restart(deployed: Deploymen
     assert deployed.started("redis", "orchestrator", "http", "courier", "flower") == others
     [task] = deployed.submit(1, 0.1)
     assert until("it runs", lambda: deployed.task(task), over)["state"] == "completed"
+
+
+def test_an_image_of_ones_own_has_what_agents_import(deployed: Deployment, tmp_path: Path) -> None:
+    """The page: "What they import beyond Buckstop belongs into an image of your own"."""
+    page = (ROOT / PAGE).read_text()
+    recipe = page[page.index("FROM buckstop") :].partition("```")[0]
+    recipe = recipe.replace("FROM buckstop", f"FROM {IMAGE}").replace("langgraph", "tomli-w")
+    (tmp_path / "Dockerfile").write_text(recipe)
+    mine = f"{IMAGE}-mine"
+    deployed.run("docker", "build", "--quiet", "--tag", mine, str(tmp_path))
+    alone = ("docker", "run", "--rm", "--network=none", mine)
+    deployed.run(*alone, "python", "-c", "import tomli_w, workers")
+    assert deployed.run(*alone, "id", "-u") == "10001"
 
 
 def test_another_group_of_agents_is_another_service(deployed: Deployment, tmp_path: Path) -> None:
