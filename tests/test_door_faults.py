@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,26 +199,35 @@ assert not {"orchestrator", "workers", "envelopes"} & set(sys.modules)
 """
 
 
+@contextmanager
+def two_orchestrators(fresh: Fresh, folder: Path) -> Iterator[Fleet]:
+    fleet = Fleet(folder, fresh.url, fresh.keys.prefix, "none")
+    try:
+        for name in ("one", "two"):
+            fleet.orchestrator(name)
+        yield fleet
+    finally:
+        fleet.stop()
+
+
 def test_killed_orchestrators_lose_no_message(fresh: Fresh, tmp_path: Path) -> None:
     """A stock Celery client without our code sends, while orchestrators are SIGKILLed."""
     many = 60
-    fleet = Fleet(tmp_path, fresh.url, fresh.keys.prefix, "none")
     settings = Settings(fresh.url, "the test", fresh.keys.prefix)
-    for name in ("one", "two"):
-        fleet.orchestrator(name)
     command = [sys.executable, "-c", STRANGER, fresh.url, fresh.keys.submissions, str(many)]
-    with Buckstop(settings=settings) as buckstop, subprocess.Popen(command, cwd=tmp_path) as sender:
-        done = 0
-        for name in ("one", "two", "one"):
-            while (now := _settled(buckstop)) < done + many // 3:
+    with (
+        two_orchestrators(fresh, tmp_path) as fleet,
+        Buckstop(settings=settings) as buckstop,
+        subprocess.Popen(command, cwd=tmp_path) as sender,
+    ):
+        for part, name in enumerate(("one", "two", "one"), start=1):
+            while _settled(buckstop) < part * many // 3:
                 assert fleet.running[name].poll() is None, fleet.log(name)
                 time.sleep(0.01)
-            done = now
             fleet.kill(name)
         while _settled(buckstop) < 2 * many:
             time.sleep(0.01)
         assert sender.wait(30) == 0
-        fleet.stop()
         stats = buckstop.store.stats()
         assert (stats["submitted"], stats["door_accepted"]) == (many, many)
         assert len(buckstop.store.find_tasks(count=2 * many)) == many
