@@ -1,4 +1,4 @@
-"""Submit twenty tasks and wait for all of them: one connection, and no thread for a wait."""
+"""Submit eight tasks and wait for all of them: one connection, and no thread for a wait."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ async def ask(buckstop: AsyncBuckstop, number: int) -> str:
 async def main() -> None:
     """Ask for all of them side by side."""
     async with AsyncBuckstop() as buckstop:
-        outcomes = await asyncio.gather(*(ask(buckstop, number) for number in range(20)))
+        outcomes = await asyncio.gather(*(ask(buckstop, number) for number in range(8)))
     for outcome, count in Counter(outcomes).items():
         print(count, outcome)
 
