@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -34,7 +33,6 @@ from a2a.utils.errors import (
 )
 
 from orchestrator.a2a.wanted import read_defaults
-from orchestrator.running import DIRECTORY, Running
 from orchestrator.settings import SettingsError
 from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, Place, run, up
@@ -438,9 +436,7 @@ def test_a_stream_is_taken_up_again_after_the_api_was_killed(place: Place, token
 async def killing(place: Place, stream: AsyncIterator[T]) -> AsyncIterator[T]:
     """Kill the API once the stream has begun, which breaks it; `up` starts the API again."""
     yield await anext(stream)
-    note = Running.read(place.folder / DIRECTORY)
-    assert note is not None
-    os.kill(note.pids["http-1"], signal.SIGKILL)
+    place.kill("http-1")
     with pytest.raises(A2AClientError, match="Network communication error"):
         await anext(stream)
 

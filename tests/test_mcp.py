@@ -17,6 +17,7 @@ from orchestrator.mcp.asking import Api, NotDone
 from orchestrator.mcp.server import visible
 from orchestrator.mcp.shapes import NOTICE
 from orchestrator.mcp.tools import TOOLS
+from orchestrator.mcp.waiting import until_it_matters
 from orchestrator.running import DIRECTORY, Running
 from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, PAGE, STDIO, Place, editor, run, told, up
@@ -108,6 +109,28 @@ def test_a_wait_is_bounded_and_a_wish_to_stop_is_heard(place: Place, token: str)
     assert stopping["asked"]
     assert (ended["state"], ended["stop_reason"]) == ("aborted", "cancelled")
     assert late == {"asked": False, "state": "aborted"}
+
+
+def test_a_wait_goes_on_though_the_api_is_killed(place: Place, token: str) -> None:
+    """docs/how-to/mcp.md: "a server that is away meanwhile is waited for" (over stdio)."""
+    flag, lines = place.folder / "there", []
+    request = {**TASK, "agent": "patient", "goal": str(flag)}
+
+    async def report(_: float, line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            place.kill("http-1")
+            flag.touch()
+
+    async def act() -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=place.api, headers=headers, timeout=30) as client:
+            _, made = await (api := Api(client)).post("/v1/tasks", request)
+            await until_it_matters(api, made["id"], 50, report)
+            return await api.get(f"/v1/tasks/{made['id']}")
+
+    assert run(act)["result"] == "it was there"
+    assert lines[-1].startswith("completed: ")
 
 
 def test_a_second_decision_is_told_whose_the_first_was(place: Place, token: str) -> None:

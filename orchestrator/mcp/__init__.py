@@ -2,6 +2,7 @@
 
     tools.py      what can be called, and what each call asks of the HTTP API
     shapes.py     what goes into a tool and what comes out
+    schema.py     the schema of a request
     asking.py     one question to the API, and its refusal as a sentence
     waiting.py    wait for a task, and tell how it goes meanwhile
     resources.py  buckstop://task/... and buckstop://letter/...

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from envelopes import limits
 from envelopes.decision import Verb
 from envelopes.letter import LetterKind
-from envelopes.request import Amount, Name, Seconds, TaskRequest
+from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import NAME_PATTERN
 from orchestrator.http.crew import AgentOut
 from orchestrator.http.models import In, Out
@@ -257,33 +257,3 @@ class AgentList(Told):
     """Every agent that is known."""
 
     items: list[AgentOut]
-
-
-# --- the request ---------------------------------------------------------------------------------
-
-_SAYS: Final = {
-    "goal": "What is to be reached, in words.",
-    "input": "What the agent gets besides the goal: any JSON.",
-    "agent": "The one agent that does it; `agents` lists them. Or say plan, planner or manager.",
-    "plan": "Steps with needs; independent ones run side by side.",
-    "planner": "The agent that makes the plan.",
-    "budget": 'Required: the ceiling, such as {"tokens": 20000}; never overspent.',
-    "timeout": 'Required: the deadline, such as "5m" or 90 (seconds).',
-    "until": 'Required: when it is done; {"kind": "plan_done"} where nothing else is wanted.',
-    "hops_max": "Transfers of control at most.",
-    "result_schema": "A JSON Schema that the result must fit.",
-    "confidence_min": "Results that are less sure go to a person.",
-    "idempotency_key": "Name the submission: with it, sent twice is submitted once.",
-    "labels": "For finding it again.",
-    "desk_timeout": "How long a person has to decide before the default applies.",
-}
-"""What a model is told of the fields that most requests have."""
-
-
-def request_schema() -> dict[str, Any]:
-    """Return the schema of a request: the API's own, with a line on its main fields."""
-    schema = TaskRequest.model_json_schema()
-    fields = schema["properties"]
-    for name, says in _SAYS.items():
-        fields[name] = {**fields[name], "description": says}
-    return schema

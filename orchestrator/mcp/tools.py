@@ -18,6 +18,7 @@ from envelopes.strict import Refused, compact, parse
 from orchestrator.http.models import In
 from orchestrator.mcp import shapes
 from orchestrator.mcp.asking import Api
+from orchestrator.mcp.schema import request_schema
 from orchestrator.mcp.waiting import Report, until_it_matters
 
 CREATED: Final = 201
@@ -167,7 +168,7 @@ def _tool(
     act: Act, title: str, gives: type[BaseModel], hints: ToolAnnotations, description: str
 ) -> Tool:
     takes = _TAKES[act]
-    schema = shapes.request_schema() if takes is None else takes.model_json_schema()
+    schema = request_schema() if takes is None else takes.model_json_schema()
     return Tool(title, description, schema, gives, hints, act)
 
 
