@@ -4,6 +4,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from envelopes.address import Sentinels
 from envelopes.scripts import connect
 from orchestrator.checks import Finding, Verdict
 from orchestrator.cli.exits import Exit
@@ -26,9 +27,8 @@ def doctor(role: str | None, url: str | None, *, as_json: bool) -> Exit:
     """
     chosen = settings(url)
     with connect(chosen.url) as client:
-        deployment = Deployment.of(
-            client, chosen.keys, role or _role(chosen.url), chosen.signing_key
-        )
+        mine, kept = role or _role(chosen.url), Sentinels.of(chosen.url)
+        deployment = Deployment.of(client, chosen.keys, mine, chosen.signing_key, kept)
         findings = examine(deployment)
     if as_json:
         write_json({"fit": fit(findings), "findings": [_fields(one) for one in findings]})

@@ -40,6 +40,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "server": server.fitness,
     "rewrite": server.rewrite,
     "replicas": server.replicas,
+    "sentinels": server.sentinels,
     "clock": server.clock,
     "rights": rights.of_this_user,
     "roles": rights.of_all_roles,

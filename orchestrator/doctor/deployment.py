@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from redis import Redis
 
+from envelopes.address import Sentinels
 from envelopes.keys import Keys
 from envelopes.seal import key_id
 from orchestrator import keyfile
@@ -26,14 +27,21 @@ class Deployment:
     """What the present user is there for; see rights.py."""
     signer: str | None = None
     """The id of the key that orchestrators sign with, where it is known here."""
+    kept: Sentinels | None = None
+    """Who keeps the server, where somebody does."""
 
     @classmethod
     def of(
-        cls, client: Redis, keys: Keys, role: str = "front", signing_key: bytes | None = None
+        cls,
+        client: Redis,
+        keys: Keys,
+        role: str = "front",
+        signing_key: bytes | None = None,
+        kept: Sentinels | None = None,
     ) -> Self:
         """Look through this client, in this role."""
         signer = None if signing_key is None else key_id(keyfile.public_of(signing_key))
-        return cls(client, keys, Store(client, keys), role, signer)
+        return cls(client, keys, Store(client, keys), role, signer, kept)
 
     @cached_property
     def now_ms(self) -> int:

@@ -2,7 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from envelopes.connection import ask
 from envelopes.limits import CLOCK_SKEW_MS
 from orchestrator import checks
 from orchestrator.checks import Finding, Verdict
@@ -54,6 +60,46 @@ def replicas(d: Deployment) -> Iterator[Finding]:
 def _replicas_asked_for(d: Deployment) -> int:
     found, _ = checks.setting(d.client, "min-replicas-to-write")
     return int(found or 0)
+
+
+def sentinels(d: Deployment) -> Iterator[Finding]:
+    """Ask each Sentinel whether they could put another server in the place of this one."""
+    if d.kept is None:
+        yield Finding("sentinels", Verdict.GOOD, "none are named, so nobody takes over")
+        return
+    asked: Any = ask(d.kept).sentinels
+    said = [_quorum(each, d.kept.service) for each in asked]
+    silent, against = said.count(None), [each for each in said if each]
+    if against or silent == len(said):
+        yield Finding(
+            "sentinels",
+            Verdict.FAULT,
+            "nobody would take over if the primary were lost: "
+            + (against[0] if against else "no Sentinel answers"),
+            "start the Sentinels that are down; a majority of all must see one another",
+        )
+    elif silent:
+        yield Finding(
+            "sentinels",
+            Verdict.NOTE,
+            f"no answer from {silent} of {some(len(said), 'Sentinel')}; the others are enough",
+            "start them again, before more are missing",
+        )
+    else:
+        yield Finding("sentinels", Verdict.GOOD, f"ready to take over: {len(said)} of {len(said)}")
+
+
+def _quorum(sentinel: Any, service: str) -> str | None:
+    """Return what stands against a fail-over, which may be nothing; None where nobody answers."""
+    try:
+        sentinel.execute_command("SENTINEL", "CKQUORUM", service)
+    except ResponseError as error:
+        return str(error)
+    except (RedisConnectionError, RedisTimeoutError):
+        return None
+    finally:
+        sentinel.close()
+    return ""
 
 
 def clock(d: Deployment) -> Iterator[Finding]:

@@ -97,6 +97,12 @@ class Bed:
         self.kill(port)
         return port
 
+    def kill_sentinel(self, number: int) -> None:
+        """SIGKILL one of those who watch."""
+        process = self._processes[self.sentinels[number]]
+        process.kill()
+        process.wait()
+
     def kill(self, port: int) -> None:
         """SIGKILL a node, named by the port at which it is reached."""
         real = self.nodes[0] if self.line and port == self.line.port else port

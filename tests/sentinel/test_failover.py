@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from envelopes import PlanDone
+from envelopes.address import Sentinels
 from envelopes.keys import Keys
 from envelopes.scripts import connect
 from orchestrator import checks, intake
 from orchestrator.checks import Unfit
 from orchestrator.client import Buckstop
 from orchestrator.doctor import Deployment, examine
+from orchestrator.doctor.server import sentinels
 from orchestrator.settings import Settings
 from orchestrator.sim.auditor import audit
 from orchestrator.store import Store
@@ -139,3 +141,23 @@ def test_the_doctor_says_that_a_primary_alone_should_not_go_on(tmp_path: Path) -
             client.execute_command(*command.split())
         [after] = [one for one in examine(deployment) if one.check == "replicas"]
         assert after.verdict is checks.Verdict.GOOD
+
+
+def test_the_doctor_says_whether_somebody_would_take_over(tmp_path: Path) -> None:
+    """One Sentinel of three may be missing; with two gone the next loss is the last."""
+    with Bed(tmp_path) as bed, connect(bed.url) as client:
+        deployment = Deployment.of(client, KEYS, kept=Sentinels.of(bed.url))
+        [good] = sentinels(deployment)
+        assert (good.verdict, good.found) == (checks.Verdict.GOOD, "ready to take over: 3 of 3")
+        bed.kill_sentinel(0)
+        until("two are enough", lambda: verdict(deployment) is checks.Verdict.NOTE, 20)
+        bed.kill_sentinel(1)
+        until("one alone is not", lambda: verdict(deployment) is checks.Verdict.FAULT, 20)
+        bed.kill_sentinel(2)
+        [bad] = sentinels(deployment)
+        assert "no Sentinel answers" in bad.found
+
+
+def verdict(deployment: Deployment) -> checks.Verdict:
+    [found] = sentinels(deployment)
+    return found.verdict
