@@ -20,10 +20,8 @@ A coroutine that is cancelled stops waiting at once; a submission or a decision 
 may have been taken all the same, so give what must not happen twice an idempotency key.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,19 +29,21 @@ from anyio import CapacityLimiter, to_thread
 
 from envelopes import limits
 from envelopes.connection import connect_async
-from envelopes.decision import Decision
+from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet
+from orchestrator.aio_following import AsyncTaskHandle, patiently
 from orchestrator.announcements import Announcements
-from orchestrator.answers import DecidedAll, DecidedLetter, Result, Story, TaskEvent
+from orchestrator.answers import DecidedAll, DecidedLetter, Preview
 from orchestrator.client import Buckstop
 from orchestrator.desk import DECIDED_WITHIN_S
-from orchestrator.following import AWAY, GATHER_S, REREAD_S, TaskHandle
 from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
 from orchestrator.news import GAP, News, news_of
 from orchestrator.settings import Settings
 from orchestrator.view import AgentView, TaskView
 from orchestrator.wanted import ALL, ALL_TASKS, Page, Place, TasksWanted, Wanted
+
+__all__ = ["AsyncBuckstop", "AsyncTaskHandle"]
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class AsyncBuckstop:
         self._decisions = CapacityLimiter(limits.ASYNC_CALLS_MAX)
         """Apart, for each waits until an orchestrator has acted, and nothing else may wait so."""
 
-    async def submit(self, request: RequestLike = b"", /, **fields: object) -> "AsyncTaskHandle":
+    async def submit(self, request: RequestLike = b"", /, **fields: object) -> AsyncTaskHandle:
         """Submit a task, given as fields, as a request or as its JSON; or raise Refused or Unfit.
 
         With an idempotency key that was used before, return the task it was used for.
@@ -69,7 +69,7 @@ class AsyncBuckstop:
         submit = partial(self._buckstop.submit, request, **fields)
         return AsyncTaskHandle(self, await self.call(submit))
 
-    async def task(self, task_id: str) -> "AsyncTaskHandle":
+    async def task(self, task_id: str) -> AsyncTaskHandle:
         """Return a task by its id or by an unambiguous beginning of it, or raise NotFound."""
         return AsyncTaskHandle(self, await self.call(partial(self._buckstop.task, task_id)))
 
@@ -138,6 +138,10 @@ class AsyncBuckstop:
         decide = partial(self._buckstop.decide, decision, timeout)
         return await _in_thread(decide, self._decisions)
 
+    async def preview(self, wanted: Wanted, verb: Verb) -> Preview:
+        """Say what a decision on every open letter that is wanted would be about."""
+        return await self.call(partial(self._buckstop.preview, wanted, verb))
+
     async def decide_all(
         self,
         wanted: Wanted,
@@ -179,102 +183,6 @@ class AsyncBuckstop:
             {self.settings.keys.news: after}, limits.LIVE_PAGE, limits.WAIT_MS_MAX
         )
         return [news_of(line) for _, lines in found or () for line in lines]
-
-
-class AsyncTaskHandle:
-    """One accepted task."""
-
-    def __init__(self, buckstop: AsyncBuckstop, task: TaskHandle) -> None:
-        self.id = task.id
-        self.created = task.created
-        """False where an idempotency key named a task that was there before."""
-        self._buckstop, self._task = buckstop, task
-
-    async def status(self) -> TaskView:
-        """Return the task as it is now, or raise NotFound."""
-        return await self._buckstop.call(self._task.status)
-
-    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as Buckstop
-        """Wait until the task has ended and return how, or raise TimedOut; the task goes on."""
-        last: TaskView | None = None
-        async for now in self._looks(timeout, only_the_end=True):
-            last = now
-        return Result.of(self.id, last, timeout)
-
-    wait = result
-
-    async def watch(self, timeout: float | None = None) -> AsyncIterator[TaskView]:  # noqa: ASYNC109 -- as Buckstop
-        """Yield the task as it is, and again after each change, until it has ended.
-
-        It leaves early, without a word, when the time given has passed. A server that restarts
-        meanwhile is waited for, WATCH_AWAY_S at most.
-        """
-        seen = -1
-        async for now in self._looks(timeout):
-            if now.version != seen:
-                seen = now.version
-                yield now
-
-    async def events(
-        self,
-        after: int | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 -- as Buckstop
-    ) -> AsyncIterator[TaskEvent]:
-        """Yield each line of the task's journal, live, until it has ended and all are told.
-
-        Whoever keeps the `place` of the last one and gives it as `after` goes on behind it. It
-        leaves early, without a word, when the time given has passed.
-        """
-        async for _ in self.watch(timeout):
-            while lines := await self._calm(partial(self._task.read_events, after)):
-                for line in lines:
-                    yield line
-                    after = line.place
-
-    async def cancel(self, why: str = "", by: str = "client") -> bool:
-        """Ask the owner to stop the task; False where it has ended already.
-
-        What was produced by then is in `result().kept`.
-        """
-        return await self._buckstop.call(partial(self._task.cancel, why, by))
-
-    async def show(self) -> Story:
-        """Return the task with its history."""
-        return await self._buckstop.call(self._task.show)
-
-    async def _looks(
-        self,
-        timeout: float | None,  # noqa: ASYNC109 -- as Buckstop
-        *,
-        only_the_end: bool = False,
-    ) -> AsyncIterator[TaskView]:
-        """Read the task whenever it may have changed, until it has ended or time is up."""
-        clock = asyncio.get_running_loop().time
-        give_up = inf if timeout is None else clock() + timeout
-        with self._buckstop.announcements.of(self.id, only_the_end=only_the_end) as ear:
-            await ear.rings(min(give_up, clock() + limits.SOCKET_TIMEOUT_S))
-            while True:
-                yield (now := await self._calm(self._task.status, give_up))
-                if now.final or clock() >= give_up:
-                    return
-                if await ear.rings(min(give_up, clock() + limits.LIVE_REREAD_S)):
-                    await asyncio.sleep(0 if only_the_end else GATHER_S)
-
-    async def _calm(self, read: Callable[[], T], give_up: float = inf) -> T:
-        return await patiently(partial(self._buckstop.call, read), give_up)
-
-
-async def patiently(read: Callable[[], Awaitable[T]], give_up: float = inf) -> T:
-    """Read, and wait for a server that went away, WATCH_AWAY_S at most, or until time is up."""
-    clock = asyncio.get_running_loop().time
-    give_up = min(give_up, clock() + limits.WATCH_AWAY_S)
-    while True:
-        try:
-            return await read()
-        except AWAY:
-            if clock() > give_up:
-                raise
-        await asyncio.sleep(REREAD_S)
 
 
 async def _in_thread(do: Callable[[], T], limiter: CapacityLimiter) -> T:

@@ -20,6 +20,7 @@ from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.settings import Settings
 from orchestrator.view import State
+from orchestrator.wanted import ALL
 from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.web import TASK, orchestrating
@@ -348,6 +349,7 @@ def test_letters_are_found_checked_and_decided(fresh: Fresh) -> None:
         assert [letter["id"]] == letters
         assert await buckstop.letter_counts("kind") == {"escalation": 1}  # type: ignore[arg-type]
         assert await buckstop.check_amendment(letter["id"], {"said": "hi"}) == []
+        assert (await buckstop.preview(ALL, Verb.ABORT)).letters == 1
         assert (await buckstop.letter(letter["id"]))["state"] == "open"
         amend = Decision(letter=letter["id"], verb=Verb.AMEND, by="ada", result={"said": "hi"})
         assert (await buckstop.decide(amend)).first
