@@ -1,6 +1,7 @@
 """The README as a newcomer follows it: its own text is run."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -15,10 +16,12 @@ import httpx
 import pytest
 
 from orchestrator.cli import COMMANDS
+from orchestrator.client import Buckstop
 from orchestrator.running import Running
 from tests import pages
 from tests.llm_server import KEY, ModelServer, completion, wants
 from tests.openai_server import Calls, OpenAIServer, Says
+from tests.pages import commands
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -135,8 +138,22 @@ def test_the_first_agents_run_as_pasted(newcomer):
     task_id = out.split()[0]
     shown = run([BUCKSTOP, "show", task_id[:4]], newcomer)
     assert "plan_done" in shown
-    python = block("from orchestrator.client import Buckstop")
-    assert "otters" in run([sys.executable, "-c", python], newcomer)
+
+
+def shell(line: str, folder: Path) -> str:
+    """Run a line as it is pasted."""
+    path = f"{BUCKSTOP.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_three_patterns_run_as_pasted(team):
@@ -185,15 +202,34 @@ def test_agents_of_other_frameworks_are_taken_in_as_pasted(taken_in):
     assert ended["ledger"]["spent"]["calls"] == 7, "two for each framework, one for the function"
 
 
+def test_a_task_comes_in_by_every_way_as_pasted(newcomer):
+    """README: Five ways in. Node's is run by `make node`."""
+    [request] = commands(block('$ echo \'{"goal"'))
+    shell(request, newcomer)
+    [waiting] = commands(block("$ buckstop submit otters.json"))
+    assert "completed" in shell(waiting, newcomer)
+    assert "otters" in run([sys.executable, "-c", block("from orchestrator.client")], newcomer)
+    (newcomer / "celery_client.py").write_text(block("# celery_client.py"))
+    [sending] = commands(block("$ python celery_client.py"))
+    task = shell(sending, newcomer).strip()
+    with Buckstop(Running.read(newcomer / ".buckstop").url) as buckstop:
+        assert buckstop.task(task).result(timeout=60).outcome == "completed"
+
+
 def test_other_services_submit_and_follow_as_pasted(newcomer):
-    """README: Over HTTP."""
+    """README: Five ways in, and Over HTTP."""
+    shell(commands(block('$ echo \'{"goal"'))[0], newcomer)
     up = Running.read(newcomer / ".buckstop")
-    making, submitting, following = (
+    making, submitting = commands(block("$ TOKEN="))
+    [following] = commands(block("$ curl -sN localhost:8780/v1/tasks/ID/events"))
+    submitting, following = (
         line.replace("localhost:8780", up.console.removeprefix("http://"))
-        for line in block("$ TOKEN=").replace("\\\n", " ").replace(",\n", ", ").splitlines()
+        for line in (submitting, following)
     )
-    made = making.split("$(buckstop ")[1].removesuffix(")")
-    token = run([BUCKSTOP, *shlex.split(made)], newcomer).splitlines()[-1]
+    submitting = submitting.replace(
+        "@otters.json", shlex.quote((newcomer / "otters.json").read_text())
+    )
+    token = shell(making.split("$(")[1].removesuffix(")"), newcomer).splitlines()[-1]
     first, again = (curl(submitting, token).json() for _ in range(2))
     assert first["id"] == again["id"], "the same order submits once"
     told = curl(following.replace("ID", first["id"]), token).text

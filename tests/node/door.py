@@ -67,6 +67,14 @@ def test_the_page_s_script_runs_as_pasted(folder: Path, buckstop: Buckstop) -> N
     assert buckstop.task(done.stdout.strip()).wait(timeout=WITHIN_S).outcome == "completed"
 
 
+def test_the_project_s_readme_runs_as_pasted(folder: Path, buckstop: Buckstop) -> None:
+    """README: Five ways in; the fifth."""
+    sh(commands(block("README.md", '$ echo \'{"goal"'))[0], folder)
+    (folder / "celery_client.js").write_text(block("README.md", "// celery_client.js"))
+    task = sh(commands(block("README.md", "$ node celery_client.js"))[0], folder).strip()
+    assert buckstop.task(task).result(timeout=WITHIN_S).outcome == "completed"
+
+
 def test_a_mistake_is_told_and_is_a_letter(folder: Path, buckstop: Buckstop) -> None:
     """The issue: "malformed ones become letters that say what was wrong"."""
     script = (folder / "submit.js").read_text()
