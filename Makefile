@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser sentinel upgrade compose node alerts docs simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser sentinel traces upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -46,6 +46,9 @@ browser: setup        ## the console in a real browser; needs Chromium (apt inst
 
 sentinel: setup        ## fail-over with real Sentinels, under load
 	$(BIN)/pytest -q --durations=5 tests/sentinel $(PYTEST_ARGS)
+
+traces: setup        ## traces where a worker is killed or the collector is away
+	$(BIN)/pytest -q -n 2 --durations=5 tests/traces $(PYTEST_ARGS)
 
 upgrade: setup        ## this version and a made-up next one, side by side, under load
 	$(BIN)/pytest -q --durations=5 tests/upgrade $(PYTEST_ARGS)

@@ -43,15 +43,21 @@ def _as_a_span(submission: Submission) -> Iterator[Submission]:
     from envelopes.trace_context import going_on_from, place_of  # noqa: PLC0415 - as above
 
     said = Place.read(_said(submission))
-    with trace.get_tracer(SCOPE).start_as_current_span(
+    span = trace.get_tracer(SCOPE).start_span(
         "buckstop.submit",
         None if said is None else going_on_from(said),
         trace.SpanKind.PRODUCER,
         {"buckstop.task": submission.task_id, "buckstop.tenant": submission.tenant},
-        record_exception=False,
-    ) as span:
-        at = span.get_span_context()
+    )
+    at = span.get_span_context()
+    try:
         yield _with(submission, place_of(at).traceparent) if at.is_valid else submission
+    except Exception as error:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+        raise
+    finally:
+        span.end()
 
 
 def _said(submission: Submission) -> str | None:

@@ -1,109 +1,40 @@
-"""One trace for each task, from whoever submits it to the last model call, by real processes."""
+"""One trace for each task, from whoever submits it to the last model call, by real processes.
+
+What takes longer (a killed worker, a collector that is away) is in tests/traces/.
+"""
 
 import json
 import os
 import re
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from envelopes.decision import Decision, Verb
 from envelopes.trace import Place, span_of, trace_of
-from orchestrator.client import Buckstop
-from orchestrator.settings import Settings
-from orchestrator.tokens import Scope
 from tests.fleet import Fleet
 from tests.front import ROOT, Front
-from tests.llm_server import ModelServer
-from tests.otlp import ERROR, Collector, Seen
-from tests.pages import block, commands
+from tests.otlp import ERROR
+from tests.pages import block
 from tests.shop import until
+from tests.tracing import (
+    CALLER,
+    PAGE,
+    PLANTED,
+    TASK,
+    buckstop,
+    collector,
+    fleet,
+    model,
+    parent_of,
+    path,
+    started,
+    submit_over_http,
+)
 
-CALLER = Place("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
-GOAL = "the planted goal nobody outside may read"
-PLANTED = (GOAL, "sk-planted-secret", "planted answer")
-TASK = {
-    "goal": GOAL,
-    "budget": {"tokens": 20_000},
-    "timeout": "60s",
-    "until": {"kind": "plan_done"},
-    "replans_max": 0,
-}
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def model() -> Iterator[ModelServer]:
-    with ModelServer([]) as running:
-        yield running
-
-
-@pytest.fixture
-def fleet(fresh, tmp_path, collector, model, monkeypatch) -> Iterator[Fleet]:
-    """Give a fleet that exports to the collector; nothing is started yet."""
-    for name, value in (
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url),
-        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
-        ("MODEL_URL", model.url),
-    ):
-        monkeypatch.setenv(name, value)
-    fleet = Fleet(tmp_path, fresh.url, fresh.keys.prefix, "tests.traced_agents")
-    try:
-        yield fleet
-    finally:
-        fleet.stop()
-
-
-@pytest.fixture
-def buckstop(fresh) -> Iterator[Buckstop]:
-    with Buckstop(settings=Settings(fresh.url, "the test", fresh.keys.prefix)) as client:
-        yield client
-
-
-def parent_of(spans: list[Seen], one: Seen) -> Seen:
-    (found,) = [each for each in spans if each.id == one.parent]
-    return found
-
-
-def path(spans: list[Seen], one: Seen) -> list[str]:
-    """Return the names from the trace's beginning to this span."""
-    known = {each.id: each for each in spans}
-    names = [one.name]
-    while one.parent in known:
-        one = known[one.parent]
-        names.append(one.name)
-    return names[::-1]
-
-
-def submit_over_http(front: Front, **more: object) -> str:
-    token = front.new_token(None, Scope.READ, Scope.SUBMIT)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{front.port}/v1/tasks?",
-        json.dumps({**TASK, **more}).encode(),
-        {
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "traceparent": CALLER.traceparent,
-        },
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)["id"]
-
-
-def started(fleet: Fleet, pool: str = "threads") -> None:
-    fleet.orchestrator("o")
-    fleet.worker("w", pool, 2)
-
+__all__ = ["buckstop", "collector", "fleet", "model"]
 
 # --- the whole tree ------------------------------------------------------------------------------
 
@@ -154,27 +85,6 @@ def test_a_task_is_one_trace_from_the_callers_request_to_the_last_model_call(  #
     assert not [each for each in PLANTED if each.encode() in collector.raw]
 
 
-def test_a_killed_workers_subtask_has_a_span_and_so_has_the_one_in_its_place(
-    fleet, collector, buckstop, tmp_path
-) -> None:
-    """Silence becomes an envelope: "its step is re-issued to the same agent under a new id"."""
-    started(fleet)
-    handle = buckstop.submit(TASK, agent="mortal")
-    until((tmp_path / "was-here").exists, 30, "the agent runs")
-    fleet.kill("w")
-    assert handle.result(60).outcome == "completed"
-    lost, again = sorted(collector.wait("buckstop.subtask", 2), key=lambda s: s.begun_ns)
-    trace = trace_of(handle.id)
-    assert {lost.trace, again.trace} == {trace}
-    assert (lost.status, lost.told["buckstop.outcome"]) == (ERROR, "lost")
-    assert lost.id == span_of(handle.id, "subtask", 1)
-    assert again.told["buckstop.outcome"] == "success"
-    (invoked,) = collector.wait("invoke_agent mortal")
-    assert (invoked.parent, invoked.trace) == (again.id, trace)
-    decided = parent_of(collector.of(trace), again)
-    assert lost.id in decided.links
-
-
 def test_a_persons_decision_and_a_failed_envelope_stand_in_the_trace(
     fleet, collector, buckstop
 ) -> None:
@@ -202,6 +112,25 @@ def test_a_persons_decision_and_a_failed_envelope_stand_in_the_trace(
     ]
 
 
+def test_a_task_from_any_celery_client_goes_on_from_its_message(
+    fresh, fleet, collector, buckstop
+) -> None:
+    """The door: `send_task("buckstop.submit", ...)`, with the trace in the message's headers."""
+    started(fleet)
+    client = Celery(broker=fresh.url, set_as_current=False)
+    sent = client.send_task(
+        "buckstop.submit",
+        kwargs={**TASK, "agent": "closer"},
+        queue=fresh.keys.submissions,
+        headers={"traceparent": CALLER.traceparent},
+    )
+    (task,) = collector.wait("buckstop.task")
+    (submitted,) = collector.wait("buckstop.submit")
+    assert sent.id
+    assert (submitted.parent, submitted.service) == (CALLER.span, "buckstop.orchestrator")
+    assert (task.parent, task.trace) == (submitted.id, CALLER.trace)
+
+
 # --- what is not traced --------------------------------------------------------------------------
 
 
@@ -215,19 +144,6 @@ def test_a_caller_who_samples_nothing_has_nothing_written(fleet, collector, buck
     assert told.result(30).outcome == "completed"
     collector.wait("buckstop.task")
     assert {each.trace for each in collector.spans} == {trace_of(told.id)}
-
-
-def test_a_collector_that_is_away_stops_no_work_and_no_ending(fleet, collector, buckstop) -> None:
-    """Export failures never hurt work."""
-    collector.status = 503
-    started(fleet)
-    handles = [buckstop.submit(TASK, agent="closer") for _ in range(20)]
-    assert {each.result(40).outcome for each in handles} == {"completed"}
-    for process in fleet.running.values():
-        process.terminate()
-    for name, process in fleet.running.items():
-        assert process.wait(25) == 0
-        assert "Traceback" not in fleet.log(name)
 
 
 def test_what_still_waits_is_sent_before_a_process_ends(
@@ -303,40 +219,6 @@ def test_ids_follow_from_what_they_are_about() -> None:
 
 
 # --- docs/how-to/traces.md -----------------------------------------------------------------------
-
-PAGE = "docs/how-to/traces.md"
-AGENTS = """from workers import Envelope, agent
-
-@agent("research")
-def research(ctx, goal):
-    return Envelope.success({"text": goal}, confidence=0.9)
-"""
-
-
-def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> None:
-    """A copyable set-up: the variable, `buckstop up`, one task, and the trace is there."""
-    (tmp_path / "agents.py").write_text(AGENTS)
-    scripts = str(Path(sys.executable).parent)
-    monkeypatch.setenv("PATH", f"{scripts}:{os.environ['PATH']}")
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-    export, up = commands(block(PAGE, "$ export OTEL_EXPORTER"))
-    (submit,) = commands(block(PAGE, "$ buckstop submit"))
-    export = export.replace("http://localhost:4318", collector.url)
-    with (tmp_path / "up.log").open("wb") as log:
-        running = subprocess.Popen(
-            ["sh", "-c", f"{export}; exec {up}"], cwd=tmp_path, stdout=log, stderr=log
-        )
-    try:
-        until(lambda: "console: " in (tmp_path / "up.log").read_text(), 40, "buckstop up")
-        subprocess.run(["sh", "-c", f"{export}; {submit}"], cwd=tmp_path, check=True, timeout=60)
-        (task,) = collector.wait("buckstop.task")
-        (invoked,) = collector.wait("invoke_agent research")
-        (submitted,) = collector.wait("buckstop.submit")
-        assert (submitted.service, submitted.trace) == ("buckstop.cli", task.trace)
-        assert invoked.trace == task.trace
-    finally:
-        running.terminate()
-        running.wait(60)
 
 
 def test_the_pages_request_can_be_submitted(buckstop) -> None:

@@ -11,6 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Final
 
 from redis import Redis
@@ -21,6 +23,7 @@ from orchestrator import checks
 from orchestrator.door.door import Door, Lying, Settled
 from orchestrator.door.judge import Admitted, judge
 from orchestrator.door.message import Reason, Refusal
+from orchestrator.telemetry_submit import submitting
 
 log = logging.getLogger("buckstop.door")
 
@@ -78,8 +81,11 @@ class Porter:
     def _take(self) -> list[Settled] | None:
         """Settle a batch; None where there is only what others are at."""
         taken = self._door.take()
-        judged = [(lying, _judged(lying, taken.now_ms)) for lying in taken.messages]
-        settled = self._door.settle(judged, taken.now_ms) if judged else []
+        with ExitStack() as spans:
+            judged = [
+                (each, _traced(_judged(each, taken.now_ms), spans)) for each in taken.messages
+            ]
+            settled = self._door.settle(judged, taken.now_ms) if judged else []
         for (_, verdict), what in zip(judged, settled, strict=True):
             _say(verdict, what)
         return settled if judged or taken.next_ms is None else None
@@ -130,6 +136,13 @@ def _judged(lying: Lying, now_ms: int) -> Admitted | Refusal:
     except Exception as error:
         log.exception("a message could not be judged")
         return Refusal(Reason.UNDECODABLE, f"it could not be judged: {type(error).__name__}")
+
+
+def _traced(verdict: Admitted | Refusal, spans: ExitStack) -> Admitted | Refusal:
+    """Let the task go on from the sender's trace, in a span that ends once it is accepted."""
+    if isinstance(verdict, Refusal):
+        return verdict
+    return replace(verdict, submission=spans.enter_context(submitting(verdict.submission)))
 
 
 def _say(verdict: Admitted | Refusal, settled: Settled) -> None:
