@@ -40,7 +40,7 @@ SAMPLE = 5
 """Letters shown of many that would be decided alike."""
 _LETTER_TEXTS = (
     *("kind", "reason", "why", "agent", "tenant", "task", "step"),
-    *("state", "verb", "by", "decided_why", "decided_as"),
+    *("state", "verb", "by", "decided_why", "decided_as", "said"),
 )
 
 

@@ -408,7 +408,8 @@ def _filed(escalate: Escalate) -> LetterFiled:
 
 
 def _closed(close: CloseLetter) -> LetterClosed:
-    return LetterClosed(close.letter, close.verb, close.by, close.why, close.decided_as)
+    c = close
+    return LetterClosed(c.letter, c.verb, c.by, c.why, c.decided_as, c.said)
 
 
 def _event(decision: Decision, version: int) -> bytes:

@@ -58,10 +58,10 @@ milliseconds of the server's clock.
                                 agent, tenant, task, filed_ms, state open | decided, and then
                                 verb, by, decided_why, decided_ms. due_ms is when the default
                                 applies. A task's has step, hop and story (JSON), and then
-                                decided_as: the decision's fingerprint, empty where nobody decided;
-                                a message's has subtask, queue, worker, bytes (the first
-                                LETTER_BYTES_MAX), size, sha256, and then decided_op. What does not
-                                apply is absent
+                                decided_as (the decision's fingerprint, empty where nobody decided)
+                                and said (what came with it: an answer, another result); a message's
+                                has subtask, queue, worker, bytes (the first LETTER_BYTES_MAX),
+                                size, sha256, and then decided_op. What does not apply is absent
     discards            zset    open letter of a message by its due time, when it is let go
     dead-letters        list    one small Celery message for each letter filed, for whoever wants
                                 to be told; the last DEAD_LETTERS_MAX
@@ -316,6 +316,8 @@ class LetterClosed:
     why: str
     decided_as: str = ""
     """The decision's fingerprint (envelopes/decision.py); empty where nobody decided."""
+    said: str = ""
+    """What came with it, in short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -747,7 +749,7 @@ def _filed(f: LetterFiled) -> tuple[Arg, ...]:
 
 
 def _closed(c: LetterClosed) -> tuple[Arg, ...]:
-    return c.letter, c.verb, c.by, c.why, c.decided_as
+    return c.letter, c.verb, c.by, c.why, c.decided_as, c.said
 
 
 def _or_empty(figure: int | None) -> str:

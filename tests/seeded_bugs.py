@@ -154,7 +154,7 @@ CORE: Final = (
     _core(
         "owner",
         "a letter stays on the desk after it was decided",
-        "turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged))",
+        "turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged, said))",
         "turn.commands.extend(())",
     ),
     _core(

@@ -211,6 +211,23 @@ def test_a_decision_that_makes_no_sense_leaves_the_letter_open() -> None:
     assert play.result() == 5
 
 
+@pytest.mark.parametrize(
+    ("verb", "given", "said"),
+    [
+        ("approve", {}, ""),
+        ("amend", {"result": {"sum": 5}}, '{"sum":5}'),
+        ("retry", {"budget": {"tokens": 5000}, "hops": 2}, "5,000 more tokens, 2 more hops"),
+    ],
+)
+def test_what_came_with_a_decision_stays_with_the_letter(
+    verb: str, given: dict[str, object], said: str
+) -> None:
+    """`decided`: who reads the letter later sees what was decided, not only that it was."""
+    play = desk()
+    [closed] = commands(play.decide(verb, **given), CloseLetter)
+    assert (closed.verb, closed.said) == (verb, said)
+
+
 @pytest.mark.parametrize(("default", "ends"), [("abort", "aborted"), ("approve", "completed")])
 def test_if_nobody_decides_the_declared_default_applies(default: str, ends: str) -> None:
     """`nobody_decided`: "the declared default, recorded"."""
@@ -288,7 +305,9 @@ def test_a_question_can_be_given_to_somebody_who_need_not_ask() -> None:
     play.wake()
     play.answer(1, beg("question", text="which?"))
     assert "reassign" in allowed(play)
-    [again] = sent(play.decide("reassign", agent="b"))
+    decision = play.decide("reassign", agent="b")
+    assert commands(decision, CloseLetter)[0].said == "to b"
+    [again] = sent(decision)
     assert again.agent == "b"
     assert "answers" not in json.loads(again.payload)
     assert play.step("only").ask is None

@@ -139,6 +139,8 @@ def test_an_amendment_is_checked_before_anything_is_decided(
     assert refused.status_code == 422
     amended = {"verb": "amend", "result": {"said": "hi"}}
     assert ada.post(f"/v1/letters/{letter}/decision", json=amended).status_code == 200
+    decided = ada.get(f"/v1/letters/{letter}").json()
+    assert (decided["verb"], decided["said"]) == ("amend", '{"said":"hi"}')
 
 
 def test_letters_of_one_cause_are_decided_at_once_after_a_look(

@@ -483,12 +483,13 @@ def test_a_letter_stands_on_the_desk_until_it_is_closed(world: World) -> None:
         "due_ms": b"4000000000000",
         "story": b"{}",
     }
-    closed = LetterClosed("l1", "approve", "ann", "good enough", "f00d")
+    closed = LetterClosed("l1", "approve", "ann", "good enough", "f00d", "as it is")
     world.store.commit([commit(2, "op2", letter_closed=closed)])
     assert on_desk(world.store) == []
     decided = world.store.letter("l1") or {}
     assert (decided["state"], decided["verb"], decided["by"]) == (b"decided", b"approve", b"ann")
     assert (decided["decided_why"], decided["decided_as"]) == (b"good enough", b"f00d")
+    assert decided["said"] == b"as it is"
     assert decided["why"] == b"hop cap"
     assert decided["decided_ms"].isdigit()
 

@@ -81,6 +81,8 @@ def _decisions(letter: Mapping[str, Any], story: Mapping[str, Any]) -> Iterator[
     if letter["state"] != "open":
         decided = f"{letter['verb']} by {letter['by']}, {moment(letter['decided_ms'])}"
         yield f"decided: {decided} {letter['decided_why']}".rstrip()
+        if letter["said"]:
+            yield f"         {_line(letter['said'], _KEPT_CHARS)}"
         return
     if question := story.get("question"):
         yield from [f"  choose: {' | '.join(question['choices'])}"] * bool(question["choices"])

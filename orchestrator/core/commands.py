@@ -101,6 +101,8 @@ class CloseLetter(Record, frozen=True):
     """The decision's fingerprint; empty where nobody decided."""
     judged: tuple[Judged, ...] = ()
     """What the person thought of results that agents had been sure of, to this degree."""
+    said: str = ""
+    """What came with the decision, in short: an answer, another result, what more may be used."""
 
 
 class Conclude(Record, frozen=True):

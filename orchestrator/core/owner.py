@@ -19,6 +19,7 @@ from orchestrator.core.task import (
     Answered,
     Asked,
     Composed,
+    Decided,
     Ending,
     Letter,
     Outcome,
@@ -197,7 +198,7 @@ def decided(turn: Turn) -> Look | None:
     assert decision is not None
     assert task.letter is not None
     why = f"decided: {decision.verb} by {decision.by}"
-    _close(turn, decision.verb, decision.by, decision.why, decision.decided_as)
+    _close(turn, decision.verb, decision.by, decision.why, decision)
     match decision.verb:
         case Verb.APPROVE:
             return _approve(turn, why)
@@ -238,12 +239,24 @@ def _approve(turn: Turn, why: str) -> Look | None:
     return conclude(turn, Outcome.COMPLETED if result.whole else Outcome.PARTIAL, why, result)
 
 
-def _close(turn: Turn, verb: Verb, by: str, why: str, decided_as: str = "") -> None:
+def _close(turn: Turn, verb: Verb, by: str, why: str, decision: Decided | None = None) -> None:
     letter = turn.task.letter
     assert letter is not None
+    decided_as, said = (decision.decided_as, _said(decision)) if decision else ("", "")
     judged = () if by == NOBODY else _judged(turn, verb)
-    turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged))
+    turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged, said))
     turn.note("decided", f"{verb} by {by}: {why}".rstrip(": "))
+
+
+def _said(decision: Decided) -> str:
+    """Write what came with a decision, for whoever reads the letter later."""
+    more = decision.more
+    amounts = {"tokens": more.tokens, "micro-dollars": more.usd_micros, "calls": more.calls}
+    added = {**amounts, "hops": decision.hops, "ms": decision.time_ms}
+    given = [decision.answer, decision.result, decision.agent and f"to {decision.agent}"]
+    given += [f"{figure:,} more {name}" for name, figure in added.items() if figure]
+    text = ", ".join(part for part in given if part)
+    return text[: limits.REASON_CHARS_MAX]
 
 
 def _judged(turn: Turn, verb: Verb) -> tuple[Judged, ...]:

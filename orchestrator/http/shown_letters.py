@@ -42,6 +42,8 @@ class LetterSummary(Out):
     """Of what was decided: what, by whom, why, when."""
     by: str
     decided_why: str
+    said: str
+    """What came with the decision, in short: an answer, another result, what more may be used."""
     decided_ms: int | None
     cell: CellOf
 

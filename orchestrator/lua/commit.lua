@@ -15,7 +15,7 @@
 --        publish   agent, queue, claim number, nonce, tokens, usd micros, calls, deadline ms,
 --                  timeout ms, message, ...              (an amount is empty where unbounded)
 --        filed     letter, kind, why, due ms, story, reason, agent, step, hop      (or nothing)
---        closed    letter, verb, by, why, decided as     (or nothing)
+--        closed    letter, verb, by, why, decided as, said     (or nothing)
 --        enter     agent, ...                            rooms in which the task waits from now on,
 --        leave     agent, ...                            and until it says so here, or ends
 --        judged    line, ...                             what a person thought of results
@@ -272,7 +272,7 @@ local function move_letters()
   end
   if closed.some then
     local c = closed.first
-    redis.call('HSET', KEY.letter .. ARGV[c], 'decided_as', ARGV[c + 4])
+    redis.call('HSET', KEY.letter .. ARGV[c], 'decided_as', ARGV[c + 4], 'said', ARGV[c + 5])
     close_letter(ARGV[c], now, ARGV[c + 1], ARGV[c + 2], ARGV[c + 3], retention_ms)
   end
   in_chunks('RPUSH', KEY.calibration, judged.first, judged.last)

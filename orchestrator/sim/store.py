@@ -569,7 +569,8 @@ class SimStore(SimIndexes):
             self._file_request(c.letter, c.task_id)
         if (closed := c.letter_closed) is not None:
             self._close(closed, self.clock() + c.retention_ms)
-            self.desk[closed.letter]["decided_as"] = closed.decided_as.encode()
+            said = {"decided_as": closed.decided_as, "said": closed.said}
+            self.desk[closed.letter] |= {name: text.encode() for name, text in said.items()}
         self.judged = [*self.judged, *c.judged][-limits.CALIBRATION_MAX :]
 
     def _file_request(self, f: LetterFiled, task_id: str) -> None:

@@ -32,6 +32,7 @@ export function After({ letter, mine, next, onMove }) {
       </span>
     </p>
     ${said.why && html`<p class="after-why"><${Text} text=${said.why} most=${500} /></p>`}
+    ${letter.said && html`<p class="after-why muted"><${Text} text=${letter.said} most=${500} /></p>`}
     ${first !== true && html`<${Unsent} id=${letter.id} wished=${mine?.wished} />`}
     ${letter.task && !isMessage(letter) && html`<${Task} id=${letter.task} letter=${letter.id} />`}
     <div class="after-foot">
