@@ -31,6 +31,8 @@ log = logging.getLogger("buckstop.telemetry")
 
 _ENDS: Final = {"envelope", "lost", "poison", "step_timeout", "unclaimed", "revoked"}
 """Rules whose note says how a subtask ended."""
+_NOT_RUN: Final = {"unclaimed", "revoked"}
+"""Outcomes of which no figure names the agent: it may be any name that a caller made up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class Traces(Silent):
         for why in {note.why for note in committed.decision.notes}:
             self._rules.add(1, {"buckstop.why": why})
         for each in settled:
-            told = {"buckstop.agent": each.agent, "buckstop.outcome": each.outcome}
+            agent = "" if each.outcome in _NOT_RUN else each.agent
+            told = {"buckstop.agent": agent, "buckstop.outcome": each.outcome}
             self._subtask_s.record((committed.now_ms - each.published_ms) / 1000, told)
         for conclude in _of(committed, Conclude):
             took_s = (committed.now_ms - committed.before.accepted_ms) / 1000

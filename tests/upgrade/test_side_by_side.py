@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,21 @@ def submit(store: Store, count: int = TASKS) -> list[str]:
     return [store.submit(intake.submission(asked)).task_id for _ in range(count)]
 
 
+def submit_by_next(fleet: Fleet, next_tree: Path) -> list[str]:
+    """Submit one task as the next version's command line does."""
+    flags = ["--agent", "one", "--goal", "g", "--tokens", "5000", "--timeout", "2m"]
+    flags += ["--until", "plan_done", "--input", '{"seconds": 0.02}', "--json"]
+    run = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "submit", *flags],
+        cwd=next_tree,
+        env={**fleet._env, "PYTHONPATH": str(next_tree)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [json.loads(run.stdout)["task"]]
+
+
 def ended(store: Store, tasks: list[str]) -> int:
     stored = (store.task(task) for task in tasks)
     return sum("outcome" in fields for fields in stored if fields)
@@ -90,7 +107,7 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
 
     fleet.orchestrator("new-o", next_tree)
     fleet.worker("new-w", tree=next_tree)
-    told += submit(store)
+    told += submit(store) + submit_by_next(fleet, next_tree)
     for number, name in enumerate(("old-o", "new-o", "new-w", "old-w", "new-o", "old-o"), 1):
         until(lambda n=number: ended(store, told) >= len(told) * n // 8, "the run goes on")
         fleet.kill(name)
