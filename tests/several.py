@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import uvicorn
 import yaml
 from redis import Redis
 
 from envelopes import Amounts, Envelope
 from envelopes.keys import Keys
 from envelopes.seal import Signer
+from orchestrator.cells import ranking
 from orchestrator.cells.facade import Cells
 from orchestrator.cells.file import CellsFile
 from orchestrator.embedded import EmbeddedServer
+from orchestrator.http.__main__ import configured
 from orchestrator.serve import Orchestrator
 from orchestrator.settings import Settings
 from orchestrator.store import Store
+from orchestrator.tokens import Scope
 from orchestrator.wire import Wire
 from tests.hands import Hand
 
@@ -31,6 +36,13 @@ TASK: dict[str, Any] = {
     "until": {"kind": "plan_done"},
 }
 KEYS = Keys("buckstop:")
+PLENTY = 600_000
+"""Calls a minute, for tests that are about something else."""
+TENANTS = {
+    cell: next(t for t in map(str, range(99)) if ranking.highest(t, ["east", "west"]) == cell)
+    for cell in ("east", "west")
+}
+"""Of each of two cells, one whose tasks go there."""
 
 
 @dataclass
@@ -124,3 +136,27 @@ def work(several: Several, name: str, count: int = 1) -> None:
             for job in hand.take():
                 hand.answer(job, Envelope.success({"said": name}, 0.9), Amounts(7, 0, 1))
                 done += 1
+
+
+@contextmanager
+def served(several: Several) -> Iterator[httpx.Client]:
+    """Run the app over all cells, and call it as somebody who may do everything."""
+    settings = Settings.of_cells({"BUCKSTOP_GRACE": "2"}, several.path)
+    config = configured(settings, "127.0.0.1", 0, environ={})
+    server = uvicorn.Server(config)
+    with several.cells() as cells:
+        token = cells.tokens.new("ada", list(Scope), per_minute=PLENTY)
+    with config.bind_socket() as socket:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+        thread.start()
+        url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+        headers = {"Authorization": f"Bearer {token}"}
+        transport = httpx.HTTPTransport(retries=5)
+        try:
+            with httpx.Client(
+                base_url=url, headers=headers, timeout=30, transport=transport
+            ) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(20)

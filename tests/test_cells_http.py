@@ -1,22 +1,13 @@
 """The API of several cells, on real servers: one door in front of all of them."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from orchestrator.cells import ranking
-from orchestrator.http.__main__ import configured
-from orchestrator.settings import Settings
-from orchestrator.tokens import Scope
-from tests.several import TASK, Several, orchestrated, work
-
-AMOUNT = 600_000
+from tests.several import TASK, TENANTS, Several, orchestrated, served, work
 
 
 @pytest.fixture(scope="module")
@@ -34,36 +25,6 @@ def several(servers: Several) -> Several:
     servers.add("east")
     servers.add("west")
     return servers
-
-
-@contextmanager
-def served(several: Several) -> Iterator[httpx.Client]:
-    """Run the app over all cells, and call it as somebody who may do everything."""
-    settings = Settings.of_cells({"BUCKSTOP_GRACE": "2"}, several.path)
-    config = configured(settings, "127.0.0.1", 0, environ={})
-    server = uvicorn.Server(config)
-    with several.cells() as cells:
-        token = cells.tokens.new("ada", list(Scope), per_minute=AMOUNT)
-    with config.bind_socket() as socket:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
-        thread.start()
-        url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-        headers = {"Authorization": f"Bearer {token}"}
-        transport = httpx.HTTPTransport(retries=5)
-        try:
-            with httpx.Client(
-                base_url=url, headers=headers, timeout=30, transport=transport
-            ) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join(20)
-
-
-TENANTS = {
-    cell: next(t for t in map(str, range(99)) if ranking.highest(t, ["east", "west"]) == cell)
-    for cell in ("east", "west")
-}
 
 
 def submitted(caller: httpx.Client, cell: str, **more: Any) -> dict[str, Any]:

@@ -92,6 +92,10 @@ class Cell:
             self.close()
         return CellAway([self.name], self._why)
 
+    def note_back(self) -> None:
+        """Let it be asked again at once: somebody has heard of it."""
+        self._rests_until = 0.0
+
     def opened(self) -> Opened:
         """Return what asks its server, or raise NobodyHome; nothing is asked yet."""
         with self._lock:

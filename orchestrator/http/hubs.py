@@ -22,7 +22,8 @@ class Hubs:
     def __init__(self, cells: Sequence[Cell], keys: Keys, ear: Ear) -> None:
         self.ring = Ring(limits.LIVE_KEPT)
         self.parts: Mapping[str, Hub] = {
-            cell.name: Hub(cell.listed.where, keys, ear, self.ring, cell.name) for cell in cells
+            cell.name: Hub(cell.listed.where, keys, _EarOfOne(cell, ear), self.ring, cell.name)
+            for cell in cells
         }
         self._running = AsyncExitStack()
 
@@ -38,3 +39,20 @@ class Hubs:
         trace: TracebackType | None,
     ) -> None:
         await self._running.aclose()
+
+
+class _EarOfOne:
+    """Passes on what is heard of one cell, and lets it be asked again as soon as it is back."""
+
+    def __init__(self, cell: Cell, ear: Ear) -> None:
+        self._cell, self._ear = cell, ear
+
+    def hint(self, task: str) -> None:
+        """Hear that a task has changed."""
+        self._ear.hint(task)
+
+    def turn(self, *, away: bool) -> None:
+        """Hear that the cell is away, or back: whoever reads on that word must be answered."""
+        if not away:
+            self._cell.note_back()
+        self._ear.turn(away=away)

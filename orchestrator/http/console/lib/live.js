@@ -7,7 +7,8 @@
    parsed JSON, event.id its id or "". All kinds that are listened for stand in KINDS.
 
    `useCell(liveness)` is "live", "connecting", "reconnecting" or "away" (our server is there, but it
-   cannot reach Redis). The header shows it.
+   cannot reach Redis). The header shows it. Where a deployment has several cells, one that is away
+   is named in `useCell(cellsAway)`, and the others are live.
 
        const soon = useGathered(tasks.again, 1000);     // called often, it runs at most once a second
 
@@ -23,6 +24,8 @@ import { epoch, session, whoAmI } from "./api.js";
 import { cell } from "./cell.js";
 
 export const liveness = cell("connecting");
+const NONE = [];
+export const cellsAway = cell(NONE);
 
 const KINDS = [
   ...["task.accepted", "task.ended", "letter.filed", "letter.decided"],
@@ -96,6 +99,7 @@ function disconnect(stream) {
 function isBack(stream) {
   const missed = stream.broken;
   Object.assign(stream, { state: "live", tries: 0, broken: false });
+  if (stream.path === "/v1/events") cellsAway.set(NONE); // Those that still are, are told of at once.
   judge();
   if (missed) epoch.set((n) => n + 1);
 }
@@ -122,7 +126,7 @@ async function retry(stream) {
 }
 
 function heard(stream, kind, event) {
-  if (kind === "away" || kind === "back") return weather(stream, kind);
+  if (kind === "away" || kind === "back") return weather(stream, kind, parsed(event.data)?.cells);
   if (kind === "gap") return epoch.set((n) => n + 1);
   if (kind === "end") ended(stream);
   const told = { kind, id: event.lastEventId, data: parsed(event.data) };
@@ -136,10 +140,15 @@ function ended(stream) {
   disconnect(stream);
 }
 
-function weather(stream, kind) {
-  stream.state = kind === "away" ? "away" : "live";
-  judge();
-  if (kind === "back") epoch.set((n) => n + 1);
+function weather(stream, kind, cells) {
+  if (cells) {
+    const others = cellsAway.value.filter((each) => !cells.includes(each));
+    cellsAway.set(kind === "away" ? [...others, ...cells].sort() : others);
+  } else {
+    stream.state = kind === "away" ? "away" : "live";
+    judge();
+  }
+  if (cells || kind === "back") epoch.set((n) => n + 1);
 }
 
 function parsed(text) {

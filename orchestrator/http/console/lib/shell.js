@@ -12,7 +12,7 @@ import { cell, useCell } from "./cell.js";
 import { Confirmation } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { KeyHelp, helpOpen, useKeys } from "./keys.js";
-import { liveness, useEvents, useGathered } from "./live.js";
+import { cellsAway, liveness, useEvents, useGathered } from "./live.js";
 import { Tip } from "./parts.js";
 import { Link, calling, go, here } from "./router.js";
 import { Toasts, toast } from "./toast.js";
@@ -78,6 +78,12 @@ const WEATHER = {
   away: ["away", "Redis is away"],
 };
 
+/* Of several cells one may be away: then every list lacks what it has. */
+function weather(state, cells) {
+  if (state !== "live" || !cells.length) return WEATHER[state];
+  return ["away", cells.length > 1 ? `Cells ${cells.join(", ")} are away` : `Cell ${cells[0]} is away`];
+}
+
 /* On every page but the desk itself: somebody waits, and here is the way. */
 function Call() {
   const letters = useCell(overview)?.letters ?? 0;
@@ -104,7 +110,7 @@ export function mayWhat({ scopes, tenant }) {
 
 function TopLine() {
   const who = useCell(session);
-  const [kind, said] = WEATHER[useCell(liveness)];
+  const [kind, said] = weather(useCell(liveness), useCell(cellsAway));
   return html`<header class="topline">
     <span class=${`live is-${kind}`} role="status"><span class="live-dot" />${said}</span>
     <${Call} />

@@ -79,6 +79,7 @@ function Head({ letter }) {
       <${Badge} state=${letter.kind} />
       ${agent && html`<span class="letter-fact">at <bdi>${agent}</bdi></span>`}
       ${tenant && tenant !== "default" && html`<span class="letter-fact">for <bdi>${tenant}</bdi></span>`}
+      ${letter.cell && html`<span class="letter-fact">in ${letter.cell}</span>`}
       <span class="letter-fact muted">filed <${Ago} at=${filed} /></span>
       <span class="letter-ids">
         ${task && html`<${Link} to=${`/tasks/${encodeURIComponent(task)}`} class="letter-task">

@@ -126,7 +126,7 @@ function Standing({ task }) {
     ${task.state === "working" || task.state === "submitted" ? html`<${Countdown} to=${task.deadline_ms} past="deadline passed" />` : null}
     ${task.confidence !== null && html`<span><span class="muted">confidence</span> <strong class="figure">${confidence(task.confidence)}</strong></span>`}
     <span class="muted">submitted <${Ago} at=${task.accepted_ms} /></span>
-    <span class="muted">for <span dir="auto">${task.tenant}</span></span>
+    <span class="muted">for <span dir="auto">${task.tenant}</span>${task.cell && ` in ${task.cell}`}</span>
     ${labels.map(([name, value]) => html`<span key=${name} class="label muted" dir="auto">${name}: ${value}</span>`)}
     <span class="standing-id"><span class="mono muted">${task.id}</span><${Copy} text=${task.id} label="Copy the task's id" /></span>
   </div>`;

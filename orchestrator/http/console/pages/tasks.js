@@ -71,6 +71,7 @@ function Goal({ task }) {
     <span class="goal-more">
       <span class="mono">${shortId(task.id)}</span>
       <span dir="auto">${task.tenant}</span>
+      ${task.cell && html`<span>in ${task.cell}</span>`}
       ${labels.map(([name, value]) => html`<span key=${name} class="label" dir="auto">${name}: ${value}</span>`)}
     </span>
   </span>`;

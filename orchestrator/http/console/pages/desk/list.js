@@ -49,6 +49,7 @@ function Row({ row, fresh, chosen, href }) {
         <span class="queue-foot">
           ${row.agent && html`<span class="queue-agent"><bdi>${row.agent}</bdi></span>`}
           ${tenant && html`<span class="queue-tenant"><bdi>${tenant}</bdi></span>`}
+          ${row.cell && html`<span class="queue-tenant">${row.cell}</span>`}
           ${hasDraft(row.id) && !row.decided && html`<span class="queue-draft">draft</span>`}
           ${row.decided ? html`<${Decided} ...${row.decided} />` : html`<${Due} row=${row} />`}
         </span>
