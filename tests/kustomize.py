@@ -53,6 +53,11 @@ def walk(value: Any) -> Iterator[Object]:
             yield from walk(each)
 
 
+def name_of(each: Object) -> str:
+    """Return an object's kind and name, as kubectl writes them."""
+    return f"{each['kind']}/{each['metadata']['name']}"
+
+
 def _read(path: Path) -> list[Object]:
     return compose(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
 

@@ -1,15 +1,6 @@
 """deploy/kubernetes, looked at offline: what kustomize would apply is valid, and fits together."""
 
-import copy
-import json
-import os
 import re
-import shlex
-import shutil
-import stat
-import subprocess
-import sys
-from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
@@ -19,11 +10,12 @@ from redis import Redis
 
 from envelopes.address import with_password
 from envelopes.keys import Keys
-from orchestrator.http.figures import AGENTS
 from tests import acl
 from tests.conftest import Fresh
-from tests.kustomize import Object, compose, walk
-from tests.pages import ROOT, block, commands
+from tests.keda import KEDA
+from tests.kubectl import Shop
+from tests.kustomize import Object, compose, name_of, walk
+from tests.pages import ROOT
 from workers.agent import registry
 
 DEPLOY = ROOT / "deploy" / "kubernetes"
@@ -34,63 +26,9 @@ PLAIN = [*compose(DEPLOY / "base"), *compose(DEPLOY / "worker")]
 OURS = ("orchestrator", "worker", "http", "courier", "flower")
 WORKLOADS = ("Deployment", "StatefulSet")
 
-SECRETS = block("docs/how-to/kubernetes.md", "$ sh deploy/make-secrets.sh")
-MODELS = block("docs/how-to/kubernetes.md", "$ kubectl -n buckstop create secret generic models")
-START = block("docs/how-to/kubernetes.md", "$ kubectl apply -k")
-GROUP = block("docs/how-to/kubernetes.md", "apiVersion: kustomize")
-TRIGGERS = block("docs/how-to/kubernetes.md", "triggers:")
-FORWARD = block("docs/how-to/kubernetes.md", "$ kubectl -n buckstop port-forward deployment/flower")
-
-TEXT = {"type": "string", "minLength": 1}
-NAMED = {"type": "object", "required": ["name"], "properties": {"name": TEXT}}
-TRIGGER = {
-    "type": "object",
-    "required": ["type", "metadata"],
-    "additionalProperties": False,
-    "properties": {
-        "type": {"enum": ["redis", "prometheus"]},
-        "metadata": {"type": "object", "additionalProperties": TEXT},
-        "authenticationRef": NAMED,
-    },
-}
-KEDA = {
-    "ScaledObject": {
-        "required": ["scaleTargetRef", "triggers"],
-        "additionalProperties": False,
-        "properties": {
-            "scaleTargetRef": NAMED,
-            "pollingInterval": {"type": "integer", "minimum": 1},
-            "cooldownPeriod": {"type": "integer", "minimum": 0},
-            "minReplicaCount": {"type": "integer", "minimum": 0},
-            "maxReplicaCount": {"type": "integer", "minimum": 1},
-            "advanced": {"type": "object"},
-            "triggers": {"type": "array", "minItems": 1, "items": TRIGGER},
-        },
-    },
-    "TriggerAuthentication": {
-        "required": ["secretTargetRef"],
-        "additionalProperties": False,
-        "properties": {
-            "secretTargetRef": {
-                "type": "array",
-                "items": {
-                    "required": ["parameter", "name", "key"],
-                    "additionalProperties": False,
-                    "properties": {"parameter": TEXT, "name": TEXT, "key": TEXT},
-                },
-            }
-        },
-    },
-}
-"""What KEDA takes, as far as it is used; its own schema is in no package."""
-
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
     return [each for each in objects if each["kind"] in kinds]
-
-
-def name_of(each: Object) -> str:
-    return f"{each['kind']}/{each['metadata']['name']}"
 
 
 def pod_of(workload: Object) -> Object:
@@ -126,6 +64,12 @@ WORKLOADS_OF_ALL = [
     for each in of_kind(objects, *WORKLOADS)
 ]
 PROCESSES = [one for one in WORKLOADS_OF_ALL if component_of(one.values[0]) != "redis"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Make the page's secrets once."""
+    return Shop(tmp_path_factory.mktemp("secrets")).secrets()
 
 
 # --- each is valid -------------------------------------------------------------------------------
@@ -358,108 +302,3 @@ def test_keda_may_count_and_nothing_else(fresh: Fresh) -> None:
         ):
             with pytest.raises(Exception, match=r"NOPERM|[Nn]o permissions|can't run"):
                 keda.execute_command(*command)
-
-
-# --- the page ------------------------------------------------------------------------------------
-
-_KUBECTL = """#!{python}
-import json, pathlib, sys
-sys.path.insert(0, {root!r})
-from tests.kustomize import compose
-arguments = sys.argv[1:]
-if "-k" in arguments:
-    assert compose(pathlib.Path(arguments[arguments.index("-k") + 1]))
-with open({log!r}, "a") as log:
-    print(json.dumps(arguments), file=log)
-"""
-
-
-class Shop:
-    """A copy of the deploy directory, and a kubectl that only notes what it is told."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._log = folder / "kubectl.log"
-        shutil.copytree(
-            ROOT / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("secrets")
-        )
-        kubectl = folder / "bin" / "kubectl"
-        kubectl.parent.mkdir()
-        text = _KUBECTL.format(python=sys.executable, root=str(ROOT), log=str(self._log))
-        kubectl.write_text(text)
-        kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
-
-    def run(self, text: str) -> list[list[str]]:
-        """Run a block's commands as they are pasted; return what kubectl was told."""
-        environ = os.environ | {
-            "PATH": f"{self.folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        }
-        self._log.unlink(missing_ok=True)
-        for line in commands(text):
-            subprocess.run(["sh", "-c", line], cwd=self.folder, env=environ, check=True)
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
-
-    def secrets(self) -> dict[str, set[str]]:
-        """Return the keys of each secret that the page's commands make."""
-        made: dict[str, set[str]] = {}
-        for told in [*self.run(SECRETS), *self.run(MODELS)]:
-            if "generic" in told:
-                made[told[told.index("generic") + 1]] = {self._key(each) for each in told[6:]}
-        return made
-
-    def _key(self, argument: str) -> str:
-        option, _, given = argument.partition("=")
-        if option == "--from-literal":
-            name, _, text = given.partition("=")
-            assert text.strip() == text != "", argument
-            return name
-        assert option == "--from-file"
-        assert (self.folder / given).read_text(), argument
-        return Path(given).name
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Make the page's secrets once."""
-    return Shop(tmp_path_factory.mktemp("secrets")).secrets()
-
-
-def test_what_the_page_says_can_be_pasted(shop: Shop) -> None:
-    """Every file that a command names is there, and so is every object that it speaks of."""
-    made = shop.secrets()
-    assert shop.secrets() == made, "what is there is kept"
-    assert made["redis"] >= {f"redis_{user}" for user in ("admin", "front", "worker", "keda")}
-    there = {name_of(each).lower() for each in EXAMPLE}
-    for told in [*shop.run(START), *shop.run(FORWARD)]:
-        spoken = [word for word in told if re.match(r"(deployment|service)/", word)]
-        assert set(spoken) <= there, shlex.join(told)
-
-
-def test_the_group_on_the_page_composes(shop: Shop) -> None:
-    """A group of agents is a directory like example/research."""
-    here = shop.folder / "deploy" / "kubernetes" / "example" / "legal"
-    here.mkdir()
-    (here / "kustomization.yaml").write_text(GROUP)
-    made = {each["kind"]: copy.deepcopy(each) for each in compose(here)}
-    assert made["Deployment"]["metadata"]["name"] == "worker-legal"
-    assert made["ScaledObject"]["spec"]["scaleTargetRef"]["name"] == "worker-legal"
-    assert made["ScaledObject"]["spec"]["triggers"][0]["metadata"]["listName"] == Keys().queue(
-        "legal"
-    )
-    assert made["ConfigMap"]["data"]["BUCKSTOP_AGENTS"] == "my_agents"
-
-
-def test_the_metric_on_the_page_is_one_of_ours() -> None:
-    """Or scale on Buckstop's own metrics, which add lanes up."""
-    (trigger,) = yaml.safe_load(TRIGGERS)["triggers"]
-    jsonschema.validate(trigger, TRIGGER)
-    name, agent = re.search(
-        r'buckstop_(\w+)\{agent="(\w+)"\}', trigger["metadata"]["query"]
-    ).groups()
-    assert "agent" in next(each.labels for each in AGENTS if each.name == name)
-    assert agent == "research"
