@@ -1,6 +1,6 @@
 """Agents that end in each way a subtask can end, for whoever looks on."""
 
-import time
+from pathlib import Path
 
 from workers import Context, Envelope, Question, Status, agent
 
@@ -23,8 +23,9 @@ def says(ctx: Context, input: str) -> Envelope:  # noqa: A002 - the word that pa
             return Envelope.success("s3cret result", 0.9)
 
 
-@agent("sleeps")
-def sleeps(ctx: Context, input: float) -> Envelope:  # noqa: A002 - the word that payloads use
-    """Run for a while."""
-    time.sleep(input)
-    return Envelope.success("slept", 1.0)
+@agent("waits")
+def waits(ctx: Context, input: str) -> Envelope:  # noqa: A002 - the word that payloads use
+    """Run until there is a file of this name."""
+    while not Path(input).exists() and not ctx.cancelled.wait(0.05):
+        pass
+    return Envelope.success("waited", 1.0)

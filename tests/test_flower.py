@@ -1,12 +1,7 @@
 """A real Flower beside real workers and orchestrators: what it shows, and what it can do."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,116 +11,17 @@ from redis import Redis
 
 from envelopes import Envelope, Fault, Limits
 from envelopes.envelope import Usage
-from envelopes.keys import Keys
-from orchestrator import flower
-from orchestrator.client import Buckstop
-from orchestrator.embedded import EmbeddedServer, free_port
-from orchestrator.leash import leashed
-from tests import acl
-from tests.fleet import ROOT, Fleet
+from tests.garden import BOUNDS, KEYS, Garden, planted, until
 from workers.outcome import event_of, outcome_line
 
-KEYS = Keys()
 SECRET = "correct horse battery staple"
-READY_S = 40
-PATIENCE_S = 20
-
-
-@dataclass(frozen=True)
-class Garden:
-    """A deployment in which Flower has only the rights that deploy/redis/users.acl gives it."""
-
-    buckstop: Buckstop
-    server: Redis
-    fleet: Fleet
-    api: httpx.Client
-    log: Path
-
-    def get(self, path: str) -> Any:
-        return self.api.get(path).json()
-
-    def send(self, name: str, path: str = "send-task", **options: Any) -> httpx.Response:
-        return self.api.post(f"/api/task/{path}/{name}", json=options)
-
-    def task(self, subtask: str) -> dict[str, Any]:
-        """Return what Flower shows of a subtask, empty where it shows nothing yet."""
-        return self.get("/api/tasks").get(subtask, {})
-
-    def ended(self, subtask: str) -> dict[str, Any]:
-        return until(lambda: (t := self.task(subtask)).get("runtime") and t, "its end is shown")
-
-    def ask(self, agent: str, given: Any, **more: Any) -> str:
-        """Submit a task of one step; return the id of its subtask."""
-        asked = {"goal": "light the lamp", "agent": agent, "input": given, **BOUNDS, **more}
-        return f"{self.buckstop.submit(asked).id}/1"
-
-    def letters(self) -> list[Any]:
-        """Return the letters of messages that could not be delivered."""
-        return [one for one in self.buckstop.letters().items if not one.get("task")]
-
-
-BOUNDS = {
-    "budget": {"tokens": 1_000, "calls": 10},
-    "timeout": 60,
-    "until": {"kind": "plan_done"},
-    "confidence_min": 0.3,
-}
-
-
-def until(look: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    """Wait for something to be there; return it."""
-    ends = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < ends, f"not within {timeout_s} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Garden]:
-    """Start a server, an orchestrator, two workers and Flower."""
-    folder = tmp_path_factory.mktemp("garden")
-    with EmbeddedServer(folder / "server") as server, Redis.from_url(server.url) as client:
-        fleet = Fleet(folder, server.url, KEYS.prefix, "tests.shown_agents")
-        fleet.orchestrator("orchestrator")
-        fleet.worker("threads", "threads", 2)
-        fleet.worker("prefork", "prefork", 2)
-        client.execute_command("ACL", "SETUSER", "flower", ">secret", *acl.rules()["flower"])
-        url = f"redis://flower:secret@127.0.0.1:{server.port}/0"
-        log = folder / "flower.log"
-        settings = flower.Flower(free_port(), flower.ensure_login(folder))
-        process = started(settings, url, log)
-        user, _, password = settings.login.partition(":")
-        try:
-            with (
-                httpx.Client(base_url=settings.url, auth=(user, password), timeout=30) as api,
-                Buckstop(server.url) as buckstop,
-            ):
-                here = Garden(buckstop, client, fleet, api, log)
-                until(lambda: follows(here), f"Flower follows the worker, see {log}", READY_S)
-                yield here
-        finally:
-            process.terminate()
-            process.wait(10)
-            fleet.stop()
-
-
-def started(settings: flower.Flower, url: str, log: Path) -> "subprocess.Popen[bytes]":
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "BUCKSTOP_URL": url}
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
-    with log.open("wb") as said:
-        return subprocess.Popen(
-            leashed(command), env=settings.environ(environ), stdout=said, stderr=said, cwd=ROOT
-        )
-
-
-def follows(garden: Garden) -> bool:
-    """Say whether Flower answers, and has asked the worker for events by now."""
-    try:
-        garden.ask("says", "well")
-        return bool(garden.get("/api/workers?refresh=1") and garden.get("/api/tasks"))
-    except httpx.TransportError:
-        return False
+    """Plant one garden for all."""
+    with planted(tmp_path_factory.mktemp("garden")) as garden:
+        yield garden
 
 
 # --- what it shows -------------------------------------------------------------------------------
@@ -187,24 +83,29 @@ def test_each_outcome_is_told_with_its_reason(
     assert (shown["exception"] or "").startswith(said if state == "FAILURE" else "")
 
 
-def test_what_takes_its_time_is_shown_while_it_runs(garden: Garden) -> None:
+def test_what_takes_its_time_is_shown_while_it_runs(garden: Garden, tmp_path: Path) -> None:
     """Events are sparse, and a person sees what runs all the same."""
-    subtask = garden.ask("sleeps", 3)
+    subtask = garden.ask("waits", str(tmp_path / "enough"))
     shown = until(lambda: garden.task(subtask), "it is shown")
     assert (shown["state"], shown["args"]) == ("STARTED", "light the lamp")
+    (tmp_path / "enough").touch()
     assert garden.ended(subtask)["result"].startswith("success 1.00")
 
 
-def test_flower_sees_neither_what_an_agent_is_given_nor_what_it_made(garden: Garden) -> None:
+def test_flower_sees_neither_what_an_agent_is_given_nor_what_it_made(
+    garden: Garden, tmp_path: Path
+) -> None:
     """Never secrets or whole payloads: of a payload Flower sees the goal, shortened."""
-    subtask = garden.ask("sleeps", 3, goal="x" * 500, labels={"note": SECRET})
+    subtask = garden.ask("waits", str(tmp_path / SECRET), goal="x" * 500)
     until(lambda: garden.task(subtask), "it is shown")
     garden.ended(garden.ask("says", SECRET))
     pages = ["/api/tasks", "/tasks"]
     for name in garden.get("/api/workers"):
         pages += [f"/api/workers?refresh=1&workername={name}", f"/worker/{name}"]
     said = "".join(garden.api.get(page).text for page in pages)
+    (tmp_path / SECRET).touch()
     assert "light the lamp" in said
+    assert "x" * 117 in said
     assert SECRET not in said
     assert "s3cret" not in said
     assert "x" * 121 not in said
@@ -214,13 +115,13 @@ def test_flower_sees_neither_what_an_agent_is_given_nor_what_it_made(garden: Gar
 def test_queues_have_their_depth(garden: Garden) -> None:
     """Issue 5: «depth per agent queue and of dead-letters through its API»; tenants' lanes too."""
     lane = KEYS.queue("says", "acme")
-    garden.server.zadd(KEYS.lanes(KEYS.queue("sleeps")), {lane: 1})
+    garden.server.zadd(KEYS.lanes(KEYS.queue("waits")), {lane: 1})
     garden.server.lpush(KEYS.dead_letters, "a")
     garden.api.get("/api/workers?refresh=1")
     found = garden.get("/api/queues/length")["active_queues"]
     depths = {each["name"]: each["messages"] for each in found}
     assert depths[KEYS.dead_letters] >= 1
-    assert {KEYS.queue("says"), KEYS.queue("sleeps"), KEYS.submissions, lane} <= depths.keys()
+    assert {KEYS.queue("says"), KEYS.queue("waits"), KEYS.submissions, lane} <= depths.keys()
     assert depths[KEYS.queue("says")] == 0
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator.embedded import free_port
 from orchestrator.running import DIRECTORY, Running
+from tests.garden import until
 from tests.pages import block, commands
-from tests.test_flower import until
 
 UP = block("docs/how-to/flower.md", "$ buckstop up")
 BY_HAND = block("docs/how-to/flower.md", "$ celery -A workers.app flower")

@@ -1,0 +1,122 @@
+"""A deployment with a real Flower, which has only the rights that users.acl gives it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis import Redis
+
+from envelopes.keys import Keys
+from orchestrator import flower
+from orchestrator.client import Buckstop
+from orchestrator.embedded import EmbeddedServer, free_port
+from orchestrator.leash import leashed
+from tests import acl
+from tests.fleet import ROOT, Fleet
+
+KEYS = Keys()
+READY_S = 60
+PATIENCE_S = 40
+
+
+@dataclass(frozen=True)
+class Garden:
+    """A deployment in which Flower has only the rights that deploy/redis/users.acl gives it."""
+
+    buckstop: Buckstop
+    server: Redis
+    fleet: Fleet
+    api: httpx.Client
+    log: Path
+
+    def get(self, path: str) -> Any:
+        return self.api.get(path).json()
+
+    def send(self, name: str, path: str = "send-task", **options: Any) -> httpx.Response:
+        return self.api.post(f"/api/task/{path}/{name}", json=options)
+
+    def task(self, subtask: str) -> dict[str, Any]:
+        """Return what Flower shows of a subtask, empty where it shows nothing yet."""
+        return self.get("/api/tasks").get(subtask, {})
+
+    def ended(self, subtask: str) -> dict[str, Any]:
+        return until(lambda: (t := self.task(subtask)).get("runtime") and t, "its end is shown")
+
+    def ask(self, agent: str, given: Any, **more: Any) -> str:
+        """Submit a task of one step; return the id of its subtask."""
+        asked = {"goal": "light the lamp", "agent": agent, "input": given, **BOUNDS, **more}
+        return f"{self.buckstop.submit(asked).id}/1"
+
+    def letters(self) -> list[Any]:
+        """Return the letters of messages that could not be delivered."""
+        return [one for one in self.buckstop.letters().items if not one.get("task")]
+
+
+BOUNDS = {
+    "budget": {"tokens": 1_000, "calls": 10},
+    "timeout": 60,
+    "until": {"kind": "plan_done"},
+    "confidence_min": 0.3,
+}
+
+
+def until(look: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
+    """Wait for something to be there; return it."""
+    ends = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < ends, f"not within {timeout_s} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+def started(settings: flower.Flower, url: str, log: Path) -> "subprocess.Popen[bytes]":
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "BUCKSTOP_URL": url}
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
+    with log.open("wb") as said:
+        return subprocess.Popen(
+            leashed(command), env=settings.environ(environ), stdout=said, stderr=said, cwd=ROOT
+        )
+
+
+def follows(garden: Garden) -> bool:
+    """Say whether Flower answers, and has asked the worker for events by now."""
+    try:
+        garden.ask("says", "well")
+        return bool(garden.get("/api/workers?refresh=1") and garden.get("/api/tasks"))
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def planted(folder: Path) -> Iterator[Garden]:
+    """Start a server, an orchestrator, two workers and Flower."""
+    with EmbeddedServer(folder / "server") as server, Redis.from_url(server.url) as client:
+        fleet = Fleet(folder, server.url, KEYS.prefix, "tests.shown_agents")
+        fleet.orchestrator("orchestrator")
+        fleet.worker("threads", "threads", 2)
+        fleet.worker("prefork", "prefork", 2)
+        client.execute_command("ACL", "SETUSER", "flower", ">secret", *acl.rules()["flower"])
+        url = f"redis://flower:secret@127.0.0.1:{server.port}/0"
+        log = folder / "flower.log"
+        settings = flower.Flower(free_port(), flower.ensure_login(folder))
+        process = started(settings, url, log)
+        user, _, password = settings.login.partition(":")
+        try:
+            with (
+                httpx.Client(base_url=settings.url, auth=(user, password), timeout=30) as api,
+                Buckstop(server.url) as buckstop,
+            ):
+                here = Garden(buckstop, client, fleet, api, log)
+                until(lambda: follows(here), f"Flower follows the worker, see {log}", READY_S)
+                yield here
+        finally:
+            process.terminate()
+            process.wait(10)
+            fleet.stop()
