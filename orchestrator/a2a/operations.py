@@ -22,6 +22,8 @@ from orchestrator.a2a.faults import Fault
 from orchestrator.a2a.following import Following
 from orchestrator.a2a.messages import List, Message, OfTask, Send
 from orchestrator.a2a.wanted import Defaults, request_of, said_in
+from orchestrator.cells.cell import CellAway
+from orchestrator.cells.where import noting
 from orchestrator.client import Buckstop, NotFound
 from orchestrator.http import letters, tasks
 from orchestrator.http.access import Caller, require_scope
@@ -227,8 +229,17 @@ async def _short(asked: Asked, task: TaskView, wanted: List) -> shown.Shown:
 def _scanned(asked: Asked, wanted: List) -> tuple[list[TaskView], str, int]:
     """Look for a page of what fits, through so many tasks; where none did, the next page goes on.
 
-    Contexts have no index, and a state of A2A's may be a part of one of ours.
+    Contexts have no index, and a state of A2A's may be a part of one of ours. A2A's list has no
+    word for what is left out of it; so while a cell is away, there is none.
     """
+    with noting() as left_out:
+        listed = _looked_through(asked, wanted)
+    if left_out:
+        raise CellAway(left_out, "the list would lack what it has")
+    return listed
+
+
+def _looked_through(asked: Asked, wanted: List) -> tuple[list[TaskView], str, int]:
     where = TasksWanted(shown.STAGES.get(wanted.status), asked.caller.only(wanted.tenant or None))
     place, found = _place(wanted.page_token), []
     for _ in range(limits.A2A_SCAN_MAX // wanted.page_size):

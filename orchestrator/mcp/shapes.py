@@ -131,6 +131,13 @@ class Told(Out):
     """How to read the texts below."""
 
 
+class Listed(Told):
+    """Some things of a list."""
+
+    missing: list[str] = Field(default_factory=list)
+    """Cells that are away: what they have is left out. Empty for one server."""
+
+
 class Submitted(Out):
     """A task that was accepted: it ends in exactly one outcome."""
 
@@ -207,7 +214,7 @@ class TaskSeen(Out):
     confidence: float | None
 
 
-class TaskList(Told):
+class TaskList(Listed):
     """Some tasks, the newest in front."""
 
     items: list[TaskSeen]
@@ -223,7 +230,7 @@ class Stopping(Out):
     state: State
 
 
-class LetterList(Told):
+class LetterList(Listed):
     """Some open letters, the newest in front."""
 
     items: list[LetterSummary]
@@ -253,7 +260,7 @@ class Decided(Out):
     decided_ms: int
 
 
-class AgentList(Told):
+class AgentList(Listed):
     """Every agent that is known."""
 
     items: list[AgentOut]
