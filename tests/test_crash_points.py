@@ -210,9 +210,10 @@ ELSEWHERE = {
     *("save_subscription", "remove_subscription"),
     *("expand_news", "claim_deliveries", "settle_delivery"),
     *("take_submissions", "accept_submission", "refuse_submission"),
+    *("purge", "purge_letters", "purge_deliveries", "reserve"),
 }
-"""Scripts that only show, and those of the way in, of the courier and of the door: none of them is in
-the story of a task, and each is sent twice where it is tested."""
+"""Scripts that only show, and those of the way in, of the courier, of the door, of the broom and of
+cells: none of them is in the story of a task, and each is sent twice where it is tested."""
 ALL_SCRIPTS = {path.stem for folder in (store._LUA, claims.LUA) for path in folder.glob("[a-z]*")}
 SCRIPTS = sorted(ALL_SCRIPTS - ELSEWHERE)
 COMMANDS = ["HGETALL", "BLPOP", "ZCARD"]
