@@ -32,7 +32,7 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 
-from orchestrator.a2a.wanted import read_defaults
+from orchestrator.a2a.declared import read_defaults
 from orchestrator.settings import SettingsError
 from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, Place, run, up
@@ -496,6 +496,20 @@ def test_a_wrong_declaration_is_told_at_the_start(
         file.write_text(text)
     with pytest.raises(SettingsError, match=says_):
         read_defaults({"BUCKSTOP_A2A_DEFAULTS": str(file)})
+
+
+def test_up_refuses_a_wrong_declaration_before_it_starts_anything(tmp_path: Path) -> None:
+    (tmp_path / "a2a.yaml").write_text("greet: {hops: 3}")
+    done = subprocess.run(
+        [BUCKSTOP, "up"],
+        cwd=tmp_path,
+        env={**os.environ, "BUCKSTOP_A2A_DEFAULTS": "a2a.yaml"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a2a.yaml: greet: 'hops' is no field to declare; those of a request are" in done.stderr
 
 
 # --- the page ------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Let A2A clients send tasks: the Agent2Agent protocol, version 1.0.
 
     messages.py    what clients send
-    wanted.py      a message becomes a request; what it leaves out, the operator may have declared
+    wanted.py      a message becomes a request
+    declared.py    what the operator has declared
     shown.py       a task in A2A's words: state, question, artifacts
     operations.py  send, get, list, cancel: each asks what the HTTP API asks
     following.py   wait for a task, and tell it as a stream

@@ -18,10 +18,11 @@ from envelopes.decision import Decision, Verb
 from envelopes.letter import LetterKind
 from envelopes.strict import Refused, compact, parse
 from orchestrator.a2a import shown
+from orchestrator.a2a.declared import Defaults
 from orchestrator.a2a.faults import Fault
 from orchestrator.a2a.following import Following
 from orchestrator.a2a.messages import List, Message, OfTask, Send
-from orchestrator.a2a.wanted import Defaults, request_of, said_in
+from orchestrator.a2a.wanted import request_of, said_in
 from orchestrator.cells.cell import CellAway
 from orchestrator.cells.where import noting
 from orchestrator.client import Buckstop, NotFound

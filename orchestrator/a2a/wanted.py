@@ -6,53 +6,27 @@ A2A has no words for these. So a message says them in its metadata, as fields of
      "metadata": {"buckstop": {"agent": "research", "budget": {"tokens": 20000},
                                "timeout": "5m", "until": {"kind": "plan_done"}}}}
 
-Or the operator has declared them, for all messages ("*") or by agent, in a YAML file that
-BUCKSTOP_A2A_DEFAULTS names; what the message says wins. Nothing is declared by itself: who sends
-no bounds is told what to send.
+Or the operator has declared them (declared.py); what the message says wins. Nothing is declared by
+itself: who sends no bounds is told what to send.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from envelopes import limits
 from envelopes.request import TaskRequest
 from envelopes.strict import Refused, compact, parse
+from orchestrator.a2a.declared import ALL, NOT_SAID, Defaults
 from orchestrator.a2a.faults import Fault
 from orchestrator.a2a.messages import Part, Send
-from orchestrator.settings import SettingsError
 
-SETTING: Final = "BUCKSTOP_A2A_DEFAULTS"
 KEY: Final = "buckstop"
 """Of the metadata that is ours."""
 CONTEXT: Final = "a2a.context"
 MESSAGE: Final = "a2a.message"
-ALL: Final = "*"
 _OURS: Final = f"message.metadata.{KEY}"
-_NOT_SAID: Final = {"idempotency_key": "the messageId is it", "goal": "the text parts are it"}
 _PARTS: Final = {"goal": "message.parts", "input": "message.parts"}
 """Where these fields of a request come from, for whoever is told that they are wrong."""
-
-Defaults = Mapping[str, Mapping[str, Any]]
-"""By agent, or for ALL: fields of a request."""
-
-
-def read_defaults(environ: Mapping[str, str]) -> Defaults:
-    """Read what the operator has declared, or raise SettingsError; else nothing is."""
-    if not (name := environ.get(SETTING)):
-        return {}
-    try:
-        found = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SettingsError(f"{SETTING}: {name} cannot be read: {error}") from None
-    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise SettingsError(f'{SETTING}: {name} is to be agents (or "*"), each with its fields')
-    for agent, fields in found.items():
-        if unknown := sorted(set(fields) - (TaskRequest.model_fields.keys() - _NOT_SAID.keys())):
-            raise SettingsError(f"{SETTING}: {agent}: {unknown[0]!r} is no field to declare")
-    return found
 
 
 def request_of(sent: Send, defaults: Defaults, sender: str) -> TaskRequest:
@@ -89,7 +63,7 @@ def _said(sent: Send) -> dict[str, Any]:
         if not isinstance(said, dict):
             raise Refused(_OURS, "it is an object with fields of a request, such as budget")
         fields |= said
-    for name, why in _NOT_SAID.items():
+    for name, why in NOT_SAID.items():
         if name in fields:
             raise Refused(f"{_OURS}.{name}", why)
     if not isinstance(fields.get("labels", {}), dict):

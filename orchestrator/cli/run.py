@@ -12,6 +12,7 @@ import click
 from envelopes.scripts import connect
 from orchestrator import checks, children, flower, keyfile, login
 from orchestrator import up as everything
+from orchestrator.a2a.declared import read_defaults
 from orchestrator.checks import Verdict
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import json_option, settings, url_option, write_json
@@ -61,6 +62,8 @@ def up(
     BUCKSTOP_URL, that server is used and none is started.
     """
     _check_modules(modules)
+    if http:
+        read_defaults(os.environ)  # what is wrong in it is said now, not by a process that dies
     directory = (directory or Path(DIRECTORY)).absolute()
     wanted = children.Wanted(
         directory=directory,

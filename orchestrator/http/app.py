@@ -12,7 +12,7 @@ is what they wait for. Live events are the exception (live.py).
 
 BUCKSTOP_CORS_ORIGINS   pages of these origins may call with a bearer token; none unless said
 BUCKSTOP_PUBLIC_URL     where people reach this, for addresses that are given away
-BUCKSTOP_A2A_DEFAULTS   a file with what A2A messages may leave out  (../a2a/wanted.py)
+BUCKSTOP_A2A_DEFAULTS   a file with what A2A messages may leave out  (../a2a/declared.py)
 """
 
 import os
@@ -28,7 +28,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from envelopes import limits
 from envelopes.exports import exporting
-from orchestrator.a2a.wanted import read_defaults
+from orchestrator.a2a.declared import read_defaults
 from orchestrator.http import (
     a2a,
     admin,
