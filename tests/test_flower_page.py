@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from orchestrator.embedded import free_port
+from orchestrator.flower import ensure_login
 from orchestrator.running import DIRECTORY, Running
 from tests.garden import until
 from tests.pages import block, commands
@@ -101,6 +103,9 @@ def test_the_page_does_what_it_says(reader: Reader) -> None:
     login = (reader.folder / DIRECTORY / "flower_login").read_text().strip()
     user, _, password = login.partition(":")
     assert f"(user {user}, password {password})" in reader.said()
+    kept = reader.folder / DIRECTORY / "flower_login"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert ensure_login(kept.parent) == login, "it stays the same for this directory"
     until(lambda: answers(reader.ports["5555"]), "Flower answers", STARTED_WITHIN_S)
     (task,) = reader.paste(SUBMIT)
     queues = until(lambda: depths(reader), "a worker has named its queues")
