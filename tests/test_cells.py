@@ -1,5 +1,7 @@
 """Cells for real: several servers, one of them killed, added or drained; and each key used once."""
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,8 @@ from orchestrator.cells.cell import CellAway
 from orchestrator.cells.facade import Cells
 from orchestrator.cells.reservations import Reserved
 from orchestrator.cells.where import noting
+from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
+from orchestrator.tokens import Scope, id_of
 from orchestrator.view import State
 from orchestrator.wanted import ALL, TasksWanted
 from tests.several import KEYS, TASK, Several, orchestrated, work
@@ -194,3 +198,82 @@ def test_letters_are_decided_where_they_are_and_in_all_cells_at_once(several: Se
         assert cells.letter_counts("reason") == {"deadline": 3}
         assert cells.decide_all(ALL, rest).decided == 3
         assert cells.letters().items == []
+
+
+def test_a_cell_that_hangs_holds_up_nobody_else(several: Several) -> None:
+    """Promise: "others unaffected", also by one that takes a question and never answers."""
+    east, west = tenant_of(several, "east"), tenant_of(several, "west")
+    with several.cells() as cells:
+        cells.submit(TASK, tenant=west)
+        hung = several.servers["west"].pid
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            task = cells.submit(TASK, tenant=east)
+            with noting() as missing:
+                assert [one.id for one in cells.tasks().items] == [task.id]
+            assert missing == {"west"}
+            with pytest.raises(CellAway, match="'west' is away: no answer within"):
+                cells.submit(TASK, tenant=west)
+        finally:
+            os.kill(hung, signal.SIGCONT)
+
+
+def test_tasks_of_a_tenant_that_is_spread_go_to_all_cells(several: Several) -> None:
+    """Promise: "`spread` ... to spread one big tenant's tasks by idempotency key/task id"."""
+    several.spread = ["big"]
+    several.list("west")
+    with several.cells() as cells:
+        assert cells.target_of("big") is None
+        used = [str(number) for number in range(16)]
+        first = [cells.submit(TASK, tenant="big", idempotency_key=key).id for key in used]
+        again = [cells.submit(TASK, tenant="big", idempotency_key=key).id for key in used]
+        assert first == again
+        for _ in range(16):
+            cells.submit(TASK, tenant="big")
+    assert min(kept(several, "east"), kept(several, "west")) > 5
+
+
+def test_a_new_cell_is_made_as_home_is(several: Several) -> None:
+    """The page: "copies tokens, subscriptions and caps from home"."""
+    hook = NewSubscription(
+        kind=SubscriptionKind.WEBHOOK, url="http://127.0.0.1:9/x", allow_private=True
+    )
+    with several.cells() as cells:
+        text = cells.tokens.new("ada", [Scope.READ])
+        gone = cells.tokens.new("bob", [Scope.READ])
+        made = cells.subscriptions.add(hook)
+        cells.store.set_cap("tenant", "acme", 7)
+    several.add("north", added=1)
+    with several.cells() as cells:
+        assert cells.tokens.revoke(id_of(gone))
+        assert cells.align("north") == {"tokens": 1, "subscriptions": 1, "caps": 1}
+        north = cells.cells["north"]
+        assert north.ask(lambda one: one.tokens.find(id_of(text))) == cells.tokens.find(id_of(text))
+        assert north.ask(lambda one: one.subscriptions.list()) == [made]
+        assert north.ask(lambda one: one.store.caps()) == {"tenant:acme": 7}
+        cells.subscriptions.remove(made.id)
+        assert north.ask(lambda one: one.subscriptions.list()) == []
+        with pytest.raises(NotFound):
+            cells.subscriptions.remove(made.id)
+
+
+def test_what_is_changed_while_a_cell_is_away_is_not_changed_there_unnoticed(
+    several: Several,
+) -> None:
+    """The page: a token is made and the cell named; one that is revoked is refused by its name."""
+    with several.cells() as cells:
+        old = cells.tokens.new("ada", [Scope.READ])
+        several.servers["west"].kill()
+        with noting() as missing:
+            assert cells.tokens.find(id_of(cells.tokens.new("bob", [Scope.READ])))
+        assert missing == {"west"}
+        with pytest.raises(CellAway, match="it is revoked in east, and not there; say it again"):
+            cells.tokens.revoke(id_of(old))
+        with pytest.raises(CellAway, match="the cap is set in east"):
+            cells.store.set_cap("tenant", "acme", 7)
+        several.servers["west"].restart()
+        cells.cells["west"].note_back()
+        assert cells.tokens.revoke(id_of(old))
+        cells.align("west")
+        west = cells.cells["west"].ask(lambda one: [token.name for token in one.tokens.list()])
+        assert west == ["bob"]

@@ -7,7 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.several import TASK, TENANTS, Several, orchestrated, served, work
+from envelopes import Envelope
+from envelopes.envelope import Question, Status
+from tests.hands import Hand
+from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, served, work
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,29 @@ def test_a_cell_that_is_away_is_named_and_others_answer(several: Several) -> Non
         assert caller.get("/v1/tasks/nobody").status_code == 503, "it may be in west"
         assert caller.get("/v1/overview").json()["missing"] == ["west"]
         assert "west" in caller.get("/metrics").text
+
+
+def test_a_question_is_answered_in_its_cell_by_whoever_has_the_address(several: Several) -> None:
+    """Promise: "wait tokens": an address says nothing of its cell, and is found in it."""
+    asks = Envelope(
+        status=Status.PARTIAL, reason="which?", ask=Question(text="Which?", choices=("a", "b"))
+    )
+    with served(several) as caller, orchestrated(several, "east", "west"):
+        task = submitted(caller, "west")
+        with several.client("west") as client:
+            hand = Hand(client, KEYS, "greet")
+            while not (jobs := hand.take()):
+                pass
+            hand.answer(jobs[0], asks)
+        while not (letter := caller.get(f"/v1/tasks/{task['id']}").json()["letter"]):
+            pass
+        made = caller.post(f"/v1/letters/{letter}/wait-token", json={})
+        assert made.status_code == 201, made.text
+        address = f"/waits/{made.json()['token']}"
+        assert caller.get(address).json()["choices"] == ["a", "b"]
+        assert caller.post(address, json={"answer": "a"}).status_code == 200
+        assert caller.post(address, json={"answer": "b"}).status_code == 410
+        assert caller.get(f"/waits/{'x' * 43}").status_code == 404
 
 
 def test_tokens_are_known_while_home_is_away(several: Several) -> None:

@@ -1,8 +1,9 @@
 """One cell as it is asked by those who see several: by whom, how long, and whether it is away.
 
 A cell that does not answer costs whoever asked some time, and then nobody else any: it rests for
-CELL_REST_S, in which it is away to everybody at once. And it has threads of its own, so that what
-hangs in one cell holds up no question to another.
+CELL_REST_S, in which it is away to everybody at once; then one asks it, and all do once that was
+answered. And it has threads of its own, so that what hangs in one cell holds up no question to
+another.
 """
 
 import time
@@ -65,19 +66,24 @@ class Cell:
         self._threads = ThreadPoolExecutor(limits.CELL_THREADS, f"cell-{listed.name}")
         self._lock = Lock()
         self._connected: Opened | None = None
-        self._rests_until = 0.0
+        self._rests_until: float | None = None
+        """When it may be tried again; None while it answers."""
         self._why = ""
 
     def ask(self, what: Callable[[Opened], T]) -> T:
         """Ask it something in this thread, or raise CellAway."""
-        if time.monotonic() < self._rests_until:
-            raise CellAway([self.name], self._why)
+        self._require_turn()
         try:
-            return what(self.opened())
+            answer = what(self.opened())
         except CellAway:
             raise
         except (RedisConnectionError, RedisTimeoutError, NobodyHome) as gone:
             raise self.note_away(str(gone)) from gone
+        except Exception:
+            self.note_back()  # it has answered, if only to refuse
+            raise
+        self.note_back()
+        return answer
 
     def asked(self, what: Callable[[Opened], T]) -> Future[T]:
         """Ask it in a thread of its own."""
@@ -94,7 +100,16 @@ class Cell:
 
     def note_back(self) -> None:
         """Let it be asked again at once: somebody has heard of it."""
-        self._rests_until = 0.0
+        self._rests_until = None
+
+    def _require_turn(self) -> None:
+        """Raise CellAway while it rests; of those who come afterwards, one tries for all."""
+        with self._lock:
+            if self._rests_until is None:
+                return
+            if time.monotonic() < self._rests_until:
+                raise CellAway([self.name], self._why)
+            self._rests_until = time.monotonic() + limits.CELL_REST_S
 
     def opened(self) -> Opened:
         """Return what asks its server, or raise NobodyHome; nothing is asked yet."""

@@ -58,7 +58,7 @@ def mcp(
         stdio.serve_there(api, _token(token_file))
     else:
         start = directory or Path.cwd()
-        stdio.serve_here(lambda: Settings.read(os.environ, start, url), _name(name))
+        stdio.serve_here(lambda: Settings.of_all(os.environ, start, url), _name(name))
     return None
 
 
