@@ -130,5 +130,8 @@ def test_an_orchestrator_of_a_cell_needs_to_be_told_which(tmp_path: Path) -> Non
         )
         assert refused.returncode == 2
         assert "say which, with --cell: east" in refused.stderr
+        nowhere = [BUCKSTOP, "tasks", "--cell", "east"]
+        said = subprocess.run(nowhere, env=environ(), capture_output=True, text=True, check=False)
+        assert (said.returncode, "set BUCKSTOP_CELLS to it" in said.stderr) == (2, True)
         told = [BUCKSTOP, "check", "--cell", "east"]
         assert subprocess.run(told, env=cells, capture_output=True, check=False).returncode == 0

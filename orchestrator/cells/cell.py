@@ -86,7 +86,11 @@ class Cell:
         return answer
 
     def asked(self, what: Callable[[Opened], T]) -> Future[T]:
-        """Ask it in a thread of its own."""
+        """Ask it in a thread of its own; while it rests, no thread is waited for."""
+        if self._rests_until is not None and time.monotonic() < self._rests_until:
+            away: Future[T] = Future()
+            away.set_exception(CellAway([self.name], self._why))
+            return away
         return self._threads.submit(self.ask, what)
 
     def note_away(self, why: str) -> CellAway:
