@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,9 @@ from redis import Redis
 from envelopes.keys import Keys
 from orchestrator.embedded import EmbeddedServer
 from workers.agent import registry
+
+if TYPE_CHECKING:
+    from tests.editor import Place
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,3 +69,12 @@ def own_registry() -> Iterator[None]:
 def client(fresh: Fresh) -> Redis:
     """Give a client of the emptied server."""
     return fresh.client
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Place"]:
+    """Run `buckstop up` with some agents for the session; it takes seconds to start."""
+    from tests.editor import up  # only who asks for it waits for what an editor needs
+
+    with up(tmp_path_factory.mktemp("place")) as running:
+        yield running

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -35,7 +35,7 @@ from a2a.utils.errors import (
 from orchestrator.a2a.declared import read_defaults
 from orchestrator.settings import SettingsError
 from tests.conftest import Fresh
-from tests.editor import BUCKSTOP, Place, run, up
+from tests.editor import BUCKSTOP, Place, run
 from tests.pages import block, commands
 from tests.peer import BINDINGS, BOUNDS, card_of, peer, plain, says, sent
 from tests.web import running
@@ -44,13 +44,6 @@ ALL = ("submit", "read", "decide")
 GREET = {"agent": "greet", **BOUNDS}
 STATE = TaskState.Name
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One deployment for all: `buckstop up` with some agents."""
-    with up(tmp_path_factory.mktemp("a2a")) as running_here:
-        yield running_here
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """MCP with the official client, against real processes: over stdio, stdio to an API, and HTTP."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,11 @@ from orchestrator.mcp.tools import TOOLS
 from orchestrator.mcp.waiting import until_it_matters
 from orchestrator.running import DIRECTORY, Running
 from tests.conftest import Fresh
-from tests.editor import BUCKSTOP, PAGE, STDIO, Place, editor, run, told, up
+from tests.editor import BUCKSTOP, PAGE, STDIO, Place, editor, run, told
 from tests.pages import block
 from tests.web import TASK, running
 
 ALL = ("submit", "read", "decide")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One deployment for all: `buckstop up` with two agents."""
-    with up(tmp_path_factory.mktemp("mcp")) as running_here:
-        yield running_here
 
 
 @pytest.fixture(scope="module")
