@@ -167,14 +167,12 @@ def test_a_task_sent_from_flower_is_accepted(garden: Garden, options: dict[str, 
     assert len(accepted) == 1
 
 
-@pytest.mark.parametrize("options", SOMEWHERE.values(), ids=SOMEWHERE.keys())
-def test_anything_else_sent_from_flower_becomes_a_letter(
-    garden: Garden, options: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("where", [name for name in SOMEWHERE if name != "a priority"])
+def test_anything_else_sent_from_flower_becomes_a_letter(garden: Garden, where: str) -> None:
     """Issue 5: «... or dead-lettered, never half-run»."""
     before = {one["id"] for one in garden.letters()}
     ran = garden.get("/api/tasks").keys()
-    sent = garden.send("agent.says", kwargs={"payload": '{"goal": "x"}'}, **options)
+    sent = garden.send("agent.says", kwargs={"payload": '{"goal": "x"}'}, **SOMEWHERE[where])
     assert sent.status_code == 200
     message = sent.json()["task-id"]
     filed = until(lambda: [o for o in garden.letters() if o["id"] not in before], "a letter")

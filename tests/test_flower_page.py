@@ -77,10 +77,10 @@ class Reader:
         return line
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Start what the page starts first."""
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path_factory.mktemp("reader"))
     (line,) = reader.lines(UP)
     up = reader.start(f"{line} --flower-port {reader.ports['5555']}")
     until(lambda: "flower: " in reader.said(), "it is up", STARTED_WITHIN_S)
