@@ -22,6 +22,17 @@ from redis.retry import Retry
 from envelopes import limits
 from envelopes.address import Sentinels
 
+_NO_WRITES = ("OOM", "MISCONF", "NOREPLICAS", "READONLY")
+"""How a server begins to say that it is there and takes no writes now; it may recover."""
+
+
+def takes_no_writes(error: object) -> bool:
+    """Say whether a server has refused a write for its own reasons: full, alone, or a replica."""
+    full = exceptions.OutOfMemoryError, exceptions.ReadOnlyError
+    return isinstance(error, full) or (
+        isinstance(error, exceptions.ResponseError) and str(error).startswith(_NO_WRITES)
+    )
+
 
 def connect(url: str, **more: Any) -> Redis:
     """Make a client that notices a dead connection and tries again a few times."""

@@ -18,21 +18,29 @@ Whoever frees a slot rings by a byte in a pipe, which wakes Celery's hub. Withou
 (`drain_events`) the poller looks before it waits.
 """
 
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ResponseError
 from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
 
 from envelopes.address import Sentinels
-from envelopes.connection import ask
+from envelopes.connection import ask, takes_no_writes
 from envelopes.keys import Keys
 from workers.intake import GRANT, Intake
+
+log = logging.getLogger("buckstop.channel")
+
+_PAUSE_S = 1.0
+"""Before a server that takes no writes is tried again: Celery itself would try at once."""
 
 
 class Post:
@@ -86,18 +94,50 @@ class _Message(virtual.Message):
             self._decoded_cache = self.body
 
 
+class _Hearing:
+    """Hears from a server that takes no writes (full, or without a replica) as if it were away.
+
+    Waiting at a bell is a write, too. Celery comes again after a lost connection, and gives up its
+    whole process after any other error.
+    """
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc] # Redis's connection
+        except ResponseError as error:
+            if not takes_no_writes(error):
+                raise
+            log.warning("the server takes no writes now", extra={"error": str(error)})
+            self.disconnect()  # type: ignore[attr-defined] # the same
+            sleep(_PAUSE_S)
+            raise ConnectionLost(f"the server takes no writes now: {error}") from None
+
+
+class _Direct(_Hearing, Connection):
+    """A connection to a server."""
+
+
+class _Encrypted(_Hearing, SSLConnection):
+    """The same, by TLS."""
+
+
+class _Kept(_Hearing, SentinelManagedConnection):
+    """The same, to a server that Sentinels keep."""
+
+
 class Channel(redis.Channel):
     """Kombu's channel, with a gate in front of the agents' queues."""
 
     Message = _Message
     from_transport_options: Any = (*redis.Channel.from_transport_options, "sentinels")
-    connection_class: Any = redis.Channel.connection_class
+    connection_class: Any = _Direct
+    connection_class_ssl: Any = _Encrypted
     sentinels: str | None = None
     """The URL of a server that Sentinels keep; the broker's own URL then names nothing real."""
 
     def __init__(self, connection: Any, *args: Any, **kwargs: Any) -> None:
         if "sentinels" in connection.client.transport_options:  # Kombu connects while it is made
-            self.connection_class = SentinelManagedConnection
+            self.connection_class = _Kept
         super().__init__(connection, *args, **kwargs)
         self.QoS = _QoS  # type: ignore[assignment] # a plain class attribute to Kombu
         self._listens = False
@@ -148,9 +188,14 @@ class Channel(redis.Channel):
         """Fetch once and deliver what passes; say whether anything did."""
         intake, delivered = self.gated, False
         if intake is not None and self._consumers:
-            for queue, message in intake.take(self.active_queues):
-                self.connection._deliver(message, queue)  # noqa: SLF001 - as Kombu's own channel does
-                delivered = True
+            try:
+                for queue, message in intake.take(self.active_queues):
+                    self.connection._deliver(message, queue)  # noqa: SLF001 - as Kombu's own does
+                    delivered = True
+            except ResponseError as error:
+                if not takes_no_writes(error):
+                    raise
+                log.warning("the server takes no writes now", extra={"error": str(error)})
         return delivered
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
@@ -162,7 +207,6 @@ class Channel(redis.Channel):
             raise ConnectionLost("the connection of this channel is gone")
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
         return params
-
 
     def _get_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - Kombu's
         """Make the pool; behind Sentinels each new connection asks them where the server is."""

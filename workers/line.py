@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 
 from redis import exceptions
 
+from envelopes.connection import takes_no_writes
 from envelopes.limits import OUTAGE_S
 from envelopes.scripts import Arg
 from envelopes.scripts import Call as ScriptCall
@@ -34,9 +35,6 @@ POSTED_MAX: Final = 256
 """Posted calls that may wait at once; whoever posts one more waits, too."""
 _PAUSE_S_MIN, _PAUSE_S_MAX = 0.05, 2.0
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-_NO_WRITES = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
-_NO_WRITES_TEXTS = ("MISCONF", "NOREPLICAS")
-"""Answers of a server that is there but takes no writes now; it may recover."""
 
 log = logging.getLogger("buckstop.line")
 
@@ -214,9 +212,7 @@ _Call = _Awaited | _Posted
 
 
 def _may_recover(reply: Any) -> bool:
-    return isinstance(reply, (*_AWAY, *_NO_WRITES)) or (
-        isinstance(reply, exceptions.ResponseError) and str(reply).startswith(_NO_WRITES_TEXTS)
-    )
+    return isinstance(reply, _AWAY) or takes_no_writes(reply)
 
 
 def _say(error: BaseException, calls: int, pause_s: float) -> None:

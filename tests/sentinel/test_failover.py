@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from envelopes import PlanDone
 from envelopes.address import Sentinels
+from envelopes.connection import takes_no_writes
 from envelopes.keys import Keys
 from envelopes.scripts import connect
 from orchestrator import checks, intake
@@ -20,11 +22,12 @@ from orchestrator.doctor import Deployment, examine
 from orchestrator.doctor.server import sentinels
 from orchestrator.settings import Settings
 from orchestrator.sim.auditor import audit
-from orchestrator.store import Store
+from orchestrator.store import Store, Submission
 from tests.collector import collect
 from tests.fleet import Fleet
 from tests.sentinel.bed import Bed
-from tests.test_chaos import AGENTS, request
+from tests.test_chaos import AGENTS
+from tests.test_chaos import request as drawn
 from tests.until import until
 
 KEYS = Keys("failover:")
@@ -38,6 +41,9 @@ DRAIN_S = 120
 def settings(bed: Bed, replicas: int = 0) -> Settings:
     environ = {"BUCKSTOP_URL": bed.url, "BUCKSTOP_PREFIX": KEYS.prefix}
     return Settings.read(environ | {"BUCKSTOP_REPLICAS": str(replicas)})
+
+
+SMALL = {"goal": "g", "agent": "a", "budget": {"calls": 1}, "timeout": 60}
 
 
 class Run:
@@ -62,9 +68,17 @@ class Run:
     def submit(self, count: int) -> None:
         """Submit, and repeat each submission until a replica has it, whoever is away meanwhile."""
         for _ in range(count):
-            waiting = intake.submission(request(self._rng))
-            until("it is kept", lambda it=waiting: self.store.submit(it).copies >= 1, 60)
+            waiting = intake.submission(drawn(self._rng))
+            until("it is kept", lambda it=waiting: self._is_kept(it), 60)
             self.acknowledged.append(waiting.task_id)
+
+    def _is_kept(self, waiting: Submission) -> bool:
+        try:
+            return self.store.submit(waiting).copies >= 1
+        except ResponseError as error:
+            if takes_no_writes(error):
+                return False  # its replicas are on their way
+            raise
 
     def ended(self) -> int:
         return sum(n for name, n in self.store.stats().items() if name.startswith("concluded_"))
@@ -84,8 +98,9 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    with Bed(tmp_path / "bed") as bed:
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Hand out a run; a test may say how many replicas each write needs."""
+    with Bed(tmp_path / "bed", replicas_to_write=getattr(request, "param", 0)) as bed:
         made = Run(bed, tmp_path)
         try:
             made.begin()
@@ -113,11 +128,27 @@ def test_a_planned_hand_over_costs_nothing_at_all(run: Run) -> None:
     assert broken == [], "\n".join(broken)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("run", [1], indirect=True)
+def test_a_primary_without_replicas_turns_work_down_and_goes_on_where_it_stopped(run: Run) -> None:
+    """The page: "A primary that no replica has confirmed for two seconds turns writes down"."""
+    primary = run.bed.primary()
+    replicas = [port for port in run.bed.nodes if port != primary]
+    for port in replicas:
+        run.bed.kill(port)
+    with pytest.raises(ResponseError, match="NOREPLICAS"):
+        run.store.submit(intake.submission({**SMALL, "until": PlanDone()}))
+    for port in replicas:
+        run.bed.start_node(port, primary)
+    run.submit(TASKS // 4)
+    broken = run.drained()
+    assert broken == [], "\n".join(broken)
+
+
 def test_a_submit_is_answered_once_a_replica_has_it(tmp_path: Path) -> None:
     """BUCKSTOP_REPLICAS: what is acknowledged survives the primary."""
-    asked = {"goal": "g", "agent": "a", "budget": {"calls": 1}, "timeout": 60}
     with Bed(tmp_path) as bed, Buckstop(settings=settings(bed, replicas=2)) as buckstop:
-        task = buckstop.submit(**asked, until=PlanDone(), idempotency_key="k")
+        task = buckstop.submit(**SMALL, until=PlanDone(), idempotency_key="k")
         replicas = set(bed.nodes) - {bed.primary()}
         for port in replicas:
             with bed.client(port) as replica:
@@ -125,9 +156,9 @@ def test_a_submit_is_answered_once_a_replica_has_it(tmp_path: Path) -> None:
         with bed.client(replicas.pop()) as replica:
             replica.shutdown(nosave=True)
         with pytest.raises(Unfit, match=r"1 of 2 replicas have it.*same idempotency key"):
-            buckstop.submit(**asked, until=PlanDone(), idempotency_key="other")
+            buckstop.submit(**SMALL, until=PlanDone(), idempotency_key="other")
         with pytest.raises(Unfit, match="1 of 2 replicas"):
-            buckstop.submit(**asked, until=PlanDone(), idempotency_key="other")
+            buckstop.submit(**SMALL, until=PlanDone(), idempotency_key="other")
         assert len(buckstop.tasks().items) == 2, "the second try is the same task"
 
 
