@@ -45,7 +45,7 @@ browser: setup        ## the console in a real browser; needs Chromium (apt inst
 	$(BIN)/pytest -q -n 2 --dist loadfile --durations=10 tests/browser $(PYTEST_ARGS)
 
 sentinel: setup        ## fail-over with real Sentinels, under load
-	$(BIN)/pytest -q --durations=5 tests/sentinel $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 2 --durations=5 tests/sentinel $(PYTEST_ARGS)
 
 traces: setup        ## traces where a worker is killed or the collector is away
 	$(BIN)/pytest -q -n 2 --durations=5 tests/traces $(PYTEST_ARGS)
