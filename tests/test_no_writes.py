@@ -46,17 +46,17 @@ def test_a_worker_outlives_a_server_that_takes_no_writes(tmp_path: Path) -> None
 
 
 def refuse(client: Redis, store: Store, fleet: Fleet, name: str, value: int) -> None:
-    """Submit, and let the server take no writes until the worker has noticed."""
+    """Let messages wait, and the server take no writes until the worker has noticed."""
     said = fleet.log("threads").count("takes no writes")
+    fleet.freeze("threads")
     for _ in range(5):
         store.submit(intake.submission(WORK))
+    until("messages wait", lambda: store.queue_depth("one") == 5, 30)
     client.config_set(name, value)
     with pytest.raises(ResponseError):
         store.submit(intake.submission(WORK))
-    if name == "min-replicas-to-write":  # who is full still lets a worker wait
-        until(
-            "the worker notices", lambda: fleet.log("threads").count("takes no writes") > said, 30
-        )
+    fleet.thaw("threads")
+    until("the worker notices", lambda: fleet.log("threads").count("takes no writes") > said, 30)
     client.config_set(name, 0)
 
 
