@@ -7,7 +7,7 @@ processes and their environment. Read by the settings of both sides; pure.
 import re
 from dataclasses import dataclass
 from typing import Final, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SENTINEL_SCHEME: Final = "redis+sentinel"
 SENTINEL_PORT: Final = 26_379
@@ -15,10 +15,28 @@ SENTINEL_PORT: Final = 26_379
 _PASSWORD_FILE: Final = "sentinel_password_file"  # noqa: S105 -- the name of a parameter
 _PATH: Final = re.compile(r"/([^/]+)(?:/(\d+))?/?")
 _HOST: Final = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]+)(?::(\d+))?")
+_PORT_MAX: Final = 65_535
+_SERVER_FORM: Final = (
+    "a server is named so: redis://USER:PASSWORD@host:6379/0; in a password write / as %2F, # as "
+    "%23, ? as %3F, @ as %40 and [ as %5B, or keep it in a file: BUCKSTOP_PASSWORD_FILE"
+)
 _FORM: Final = (
     "Sentinels are named so: redis+sentinel://host:26379,host:26379/SERVICE/0, where SERVICE is "
     "what they call the server, and ?sentinel_password_file=FILE may follow"
 )
+
+
+def require_readable(url: str) -> None:
+    """Raise ValueError where a URL names no server, saying nothing of it: it may hold a password.
+
+    One that is not quoted ends where a slash stands in it; the rest of it is then taken for a path,
+    and its beginning for a port, which others would tell.
+    """
+    if Sentinels.of(url) is None and not url.startswith("unix:"):
+        parts = _split(url, _SERVER_FORM)
+        _require_port(parts)
+        if "@" in parts.path + parts.fragment:
+            raise ValueError(_SERVER_FORM)
 
 
 def with_password(url: str, password: str) -> str:
@@ -51,12 +69,12 @@ class Sentinels:
     @classmethod
     def of(cls, url: str) -> Self | None:
         """Read a URL; None where it names a server itself, and ValueError where it is wrong."""
-        parts = urlsplit(url)
-        if parts.scheme != SENTINEL_SCHEME:
+        if not url.startswith(f"{SENTINEL_SCHEME}:"):
             return None
+        parts = _split(url, _FORM)
         where = _PATH.fullmatch(parts.path)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if where is None or set(query) - {_PASSWORD_FILE}:
+        if where is None or "@" in parts.path or set(query) - {_PASSWORD_FILE}:
             raise ValueError(_FORM)
         return cls(
             hosts=tuple(map(_host, parts.netloc.rpartition("@")[2].split(","))),
@@ -70,9 +88,25 @@ class Sentinels:
 
 def _host(text: str) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
-    if found is None:
+    if found is None or not (port := found[2] or str(SENTINEL_PORT)).isascii():
         raise ValueError(_FORM)
-    return found[1].strip("[]"), int(found[2] or SENTINEL_PORT)
+    if len(port) > len(str(_PORT_MAX)) or int(port) > _PORT_MAX:
+        raise ValueError(_FORM)
+    return found[1].strip("[]"), int(port)
+
+
+def _split(url: str, form: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError(form) from None
+
+
+def _require_port(parts: SplitResult) -> None:
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(_SERVER_FORM) from None
 
 
 def _unquoted(text: str | None) -> str | None:

@@ -54,11 +54,11 @@ def ensure_login(directory: Path) -> str:
     """Return the login of this directory, which is made at the first call."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / LOGIN
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    login = f"{_USER}:{secrets.token_urlsafe(18)}"
-    with os.fdopen(file, "w") as new:
+    if path.exists() and (kept := path.read_text(encoding="ascii").strip()):
+        return kept
+    login, draft = f"{_USER}:{secrets.token_urlsafe(18)}", directory / f"{LOGIN}.new"
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
         new.write(login + "\n")
+    draft.replace(path)  # whole or not at all: without a login Flower lets everybody in
     return login

@@ -28,7 +28,7 @@ from typing import Self
 from pydantic import TypeAdapter
 
 from envelopes import limits
-from envelopes.address import SENTINEL_SCHEME, Sentinels, with_password
+from envelopes.address import SENTINEL_SCHEME, Sentinels, require_readable, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from envelopes.request import Age
@@ -197,20 +197,23 @@ def named_server(environ: Mapping[str, str], url: str | None = None) -> str | No
     if not named.startswith(("redis://", "rediss://", "unix://", f"{SENTINEL_SCHEME}://")):
         raise SettingsError(f"{source} must be a URL such as redis://host:6379/0")
     try:
-        Sentinels.of(named)
+        require_readable(named)
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from None
+    kept = Sentinels.of(named)
+    if kept is not None and kept.password_file is not None:
+        _password(f"{source}: sentinel_password_file", kept.password_file)
     file = environ.get("BUCKSTOP_PASSWORD_FILE")
-    return with_password(named, _password(Path(file))) if file else named
+    return with_password(named, _password("BUCKSTOP_PASSWORD_FILE", file)) if file else named
 
 
-def _password(path: Path) -> str:
+def _password(source: str, file: str) -> str:
     try:
-        password = path.read_text(encoding="utf-8").strip()
+        password = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {path} cannot be read: {error}") from None
+        raise SettingsError(f"{source}: {file} cannot be read: {error}") from None
     if not password:
-        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {path} is empty; write the password into it")
+        raise SettingsError(f"{source}: {file} is empty; write the password into it")
     return password
 
 

@@ -1,8 +1,10 @@
 """A server behind Sentinels is named by one URL, which both sides read alike."""
 
 import pytest
+from redis.sentinel import MasterNotFoundError
 
 from envelopes.address import Sentinels, with_password
+from orchestrator.cli.failures import explained
 from orchestrator.log import without_password
 from orchestrator.settings import Settings, SettingsError
 from workers.app import _broker_url, _transport_options
@@ -47,6 +49,39 @@ def test_a_wrong_url_is_refused_with_the_form(wrong: str) -> None:
         WorkerSettings.read({"BUCKSTOP_URL": wrong})
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("redis://:hun/ter2@one:6379/0", "redis://:hun#ter2@one", "redis://:hun?ter2@one:6379"),
+        *("redis://:hunter2@one:port/0", "redis://:hunter2@one:65536/0", "redis://:hun[ter2@one"),
+        *("redis://:1/hunter2@one", "redis+sentinel://one:1/hunter2@two"),
+        *("redis+sentinel://:hunter2@one:65536/main", "redis+sentinel://:hun[ter2@one/main"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_and_no_piece_of_its_password_shown(
+    wrong: str,
+) -> None:
+    """Error texts name the fix, and no secret appears in what is printed or logged."""
+    for read, refusal in (
+        (Settings.read, SettingsError),
+        (WorkerSettings.read, WorkerSettingsError),
+    ):
+        with pytest.raises(refusal, match=r"BUCKSTOP_URL: .*named so: redis") as refused:
+            read({"BUCKSTOP_URL": wrong})
+        assert "hun" not in str(refused.value)
+        assert "ter2" not in str(refused.value)
+        assert refused.value.__suppress_context__, "a trace would show what could not be read"
+
+
+def test_a_file_with_the_sentinels_password_that_is_not_there_is_named() -> None:
+    """Every message a person reads says what happened and what to do."""
+    url = "redis+sentinel://one/main?sentinel_password_file=/nowhere/secret"
+    with pytest.raises(SettingsError, match="/nowhere/secret cannot be read"):
+        Settings.read({"BUCKSTOP_URL": url})
+    with pytest.raises(WorkerSettingsError, match="/nowhere/secret cannot be read"):
+        WorkerSettings.read({"BUCKSTOP_URL": url})
+
+
 def test_the_servers_password_may_stand_in_a_file_and_is_never_shown() -> None:
     """BUCKSTOP_PASSWORD_FILE: "a file with the password of the URL's user"."""
     url = with_password("redis+sentinel://front@one:1,two:2/main/0", "s cret")
@@ -58,3 +93,10 @@ def test_kombu_is_given_a_url_of_its_own_kind_past_which_our_gate_stands() -> No
     """channel.py: `sentinel://` "would name a transport of its own"."""
     assert _broker_url(URL) == "redis://front:pa%20ss@one:26379/3"
     assert _transport_options(URL)["sentinels"] == URL
+
+
+def test_sentinels_that_name_no_server_are_told_of_in_words() -> None:
+    """Every message a person reads says what happened; redis-py adds its own objects to it."""
+    _, said, _ = explained(MasterNotFoundError("No master found for 'main' : <redis.Redis()>"))
+    assert "No master found for 'main'. If" in said
+    assert "<redis" not in said

@@ -16,6 +16,7 @@ from orchestrator.cells.facade import Cells
 from orchestrator.cells.reservations import Reserved
 from orchestrator.cells.where import noting
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
+from orchestrator.purge import Purge
 from orchestrator.tokens import Scope, id_of
 from orchestrator.view import State
 from orchestrator.wanted import ALL, TasksWanted
@@ -138,6 +139,23 @@ def test_who_dies_between_reserving_and_submitting_is_finished_by_the_next(
     several.list("north", added=0)  # the change is forgotten, and the key goes the plain way
     with several.cells() as later:
         assert not later.submit(TASK, tenant=moves, idempotency_key="once").created
+
+
+def test_a_key_whose_task_was_purged_is_free_to_whoever_knew_where_it_was(
+    several: Several,
+) -> None:
+    """Promise of a purge: "A task goes with ... its idempotency key"; no key names what is gone."""
+    moves = tenant_of(several, "north", "north")
+    several.add("north", added=1)
+    with several.cells() as cells, orchestrated(several, "north"):
+        old = cells.submit(TASK, tenant=moves, idempotency_key="once")
+        assert old.status().cell == "north"
+        work(several, "north")
+        assert old.result(10).outcome is State.COMPLETED
+        with several.client("north") as client:
+            assert Purge(client, KEYS).run([old.id]).tasks == 1
+        again = cells.submit(TASK, tenant=moves, idempotency_key="once")
+        assert (again.created, again.status().state) == (True, State.SUBMITTED)
 
 
 def test_a_cell_that_drains_takes_nothing_new_and_is_read(several: Several) -> None:

@@ -205,6 +205,9 @@ def test_a_file_says_where_cells_are_and_keeps_no_password(tmp_path: Path) -> No
         ({"cells": {"a": {"url": URL, "draining": True}}}, "every cell is draining"),
         ({"cells": {"a": {"url": URL, "password_file": "none"}}}, "password_file cannot be read"),
         ({"cells": {"a": {"url": URL, "colour": "red"}}}, "colour"),
+        (f"cells:\n  a: {{url: '{URL}'}}\n  a: {{url: '{URL}'}}", "'a' stands twice; line 3"),
+        ({"cells": {"a": {"url": "redis://one:port"}}}, "cells.a.url: a server is named so"),
+        ({"cells": {"a": {"url": "redis+sentinel://one"}}}, "cells.a.url: Sentinels are named so"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_by_its_field(
@@ -214,3 +217,19 @@ def test_a_file_that_cannot_be_meant_is_refused_by_its_field(
     with pytest.raises(CellsFileError) as refused:
         CellsFile.read(written(tmp_path, said))
     assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'cells:\n  a: {url: "redis://:hunter2@one", added: 1\n  b: {url: "redis://:hunter2@two"}\n',
+        {"cells": {"a": {"url": "redis://:hunter2/@one"}}},
+        {"cells": {"a": {"url": "hunter2@one"}}},
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_without_its_passwords(tmp_path: Path, said: Any) -> None:
+    """A URL of the file may have a password; what cannot be read is told by its line, or field."""
+    with pytest.raises(CellsFileError) as refused:
+        CellsFile.read(written(tmp_path, said))
+    assert "hunter2" not in str(refused.value)
+    assert "line 3" in str(refused.value) or "cells.a.url" in str(refused.value)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from envelopes.address import Sentinels, with_password
+from envelopes.address import Sentinels, require_readable, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 
@@ -65,9 +65,12 @@ class Settings:
 def _url(environ: Mapping[str, str]) -> str:
     url = environ.get("BUCKSTOP_URL") or URL_DEFAULT
     try:
-        Sentinels.of(url)
+        require_readable(url)
     except ValueError as error:
         raise SettingsError(f"BUCKSTOP_URL: {error}") from None
+    kept = Sentinels.of(url)
+    if kept is not None and kept.password_file is not None:
+        _read("BUCKSTOP_URL: sentinel_password_file", Path(kept.password_file))
     if not (file := environ.get("BUCKSTOP_PASSWORD_FILE")):
         return url
     password = _read("BUCKSTOP_PASSWORD_FILE", Path(file)).strip()

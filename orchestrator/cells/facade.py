@@ -136,7 +136,7 @@ class Cells(Buckstop):
         if handle.created:
             self.store.remember(name, [handle.id])
             return TaskHandle(self, handle.id)
-        if self.store.at_task(handle.id) is None:
+        if self.store.task(handle.id) is None:
             return self._put_as_reserved(s, name)
         return TaskHandle(self, handle.id, created=False)
 
@@ -144,7 +144,8 @@ class Cells(Buckstop):
         """Submit to this cell, unless the key went to another one, or is on its way there."""
         reserved = self._reserve(s, way, Reserved(s.task_id, cell))
         is_ours = reserved.task_id == s.task_id
-        if not is_ours and self.store.at_task(reserved.task_id) is not None:
+        # Where it was is remembered, and says nothing of whether it still is: it may be purged.
+        if not is_ours and self.store.task(reserved.task_id) is not None:
             return TaskHandle(self, reserved.task_id, created=False)
         return self._put(replace(s, task_id=reserved.task_id), reserved.cell)
 

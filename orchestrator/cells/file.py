@@ -25,7 +25,7 @@ import yaml
 from pydantic import Field, StringConstraints, model_validator
 
 from envelopes import limits
-from envelopes.address import with_password
+from envelopes.address import require_readable, with_password
 from envelopes.request import Name
 from envelopes.strict import Frozen, Refused, compact, parse
 from orchestrator.running import DIRECTORY, Running
@@ -58,7 +58,16 @@ class Entry(Frozen):
     def _one_place(self) -> Self:
         if (self.url is None) == (self.directory is None):
             raise Refused("url", "say either the url of a Redis, or the directory of an `up`")
+        if self.url is not None:
+            _require_readable(self.url)
         return self
+
+
+def _require_readable(url: str) -> None:
+    try:
+        require_readable(url)
+    except ValueError as error:
+        raise Refused("url", str(error)) from None
 
 
 class Written(Frozen):
@@ -121,13 +130,35 @@ class CellsFile:
 
 def _written(path: Path) -> Written:
     try:
-        said: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said: Any = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 - a safe one
         return parse(Written, compact(said), bytes_max=_BYTES_MAX, what="the file")
     except (OSError, UnicodeDecodeError) as error:
         raise CellsFileError(f"BUCKSTOP_CELLS: {path} cannot be read: {error}") from None
-    except (yaml.YAMLError, TypeError, ValueError) as error:
+    except yaml.YAMLError as error:
+        raise CellsFileError(f"BUCKSTOP_CELLS: {path}: {_told(error)}") from None
+    except (TypeError, ValueError) as error:
         told = " ".join(str(error).split())
         raise CellsFileError(f"BUCKSTOP_CELLS: {path}: {told}") from None
+
+
+class _Strict(yaml.SafeLoader):
+    """Takes no key twice: of two cells with one name, YAML would keep the second, silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - YAML's
+        names = set()
+        for key, _ in node.value:
+            if key.value in names:
+                why = f"{key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+            names.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _told(error: yaml.YAMLError) -> str:
+    """Say what is wrong and in which line; not the line itself, where a password may stand."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it is no YAML"
+    return f"{error.problem}; line {error.problem_mark.line + 1}"
 
 
 def _listed(path: Path, name: str, entry: Entry) -> Listed:

@@ -46,7 +46,8 @@ def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
 def _unreachable(error: Exception) -> str:
     if isinstance(error, CellAway):
         return f"{error}. What is in other cells goes on; see: buckstop cells"
+    why = str(error).partition(" : <")[0]  # behind it redis-py shows its own objects
     return (
-        f"the server cannot be reached: {error}. If `buckstop up` ran it, it was stopped: start it "
+        f"the server cannot be reached: {why}. If `buckstop up` ran it, it was stopped: start it "
         "again (nothing is lost), or name another with --url or BUCKSTOP_URL"
     )

@@ -168,6 +168,9 @@ def _call(raw: bytes) -> Call:
     call_id, method = said.get("id"), said.get("method")
     if not isinstance(method, str) or isinstance(call_id, bool | float | dict | list):
         raise Fault("INVALID_REQUEST", "method is a text, id is a text or a whole number")
+    if isinstance(call_id, str) and len(call_id) > limits.A2A_ID_CHARS_MAX:
+        # It stands in every answer, and in each event of a stream.
+        raise Fault("INVALID_REQUEST", f"id: at most {limits.A2A_ID_CHARS_MAX} characters")
     return Call(call_id, method, said.get("params", {}))
 
 
@@ -250,6 +253,11 @@ def _query(request: Request) -> dict[str, Any]:
     """Read a query as the values that the same fields have in JSON."""
     words = {"true": True, "false": False}
     return {
-        name: int(text) if text.isascii() and text.isdecimal() else words.get(text, text)
+        name: int(text) if _is_number(text) else words.get(text, text)
         for name, text in request.query_params.items()
     }
+
+
+def _is_number(text: str) -> bool:
+    """Say whether a text is a whole number that JSON could have; a longer one stays a text."""
+    return text.isascii() and text.isdecimal() and len(text) <= limits.JSON_DIGITS_MAX
