@@ -515,7 +515,7 @@ A2A_PAGE_MAX: Final = 100
 A2A_SCAN_MAX: Final = 1_000
 """Tasks looked at for one page of a context: there is no index by it. The next page goes on."""
 A2A_WAIT_S: Final = 600
-"""How long a blocking message waits for the end; then the task is returned as it is, and goes on."""
+"""How long a blocking message waits for the end; then the task is returned as it stands."""
 A2A_CANCEL_S: Final = 10
 """How long a cancellation waits to see the end, which takes an orchestrator some milliseconds."""
 A2A_LETTERS_MAX: Final = 256

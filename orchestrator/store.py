@@ -14,12 +14,12 @@ milliseconds of the server's clock.
     journal:{id}        list    JSON lines: what was decided and why; the last JOURNAL_MAX
     news                stream  what has happened to tasks and letters, see orchestrator/news.py;
                                 the last NEWS_MAX
-    submit              list    what other services ask for: Celery messages "buckstop.submit", LPUSHed
-                                by any client; each stays until it is a task or a letter. Those that
-                                a sender has given a priority lie on submit\x06\x163, 6 and 9
+    submit              list    what other services ask for: Celery messages "buckstop.submit",
+                                LPUSHed by any client; each stays until it is a task or a letter.
+                                Those with a priority lie on lists of Celery's beside it
     submit:held         hash    SHA-1 of a message there -> until when which orchestrator is at it
-    celery-task-meta-{} string  without our prefix: what a Celery client with a result backend here is
-                                told of its message, by Celery's id; expires
+    celery-task-meta-{} string  without our prefix: what a Celery client with a result backend here
+                                is told of its message, by Celery's id; expires
     due                 zset    task id by alarm: when it must be looked at if nothing happens
     serving             string  an orchestrator has looked for work lately; expires
     speaks:{n}          string  somebody who lives speaks schema version n; expires

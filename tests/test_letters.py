@@ -208,7 +208,8 @@ def about_letters(real: RealWorld) -> set[bytes]:
 def test_no_index_knows_a_letter_that_is_decided(real: RealWorld) -> None:
     """An index that forgets nothing fills the server; one that forgets too much hides letters."""
     escalate(real)
-    assert len(about_letters(real)) == 17  # all, facets, due time; index and values of each; each two
+    # all, facets, due time; index and values of each; each two
+    assert len(about_letters(real)) == 17
     closed = LetterClosed("t1.1", "abort", "ann", "")
     assert real.store.commit([commit(2, "close", letter_closed=closed)])
     assert about_letters(real) == set()

@@ -42,8 +42,8 @@ def mcp(
 ) -> Exit | None:
     """Serve MCP on standard input and output: an editor or an agent starts this, not a person.
 
-    It acts at the server that --project or --url names, or with --api at an HTTP API, in the name of
-    its token. /mcp of that API speaks MCP too, for clients that can send a header.
+    It acts at the server that --project or --url names, or with --api at an HTTP API, in the name
+    of its token. /mcp of that API speaks MCP too, for clients that can send a header.
     """
     del as_json  # MCP is JSON in any case
     if find_spec("mcp") is None:
