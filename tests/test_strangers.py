@@ -1,5 +1,6 @@
 """What strangers write at the ways in that came last, where it once was more than a refusal."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from orchestrator.flower import LOGIN, ensure_login
 from tests.editor import Place
+from tests.until import until
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +19,13 @@ def token(place: Place) -> str:
 
 def ask(place: Place, token: str, method: str, path: str, **more: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}", "A2A-Version": "1.0"}
-    return httpx.request(method, f"{place.api}{path}", headers=headers, timeout=30, **more)
+    return httpx.request(method, f"{place.api}{path}", headers=headers, **{"timeout": 30, **more})
 
 
 def test_a_number_of_thousands_of_digits_in_a_query_is_refused_by_its_name(
     place: Place, token: str
 ) -> None:
-    """docs/HTTP.md: "errors as problem details that name the field"; none is a bug of ours."""
+    """README: "errors as problem details that name the field"; none is a bug of ours."""
     answer = ask(place, token, "GET", f"/a2a/tasks?pageSize={'9' * 5000}")
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith("pageSize: ")
@@ -37,6 +39,25 @@ def test_an_id_of_a_call_is_no_way_to_have_much_said_again_and_again(
     answer = ask(place, token, "POST", "/a2a", json=call)
     assert answer.json()["error"]["code"] == -32600
     assert len(answer.content) < 1000
+
+
+def test_who_has_left_takes_no_seat_while_their_message_would_wait(
+    place: Place, token: str
+) -> None:
+    """limits.py: a process serves so many streams, and a token has so many: of those who listen."""
+    bounds = {"budget": {"tokens": 100}, "timeout": "5m", "until": {"kind": "plan_done"}}
+    message = {"parts": [{"text": "hi"}], "metadata": {"buckstop": {"agent": "nobody", **bounds}}}
+    figures = place.token("measures", "metrics")
+
+    def streams() -> float:
+        said = ask(place, figures, "GET", "/metrics").text
+        return float(re.findall(r"^buckstop_http_streams (\S+)$", said, re.MULTILINE)[0])
+
+    before = streams()
+    sent = {"message": {"messageId": "left", **message}}
+    with pytest.raises(httpx.ReadTimeout):
+        ask(place, token, "POST", "/a2a/message:send", json=sent, timeout=1)
+    until("the seat is free again", lambda: streams() <= before, 10)
 
 
 def test_a_login_that_was_cut_off_while_it_was_made_is_made_again(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from orchestrator.http import letters, tasks
 from orchestrator.http.access import Caller, require_scope
 from orchestrator.http.live import Live
 from orchestrator.http.models import PLACE, Why, cursor_of, place_of
+from orchestrator.http.stream import while_heard
 from orchestrator.tokens import Scope
 from orchestrator.view import TaskView
 from orchestrator.wanted import Place, TasksWanted
@@ -182,7 +183,8 @@ async def sent_and_waited(asked: Asked, sent: Send) -> shown.Shown:
     if not sent.configuration.return_immediately:
         with asked.live.seats.taken(asked.caller.token.id):
             async with Following(asked.live, task.id) as following:
-                task = await following.until_our_turn(limits.A2A_WAIT_S, task.version - 1)
+                waiting = following.until_our_turn(limits.A2A_WAIT_S, task.version - 1)
+                task = await while_heard(asked.http, waiting) or task
     return {"task": await asked.whole(task, sent.configuration.history_length)}
 
 

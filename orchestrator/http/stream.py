@@ -13,10 +13,10 @@ Not here: what is told (live.py, follow.py).
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +26,7 @@ from envelopes import limits
 from orchestrator.http.connection import Connection
 from orchestrator.http.problems import full, too_many
 
+T = TypeVar("T")
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # or nginx would keep the events until it has a page of them
@@ -104,7 +105,7 @@ class EventStream(Response):
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._source, self._seat, self._may_see, self._for_s = source, seat, may_see, for_s
-        self._connection: Connection = getattr(request.state, "connection", None) or Connection()
+        self._connection = _connection(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the source, the client, the server or the time given has an end."""
@@ -156,6 +157,24 @@ class EventStream(Response):
                 return await self._source.chunk()
         except TimeoutError:
             return self._source.alive()
+
+
+async def while_heard(request: Request, answer: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for an answer as long as its client does; None once they left, or the server leaves."""
+    coming = asyncio.create_task(answer)
+    leaves = asyncio.create_task(_connection(request).leaving.wait())
+    ends = (coming, asyncio.create_task(_gone(request.receive)), leaves)
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        for each in ends:
+            each.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
+def _connection(request: Request) -> Connection:
+    return getattr(request.state, "connection", None) or Connection()
 
 
 async def _put(send: Send, message: Message) -> None:
