@@ -28,8 +28,6 @@ BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
 AGENTS = """
 from pathlib import Path
 
-from workers import Context, Envelope, agent
-
 
 @agent("greet")
 def greet(ctx: Context, goal: str, inputs: dict) -> Envelope:
@@ -66,6 +64,7 @@ def half(ctx: Context, goal: str, inputs: dict) -> Envelope:
 def unsure(ctx: Context, goal: str, inputs: dict) -> Envelope:
     return Envelope.success("perhaps", 0.1)
 """
+"""Run beside the first agents of the README, which the pages ask for."""
 PAGE = "docs/how-to/mcp.md"
 STDIO = (
     '{\n  "mcpServers": {\n    "buckstop": {\n      "command": "buckstop",\n      "args": ["mcp", '
@@ -104,7 +103,7 @@ class Place:
 @contextmanager
 def up(folder: Path, agents: str = AGENTS) -> Iterator[Place]:
     """Run `buckstop up` with these agents until the block ends."""
-    (folder / "my_agents.py").write_text(agents)
+    (folder / "my_agents.py").write_text(block("README.md", "# my_agents.py") + agents)
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -508,6 +508,7 @@ def test_up_refuses_a_wrong_declaration_before_it_starts_anything(tmp_path: Path
 # --- the page ------------------------------------------------------------------------------------
 
 PAGE = "docs/how-to/a2a.md"
+FOUND = "what my model says about the otters of the Elbe"
 
 
 def test_the_pages_first_message_is_answered_with_a_result(place: Place) -> None:
@@ -525,7 +526,7 @@ def test_the_pages_first_message_is_answered_with_a_result(place: Place) -> None
         check=True,
     )
     (artifact,) = json.loads(done.stdout)["result"]["task"]["artifacts"]
-    assert artifact["parts"][0]["data"] == {"said": "hello: say hello"}
+    assert artifact["parts"][0]["data"] == {"found": FOUND}
 
 
 def test_the_pages_client_prints_what_it_is_told(
@@ -534,7 +535,7 @@ def test_the_pages_client_prints_what_it_is_told(
     code = block(PAGE, "import asyncio")
     code = code.replace("http://127.0.0.1:8780", place.api).replace("bk_...", token)
     exec(compile(code, PAGE, "exec"), {"__name__": "__main__"})
-    assert "hello: say hello" in capsys.readouterr().out
+    assert FOUND in capsys.readouterr().out
 
 
 def test_the_pages_declaration_is_read_under_the_name_it_gives(tmp_path: Path) -> None:
@@ -542,4 +543,4 @@ def test_the_pages_declaration_is_read_under_the_name_it_gives(tmp_path: Path) -
     (start,) = commands(block(PAGE, "$ BUCKSTOP_A2A"))
     name, _, file = start.split(" ")[0].partition("=")
     found = read_defaults({name: str(tmp_path / file)})
-    assert (found["*"]["agent"], found["research"]["timeout"]) == ("greet", "1h")
+    assert (found["*"]["agent"], found["write"]["timeout"]) == ("research", "1h")

@@ -409,7 +409,8 @@ def test_the_pages_agent_runs(place: Place, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setenv("PATH", str(Path(BUCKSTOP).parent), prepend=":")
     monkeypatch.chdir(place.folder)
     exec(compile(block(PAGE, "import asyncio"), PAGE, "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out == "completed {'said': 'hello: say hello'}\n"
+    found = "{'found': 'what my model says about the otters of the Elbe'}"
+    assert capsys.readouterr().out == f"completed {found}\n"
 
 
 def test_the_page_installs_what_the_error_names() -> None:
