@@ -267,6 +267,8 @@ def test_the_command_previews_and_then_does_it(
     assert said.stdout.split() == [theirs]
     assert f"buckstop cancel {waits}" in said.stderr
     assert office.buckstop.store.task(theirs) is not None
+    short = shell(fresh, f"buckstop purge {task[:6]}", tmp_path)
+    assert f"there is no task {task[:6]!r}" in short.stderr
     done = shell(fresh, deed, tmp_path)
     assert done.stdout.startswith("gone: 1 tasks, 0 letters"), done.stderr
     assert office.buckstop.store.task(theirs) is None

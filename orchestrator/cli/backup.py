@@ -37,4 +37,7 @@ def restore(file: Path, directory: Path, *, as_json: bool) -> None:
     if as_json:
         write_json({"directory": str(directory), "keys": keys})
     else:
-        print(f"{directory}: {keys:,} keys; go on from there with: buckstop up --dir {directory}")
+        print(
+            f"{directory}: {keys:,} keys; copy the old signing.key and signing.pub into it, then "
+            f"go on from there with: buckstop up MODULE --dir {directory}"
+        )

@@ -77,8 +77,18 @@ def _preview(found: PurgeFound, *, as_json: bool) -> None:
         return
     for task in found.over[:_SAMPLE]:
         print(task)
-    complain(f"{len(found.over):,} tasks would be gone for good; say it again with --yes to do it")
+    again = "; say it again with --yes to do it" if found.over or found.unknown else ""
+    complain(f"{len(found.over):,} tasks would be gone for good{again}")
+    _say_unknown(found)
     _say_open(found)
+
+
+def _say_unknown(found: PurgeFound) -> None:
+    if found.unknown:
+        complain(
+            f"there is no task {found.unknown[0]!r}: it is gone already, or that "
+            "is not its whole id, which buckstop show tells; with --yes, mentions of it would go"
+        )
 
 
 def _say_open(found: PurgeFound) -> None:
