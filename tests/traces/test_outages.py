@@ -93,7 +93,7 @@ def test_all_processes_agree_on_what_is_sampled(
 
 def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> None:
     """A copyable set-up: the variable, `buckstop up`, one task, and the trace is there."""
-    (tmp_path / "agents.py").write_text(AGENTS)
+    (tmp_path / "my_agents.py").write_text(AGENTS)
     scripts = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", f"{scripts}:{os.environ['PATH']}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
