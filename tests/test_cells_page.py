@@ -88,7 +88,11 @@ def test_two_cells_on_one_machine_run_as_pasted(two_cells: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "west: as home is now" in done.stdout
     assert done.stdout.count("completed  plan_done") == 2
-    assert "home, serving" in done.stdout
+    for cell in (
+        "east  home, serving  0     0        1 ",
+        "west  serving        0     0        1 ",
+    ):
+        assert cell in done.stdout, "each has one of the two tasks, as the page shows it"
     python = [sys.executable, "-c", block(PAGE, "from pathlib import Path")]
     said = subprocess.run(
         python, cwd=two_cells, env=environ(), capture_output=True, text=True, check=False

@@ -327,8 +327,8 @@ class Call:
         self.max_tokens = self._affordable(left)
         if self.max_tokens < self._useful:
             raise BudgetExhausted(
-                f"the prompt may take {self._input} tokens and {self._useful} are wanted for the "
-                f"answer; left: {_limits_text(left)}"
+                f"the prompt may take {self._input} tokens, and the answer needs {self._useful} "
+                f"at least; left: {_limits_text(left)}"
             )
         micros = self._price.worst(self._input, self.max_tokens) if self._price else 0
         self._worst = Amounts(self._input + self.max_tokens, micros, 1)

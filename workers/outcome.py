@@ -86,7 +86,9 @@ def _spent(usage: Usage, allowance: Limits) -> Iterator[str]:
         ("calls", usage.calls, allowance.calls),
     ):
         if spent or most is not None:
-            yield f"{spent:,} {name}" if most is None else f"{spent:,} of {most:,} {name}"
+            said = f"{spent:,}" if most is None else f"{spent:,} of {most:,}"
+            one = (spent if most is None else most) == 1
+            yield f"{said} {name.removesuffix('s') if one else name}"
     spent_usd = f"${usage.usd_micros / MICROS_PER_USD:.4f}"
     if allowance.usd_micros is not None:
         yield f"{spent_usd} of ${allowance.usd_micros / MICROS_PER_USD:.4f}"
