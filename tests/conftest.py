@@ -1,5 +1,6 @@
 """One real server for each test process, and an empty corner of it for each test."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from workers.agent import registry
 
 if TYPE_CHECKING:
     from tests.editor import Place
+
+os.environ.pop("COLUMNS", None)  # xdist says 80 for want of a terminal; a pipe says nothing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
