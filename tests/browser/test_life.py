@@ -69,7 +69,9 @@ def test_the_list_of_tasks_follows_them_without_a_reload(
         bed.submit(tenant, goal="Follow me", input={"waits": str(gate)})
         row = page.get_by_role("row").filter(has_text="Follow me")
         expect(row).to_contain_text("working")
-        page.get_by_role("button", name=re.compile("^Open")).click()
+        with page.expect_response(re.compile(r"/v1/tasks\?.*state=")):
+            page.get_by_role("button", name=re.compile("^Open")).click()
+        expect(row).to_contain_text("working")
         gate.touch()
         expect(row).to_contain_text("completed")
         page.get_by_role("button", name=re.compile("^Completed")).click()
