@@ -140,11 +140,16 @@ def test_remote_control_works_beside_the_gate(office, worker) -> None:
 
 def test_what_is_missing_is_named_and_the_worker_does_not_start(fresh, tmp_path) -> None:
     """Helpful errors."""
+    here = str(tmp_path)
+    (tmp_path / "unread.py").write_text("def broken(:")
+    (tmp_path / "raises.py").write_text("nothing = 0\nall = 1 / nothing")
     for environ, said in (
         ({"BUCKSTOP_PUBLIC_KEYS": ""}, "BUCKSTOP_PUBLIC_KEYS_FILE"),
         ({"BUCKSTOP_PUBLIC_KEYS": "c2hvcnQ="}, "BUCKSTOP_PUBLIC_KEYS, key 1"),
         ({"BUCKSTOP_AGENTS": ""}, "BUCKSTOP_AGENTS"),
         ({"BUCKSTOP_AGENTS": "no.such.module"}, "no.such.module"),
+        ({"BUCKSTOP_AGENTS": "unread", "PYTHONPATH": here}, "unread.py:1"),
+        ({"BUCKSTOP_AGENTS": "raises", "PYTHONPATH": here}, "raises.py:2"),
         ({"BUCKSTOP_GRACE": "soon"}, "BUCKSTOP_GRACE"),
     ):
         with Worker(fresh.url, fresh.keys, tmp_path, environ=environ) as refused:

@@ -10,6 +10,7 @@ worker starts, so `celery -A mymodule worker` works too where mymodule imports `
 
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
@@ -183,6 +184,14 @@ def _prepare(instance: Any, **_: Any) -> None:
     app.amqp.__dict__.pop("queues", None)
 
 
+def _place(error: Exception) -> str:
+    """Return the line to blame; one that is no Python was never run, and names itself."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
 def _agents(modules: Sequence[str]) -> list[Agent]:
     if (here := str(Path.cwd())) not in sys.path:  # Celery's own look here is over by now
         sys.path.insert(0, here)
@@ -192,6 +201,11 @@ def _agents(modules: Sequence[str]) -> list[Agent]:
         except ModuleNotFoundError as error:
             raise SettingsError(
                 f"BUCKSTOP_AGENTS: {module} cannot be imported: {error}; looked in {sys.path}"
+            ) from error
+        except Exception as error:  # Celery would log it, and go on with a worker without agents
+            raise SettingsError(
+                f"BUCKSTOP_AGENTS: {module} cannot be imported: {type(error).__name__}: {error}; "
+                f"mend {_place(error)}"
             ) from error
     if not registry:
         raise SettingsError(
