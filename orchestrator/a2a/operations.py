@@ -103,7 +103,7 @@ def push_fault() -> Fault:
     return Fault(
         "PUSH_NOTIFICATION_NOT_SUPPORTED",
         "nothing is pushed by A2A; stream instead, or let the operator make a webhook: buckstop "
-        "hooks add",
+        "hooks new webhook URL",
     )
 
 
