@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from orchestrator.embedded import EmbeddedServer
+from orchestrator.embedded import EmbeddedError, EmbeddedServer
 
 _PIECE: Final = 1 << 20
 _SILENCE_S: Final = 60
@@ -62,11 +62,22 @@ def restore(file: Path, directory: Path, binary: Path | None = None) -> int:
     if directory.exists() and any(directory.iterdir()):
         raise BackupError(f"{directory} is not empty; name a directory that is new")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        return _written(file, directory, binary)
+    except (EmbeddedError, RedisError) as error:
+        shutil.rmtree(directory)
+        raise BackupError(
+            f"no server here can read {file}: it is cut short, or a newer server wrote it. "
+            "Nothing was restored; take another copy"
+        ) from error
+
+
+def _written(file: Path, directory: Path, binary: Path | None) -> int:
+    """Let a server read the snapshot and write its append-only file; return how many keys."""
     snapshot = directory / _SNAPSHOT
     shutil.copyfile(file, snapshot)
-    reading = {"appendonly": "no"}
     with (
-        EmbeddedServer(directory, binary, reading) as server,
+        EmbeddedServer(directory, binary, {"appendonly": "no"}) as server,
         Redis.from_url(server.url, socket_timeout=_SILENCE_S) as client,
     ):
         client.config_set("appendonly", "yes")

@@ -10,6 +10,7 @@ How a line is made is the same for workers: envelopes/lines.py.
 """
 
 import logging
+import re
 import sys
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -24,8 +25,8 @@ def start(level: int = logging.INFO, stream: TextIO | None = None, **always: obj
 
 def without_password(url: str) -> str:
     """Return a server's URL as it may stand in a log or on a screen."""
-    parts = urlsplit(url)
+    parts = urlsplit(re.sub(r"(?<=[?&]password=)[^&]*", "***", url))
     if parts.password is None:
-        return url
+        return parts.geturl()
     at = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username or ''}:***@{at}").geturl()

@@ -72,6 +72,11 @@ def test_what_is_no_snapshot_and_what_is_not_empty_is_refused(
         client.config_set("repl-diskless-sync-delay", 0)
         take(client, tmp_path / "copy.rdb")
         client.acl_setuser("plain", enabled=True, nopass=True, keys="*", categories=["+@read"])
+    whole = (tmp_path / "copy.rdb").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BackupError, match="it is cut short"):
+        restore(tmp_path / "cut", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(BackupError, match="name a directory that is new"):
         restore(tmp_path / "copy.rdb", source.directory)
     with (

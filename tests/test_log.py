@@ -71,6 +71,7 @@ def test_starting_sends_all_of_the_process_to_one_stream(
         ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
         ("rediss://user:s%40c@host/1", "rediss://user:***@host/1"),
         ("redis://host:6379/0", "redis://host:6379/0"),
+        ("unix:///run/redis?db=1&password=s3cret", "unix:///run/redis?db=1&password=***"),
     ],
 )
 def test_a_password_is_not_shown(url: str, shown: str) -> None:

@@ -55,7 +55,7 @@ def _with_trace(call: Call) -> Mapping[str, Any]:
 
 
 def _once(submission: Submission, message: str) -> Submission:
-    """Let Celery's id stand for the task where the request brings no key; no key has its form."""
+    """Let Celery's id stand for the task where the request brings no key."""
     key = submission.idempotency_key or f"celery id {message}"
     return replace(submission, idempotency_key=key)
 
