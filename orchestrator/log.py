@@ -25,8 +25,9 @@ def start(level: int = logging.INFO, stream: TextIO | None = None, **always: obj
 
 def without_password(url: str) -> str:
     """Return a server's URL as it may stand in a log or on a screen."""
-    parts = urlsplit(re.sub(r"(?<=[?&]password=)[^&]*", "***", url))
+    url = re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+    parts = urlsplit(url)
     if parts.password is None:
-        return parts.geturl()
+        return url
     at = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username or ''}:***@{at}").geturl()
