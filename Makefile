@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser sentinel traces upgrade compose node alerts docs simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser pasted sentinel traces upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -38,11 +38,14 @@ bench: setup        ## the core, recovery, recorded runs, and fan-out against st
 chaos: setup        ## the chaos test, longer than in make test
 	BUCKSTOP_CHAOS_TASKS=1500 $(BIN)/pytest -q tests/test_chaos.py --timeout 900
 
-seeds: setup        ## every seeded bug, of which make test plants a quarter
+seeds: setup        ## every seeded bug, of which make test plants an eighth
 	CI=true $(BIN)/pytest -q tests/test_seeded_bugs.py --timeout 900
 
 browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)
 	$(BIN)/pytest -q -n 2 --dist loadfile --durations=10 tests/browser $(PYTEST_ARGS)
+
+pasted: setup        ## what pages and examples say, as a reader pastes it beside a deployment
+	$(BIN)/pytest -q -n 2 --dist loadfile --durations=5 tests/pasted $(PYTEST_ARGS)
 
 sentinel: setup        ## fail-over with real Sentinels, under load
 	$(BIN)/pytest -q -n 2 --durations=5 tests/sentinel $(PYTEST_ARGS)

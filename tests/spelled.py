@@ -1,6 +1,6 @@
 """Which texts a test spells, or puts together of others: read from its source, without running it.
 
-    texts("test_door_pages.py")    every text of it, names of its own and imported ones filled in
+    texts("test_readme.py")    every text of it, names of its own and imported ones filled in
 
 So a check can say which block of a page no test names. Where a text is put together of something
 that is only known when it runs, such as a test's parameter, each text of the file is tried.

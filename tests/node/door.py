@@ -15,7 +15,7 @@ from orchestrator.client import Buckstop
 from orchestrator.running import Running
 from orchestrator.settings import Settings
 from tests.pages import ROOT, block, commands
-from tests.test_door_pages import ENVIRON, WITHIN_S, running, sh
+from tests.pasted.test_door_pages import ENVIRON, WITHIN_S, running, sh
 
 README, PAGE = "examples/node/README.md", "docs/how-to/celery.md"
 UP = "$ buckstop up workers.demo.agents"
