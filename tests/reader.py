@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.conftest import Fresh
 from tests.pages import ROOT
 
 WITHIN_S = 90
@@ -35,6 +36,19 @@ def sh(lines: Sequence[str], place: Path, *more: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody would paste it, at a server of this test's own."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env={**environ(), "BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
 
 
 @contextmanager

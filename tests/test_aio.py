@@ -102,7 +102,8 @@ def test_a_task_is_submitted_followed_and_awaited(fresh: Fresh) -> None:
 
     with orchestrating(fresh):
         states, whys, result = run(fresh, story)
-    assert (states[0], states[-1]) == (State.SUBMITTED, State.COMPLETED)
+    assert states[0] in {State.SUBMITTED, State.WORKING}, "an orchestrator may have been quicker"
+    assert states[-1] is State.COMPLETED
     assert (whys[0], whys[-1]) == ("publish", "conclude")
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hello"})
     assert result.ledger.spent == Amounts(7, 0, 1)
@@ -238,7 +239,6 @@ def test_a_restart_of_the_server_is_waited_out(fresh: Fresh, server: EmbeddedSer
         telling = asyncio.create_task(told(task))
         await until(lambda: bool(followed(fresh)))
         server.kill()
-        await asyncio.sleep(0.3)  # so that the outage is seen
         server.restart()
         with orchestrating(fresh):
             assert await task.cancel("enough")

@@ -1,9 +1,6 @@
 """Each thing a deployment can have wrong is broken for real, and the doctor says what to do."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from orchestrator.doctor import BAD, CHECKS, Deployment, examine, fit
 from orchestrator.news import START
 from tests.conftest import Fresh
 from tests.pages import block, commands
+from tests.reader import shell
 from tests.ward import Ward
 
 ROOT = Path(__file__).parents[1]
@@ -241,25 +239,6 @@ def test_a_receiver_that_takes_nothing_is_named(told: tuple[Ward, str]) -> None:
 
 
 # --- the command ---------------------------------------------------------------------------------
-
-
-def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command as somebody would paste it."""
-    environ = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "BUCKSTOP_URL": fresh.url,
-        "BUCKSTOP_PREFIX": fresh.keys.prefix,
-    }
-    return subprocess.run(
-        ["sh", "-c", command],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_the_command_says_what_to_do_and_its_exit_code_says_whether(

@@ -1,9 +1,6 @@
 """What is over is forgotten on demand, with every mention of it, and nothing else is touched."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from orchestrator.wire import Wire
 from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.pages import block, commands
+from tests.reader import shell
 
 PAGE = "docs/how-to/retention.md"
 FOR_A_RETRY = "last:"
@@ -234,24 +232,6 @@ def test_a_wrong_retention_is_refused(wrong: str) -> None:
 
 
 # --- the command ---------------------------------------------------------------------------------
-
-
-def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environ = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "BUCKSTOP_URL": fresh.url,
-        "BUCKSTOP_PREFIX": fresh.keys.prefix,
-    }
-    return subprocess.run(
-        ["sh", "-c", command],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_the_command_previews_and_then_does_it(
