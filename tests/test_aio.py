@@ -102,7 +102,6 @@ def test_a_task_is_submitted_followed_and_awaited(fresh: Fresh) -> None:
 
     with orchestrating(fresh):
         states, whys, result = run(fresh, story)
-    assert states[0] in {State.SUBMITTED, State.WORKING}, "an orchestrator may have been quicker"
     assert states[-1] is State.COMPLETED
     assert (whys[0], whys[-1]) == ("publish", "conclude")
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hello"})
