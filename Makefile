@@ -7,7 +7,7 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup demo test lint format bench chaos seeds browser pasted sentinel traces upgrade compose node alerts docs simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser pasted flower sentinel traces upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -46,6 +46,9 @@ browser: setup        ## the console in a real browser; needs Chromium (apt inst
 
 pasted: setup        ## what pages and examples say, as a reader pastes it beside a deployment
 	$(BIN)/pytest -q -n 2 --dist loadfile --durations=5 tests/pasted $(PYTEST_ARGS)
+
+flower: setup        ## a real Flower beside real workers
+	$(BIN)/pytest -q --durations=5 tests/flower $(PYTEST_ARGS)
 
 sentinel: setup        ## fail-over with real Sentinels, under load
 	$(BIN)/pytest -q -n 2 --durations=5 tests/sentinel $(PYTEST_ARGS)

@@ -67,6 +67,15 @@ BOUNDS = {
 }
 
 
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Give a Flower that was told to stop some time; how it stops is its own business."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def until(look: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
     """Wait for something to be there; return it."""
     ends = time.monotonic() + timeout_s
@@ -118,5 +127,5 @@ def planted(folder: Path) -> Iterator[Garden]:
                 yield here
         finally:
             process.terminate()
-            process.wait(10)
+            _ended(process)
             fleet.stop()
