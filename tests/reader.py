@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,18 +52,28 @@ def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProce
 
 
 @contextmanager
-def up(command: str, place: Path) -> Iterator[None]:
-    """Run `buckstop up ...` in a first terminal, until the block ends; then one Ctrl-C."""
-    log = place / "up.log"
+def running(
+    command: str, place: Path, ready: Callable[[str], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a terminal of its own, from when its log says so; then one Ctrl-C."""
+    log = place / f"{command.replace(' ', '-')}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"], cwd=place, env=environ(), stdout=out, stderr=out
         )
     give_up = time.monotonic() + WITHIN_S
-    while "console: " not in (said := log.read_text()):
+    while not ready(said := log.read_text()):
         assert process.poll() is None, said
         assert time.monotonic() < give_up, said
         time.sleep(0.05)
-    yield
+    yield process
     process.send_signal(signal.SIGINT)
-    assert process.wait(WITHIN_S) == 0
+    process.wait(WITHIN_S)
+
+
+@contextmanager
+def up(command: str, place: Path) -> Iterator[None]:
+    """Run `buckstop up ...` in a first terminal, until the block ends."""
+    with running(command, place, lambda said: "console: " in said) as process:
+        yield
+    assert process.returncode == 0

@@ -1,7 +1,6 @@
 """The README as a newcomer follows it: its own text is run."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -22,6 +21,7 @@ from tests import pages
 from tests.llm_server import KEY, ModelServer, completion, wants
 from tests.openai_server import Calls, OpenAIServer, Says
 from tests.pages import commands
+from tests.reader import sh
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -138,22 +138,6 @@ def test_the_first_agents_run_as_pasted(newcomer):
     assert "plan_done" in shown
 
 
-def shell(line: str, folder: Path) -> str:
-    """Run a line as it is pasted."""
-    path = f"{BUCKSTOP.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-c", line],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_the_three_patterns_run_as_pasted(team):
     """README: Three patterns."""
     lines = block('$ buckstop submit --goal "otters" --planner').splitlines()
@@ -203,20 +187,20 @@ def test_agents_of_other_frameworks_are_taken_in_as_pasted(taken_in):
 def test_a_task_comes_in_by_every_way_as_pasted(newcomer):
     """README: Five ways in. Node's is run by `make node`."""
     [request] = commands(block('$ echo \'{"goal"'))
-    shell(request, newcomer)
+    sh([request], newcomer)
     [waiting] = commands(block("$ buckstop submit otters.json"))
-    assert "completed" in shell(waiting, newcomer)
+    assert "completed" in sh([waiting], newcomer)
     assert "otters" in run([sys.executable, "-c", block("from orchestrator.client")], newcomer)
     (newcomer / "celery_client.py").write_text(block("# celery_client.py"))
     [sending] = commands(block("$ python celery_client.py"))
-    task = shell(sending, newcomer).strip()
+    task = sh([sending], newcomer).strip()
     with Buckstop(Running.read(newcomer / ".buckstop").url) as buckstop:
         assert buckstop.task(task).result(timeout=60).outcome == "completed"
 
 
 def test_other_services_submit_and_follow_as_pasted(newcomer):
     """README: Five ways in, and Over HTTP."""
-    shell(commands(block('$ echo \'{"goal"'))[0], newcomer)
+    sh(commands(block('$ echo \'{"goal"')), newcomer)
     up = Running.read(newcomer / ".buckstop")
     making, submitting = commands(block("$ TOKEN="))
     [following] = commands(block("$ curl -sN localhost:8780/v1/tasks/ID/events"))
@@ -227,7 +211,7 @@ def test_other_services_submit_and_follow_as_pasted(newcomer):
     submitting = submitting.replace(
         "@otters.json", shlex.quote((newcomer / "otters.json").read_text())
     )
-    token = shell(making.split("$(")[1].removesuffix(")"), newcomer).splitlines()[-1]
+    token = sh([making.split("$(")[1].removesuffix(")")], newcomer).splitlines()[-1]
     first, again = (curl(submitting, token).json() for _ in range(2))
     assert first["id"] == again["id"], "the same order submits once"
     told = curl(following.replace("ID", first["id"]), token).text

@@ -8,7 +8,6 @@ condition, and says at the end what it saw last.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from orchestrator.embedded import free_port
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "buckstop-under-test"
@@ -64,7 +65,7 @@ class Deployment:
 
     def __init__(self, directory: Path, concurrency: int = 4) -> None:
         self.secrets = directory / "secrets"
-        self.port, self.flower_port = _free_port(), _free_port()
+        self.port, self.flower_port = free_port(), free_port()
         self._environ = os.environ | {
             "COMPOSE_PROJECT_NAME": PROJECT,
             "BUCKSTOP_IMAGE": IMAGE,
@@ -220,9 +221,3 @@ class Deployment:
 def over(task: Mapping[str, Any]) -> bool:
     """Say whether a task has ended, or waits for a person."""
     return task["state"] in ENDED or task["letter"] is not None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

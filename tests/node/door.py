@@ -15,10 +15,10 @@ from orchestrator.client import Buckstop
 from orchestrator.running import Running
 from orchestrator.settings import Settings
 from tests.pages import ROOT, block, commands
-from tests.pasted.test_door_pages import ENVIRON, WITHIN_S, running, sh
+from tests.reader import WITHIN_S, environ, sh, up
 
 README, PAGE = "examples/node/README.md", "docs/how-to/celery.md"
-UP = "$ buckstop up workers.demo.agents"
+UP = "buckstop up workers.demo.agents"
 INSTALL, SUBMIT, SHOW = commands(block(README, "$ npm install"))
 
 
@@ -27,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Sit in a copy of the example, installed as it says, beside a deployment."""
     place = tmp_path_factory.mktemp("reader") / "node"
     shutil.copytree(ROOT / "examples" / "node", place, ignore=shutil.ignore_patterns("node_*"))
-    sh(INSTALL, place)
-    with running(UP, place, lambda log: "console: " in log):
+    sh([INSTALL], place)
+    with up(UP, place):
         yield place
 
 
@@ -46,7 +46,7 @@ def submitted_by(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", "-c", 'node script.js "$(buckstop broker)"'],
         cwd=folder,
-        env=ENVIRON,
+        env=environ(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,10 +56,10 @@ def submitted_by(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_example_runs_as_pasted(folder: Path, buckstop: Buckstop) -> None:
     """The issue: "a non-Python Celery client (Node, from the npm registry) tested for real"."""
-    sh(SUBMIT, folder)
+    sh([SUBMIT], folder)
     task = (folder / "task").read_text().strip()
     assert buckstop.task(task).wait(timeout=WITHIN_S).outcome == "completed"
-    assert "completed" in sh(SHOW, folder)
+    assert "completed" in sh([SHOW], folder)
 
 
 def test_the_page_s_script_runs_as_pasted(folder: Path, buckstop: Buckstop) -> None:
@@ -69,9 +69,9 @@ def test_the_page_s_script_runs_as_pasted(folder: Path, buckstop: Buckstop) -> N
 
 def test_the_project_s_readme_runs_as_pasted(folder: Path, buckstop: Buckstop) -> None:
     """README: Five ways in; the fifth."""
-    sh(commands(block("README.md", '$ echo \'{"goal"'))[0], folder)
+    sh(commands(block("README.md", '$ echo \'{"goal"')), folder)
     (folder / "celery_client.js").write_text(block("README.md", "// celery_client.js"))
-    task = sh(commands(block("README.md", "$ node celery_client.js"))[0], folder).strip()
+    task = sh(commands(block("README.md", "$ node celery_client.js")), folder).strip()
     assert buckstop.task(task).result(timeout=WITHIN_S).outcome == "completed"
 
 

@@ -1,13 +1,8 @@
 """docs/how-to/celery.md and the examples for Celery and the shell, as a reader pastes them."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +12,7 @@ from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.running import Running
 from orchestrator.settings import Settings
 from tests.pages import ROOT, block, commands
+from tests.reader import running, sh, up
 
 PAGE = "docs/how-to/celery.md"
 CELERY, SHELL = "examples/celery/README.md", "examples/shell/README.md"
@@ -26,27 +22,6 @@ RUN, WAIT = "$ python submit.py", '$ buckstop submit --goal "otter soup"'
 _CALL = '$ celery -b "$(buckstop broker)" call buckstop.submit --queue buckstop:submit --kwargs '
 GOOD = f"""{_CALL}'{{"goal": "otters", "agent":"""
 WRONG = f"""{_CALL}'{{"goal": "otters", "gaol":"""
-ENVIRON = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-ENVIRON.pop("BUCKSTOP_URL", None)
-
-
-@contextmanager
-def running(text: str, folder: Path, ready: Callable[[str], bool]) -> Iterator[None]:
-    """Run a block's one command, and go on once it is ready; Ctrl-C ends it."""
-    [command] = commands(text)
-    log = folder / f"{command.replace(' ', '-')}.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], cwd=folder, env=ENVIRON, stdout=out, stderr=out
-        )
-    give_up = time.monotonic() + WITHIN_S
-    while not ready(log.read_text()):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < give_up, log.read_text()
-        time.sleep(0.05)
-    yield
-    process.send_signal(signal.SIGINT)
-    process.wait(WITHIN_S)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Sit in an empty directory, with the deployment that the page begins with."""
     place = tmp_path_factory.mktemp("reader") / "celery"
     shutil.copytree(EXAMPLE, place)
-    with running(block(PAGE, "$ buckstop up"), place, lambda log: "console: " in log):
+    [command] = commands(block(PAGE, "$ buckstop up"))
+    with up(command, place):
         yield place
 
 
@@ -64,21 +40,6 @@ def buckstop(folder: Path) -> Iterator[Buckstop]:
     assert found is not None
     with Buckstop(settings=Settings(found.url, "the test", Keys().prefix)) as connected:
         yield connected
-
-
-def sh(command: str, folder: Path) -> str:
-    """Run one command of a page, as a shell does."""
-    done = subprocess.run(
-        ["sh", "-c", command],
-        cwd=folder,
-        env=ENVIRON,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
 
 
 def next_task(buckstop: Buckstop, known: int) -> TaskHandle:
@@ -95,7 +56,7 @@ def next_task(buckstop: Buckstop, known: int) -> TaskHandle:
 def test_a_stock_client_submits_as_pasted(folder: Path, buckstop: Buckstop) -> None:
     """The issue: "any Celery client, with no Buckstop code installed"."""
     [command] = commands(block(PAGE, RUN))
-    task = sh(command, folder)
+    task = sh([command], folder).strip()
     assert buckstop.task(task).wait(timeout=WITHIN_S).outcome == "completed"
     assert "orchestrator" not in block(PAGE, "# submit.py")
 
@@ -106,27 +67,27 @@ def test_celery_s_own_command_line_submits_as_pasted(folder: Path, buckstop: Buc
     text = block(PAGE, GOOD)
     assert text == block(SHELL, GOOD)
     [command] = commands(text)
-    sh(command, folder)
+    sh([command], folder)
     assert next_task(buckstop, known).wait(timeout=WITHIN_S).outcome == "completed"
 
 
 def test_our_own_command_line_takes_a_request_from_a_pipe(folder: Path, buckstop: Buckstop) -> None:
     [command] = commands(block(SHELL, "$ echo"))
-    task = sh(command, folder).split()[0]
+    task = sh([command], folder).split()[0]
     assert buckstop.task(task).wait(timeout=WITHIN_S).outcome == "completed"
 
 
 def test_a_mistake_is_a_letter_that_names_the_fields(folder: Path, buckstop: Buckstop) -> None:
     """The issue: "malformed ones become letters that say what was wrong"."""
     wrong, look = commands(block(PAGE, WRONG))
-    message = sh(wrong, folder)
+    message = sh([wrong], folder).strip()
     give_up = time.monotonic() + WITHIN_S
     while not (found := buckstop.letters().items):
         assert time.monotonic() < give_up
         time.sleep(0.05)
     why = found[0]["why"]
     assert all(part in why for part in ("gaol: ", "budget: ", "timeout: ", "until: ", message))
-    assert found[0]["id"] in sh(look, folder)
+    assert found[0]["id"] in sh([look], folder)
 
 
 def at_work(buckstop: Buckstop) -> Callable[[str], bool]:
@@ -136,8 +97,9 @@ def at_work(buckstop: Buckstop) -> Callable[[str], bool]:
 
 def test_tasks_of_a_project_run_as_agents_as_pasted(folder: Path, buckstop: Buckstop) -> None:
     """The issue: "existing Celery tasks of a user's project as agents with one decorator"."""
-    with running(block(PAGE, "$ buckstop worker shop"), folder, at_work(buckstop)):
-        translated, priced = (sh(command, folder) for command in commands(block(PAGE, WAIT)))
+    [starting] = commands(block(PAGE, "$ buckstop worker shop"))
+    with running(starting, folder, at_work(buckstop)):
+        translated, priced = (sh([command], folder) for command in commands(block(PAGE, WAIT)))
     assert "Otter Suppe" in translated
     assert "400" in priced
 
