@@ -162,6 +162,10 @@ SERVING_TTL_MS: Final = 15_000
 """How long the sign that an orchestrator looks for work lasts; an idle one looks each 4 seconds."""
 WAKE_LEASE_MS: Final = 5_000
 """How long an orchestrator may think about a task before another one may."""
+LEFT_MS: Final = 30_000
+"""How long an orchestrator does not claim what only a newer one can read, so that one gets it."""
+LEFT_MAX: Final = 100
+"""Such tasks that an orchestrator remembers: each CLAIM names them."""
 LOST_MAX: Final = 3
 """Workers one step may take down with it before it is called poison."""
 GRACE_DEFAULT_S: Final = 25

@@ -132,6 +132,8 @@ class Orchestrator:
         self._agents: dict[str, Agent] = {}
         self._agents_ms = -AGENTS_FRESH_MS
         self._desk_ms = 0
+        self._left: OrderedDict[str, int] = OrderedDict()
+        """What only a newer one can read, and until when this loop does not claim it."""
         self._stopping = threading.Event()
         self._asleep = False
 
@@ -162,7 +164,8 @@ class Orchestrator:
 
     def turn(self, idle_ms_max: int = IDLE_MS_MAX) -> int:
         """Decide every task that is due, or sleep until one may be; return how many there were."""
-        due = self._store.claim(BATCH)
+        due = self._store.claim(BATCH, self._left)
+        self._forget_left(due.now_ms)
         self._speak(due.spoken)
         self._look_at_desk(due.now_ms)
         if not due.task_ids:
@@ -185,6 +188,13 @@ class Orchestrator:
         if version != self._version:
             log.info("writing another schema version", extra={"v": version, "was": self._version})
         self._version = version
+
+    def _forget_left(self, now_ms: int) -> None:
+        """Claim again what was left to a newer one that has not come."""
+        while self._left and (
+            len(self._left) > limits.LEFT_MAX or next(iter(self._left.values())) <= now_ms
+        ):
+            self._left.popitem(last=False)
 
     def _look_at_desk(self, now_ms: int) -> None:
         """Do what is nobody's to do, and say long before the desk is full that people are slow."""
@@ -259,6 +269,7 @@ class Orchestrator:
             return self._decide(loaded)
         except Newer as newer:
             log.warning("left to a newer one", extra={"task": loaded.task_id, "why": str(newer)})
+            self._left[loaded.task_id] = loaded.now_ms + limits.LEFT_MS
             return None
         except (RedisGone, RedisSilent):
             raise

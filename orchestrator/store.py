@@ -156,7 +156,7 @@ is deleted by the commit that settles it; from then on its message counts as rev
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -442,9 +442,9 @@ class Store(Indexes):
             pipe.execute_command("WAIT", self._replicas, limits.COPIES_WAIT_MS)
             return int(pipe.execute()[1])
 
-    def claim(self, count: int) -> Due:
-        """Take up to `count` tasks whose alarm has rung; one loop for each Store."""
-        args: list[Arg] = [self._claim_op, count, SCHEMA_VERSION]
+    def claim(self, count: int, left: Collection[str] = ()) -> Due:
+        """Take up to `count` tasks whose alarm has rung, except these; one loop for each Store."""
+        args: list[Arg] = [self._claim_op, count, SCHEMA_VERSION, *left]
         reply = self._scripts.run("claim", [self._keys.last(self._name)], args)
         self._claim_op = new_op()
         now_ms, next_ms, task_ids, spoken = reply

@@ -124,6 +124,19 @@ def test_the_longest_overdue_tasks_come_first_and_no_more_than_asked(world: Worl
     assert due.next_ms < due.now_ms  # one is still waiting
 
 
+def test_what_is_left_to_others_is_not_handed_out_and_hides_nothing(world: World) -> None:
+    """An orchestrator that cannot read a task must not win the race for it again and again."""
+    for task_id in ("new", "newer", "old"):
+        world.store.submit(submission(task_id))
+        world.pass_time(10)
+    due = world.store.claim(1, left=["new", "newer"])
+    assert due.task_ids == ["old"]
+    assert due.next_ms == world.alarm("old"), "what is left wakes nobody who leaves it"
+    assert world.store.claim(10, left=["new", "newer", "gone"]).task_ids == []
+    assert world.store.wait(0), "the bell rings on for whoever can read them"
+    assert world.store.claim(10).task_ids == ["new", "newer"], "whoever can read them gets them"
+
+
 def test_a_claim_whose_reply_is_lost_hands_out_the_same_tasks(world: World) -> None:
     """Connections reset: progress within 2 s, so not only when the lease ends."""
     world.store.submit(submission())

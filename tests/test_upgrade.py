@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from envelopes import SCHEMA_VERSION, Envelope, Headers, TaskRequest, versions
+from envelopes import SCHEMA_VERSION, Envelope, Headers, TaskRequest, limits, versions
 from envelopes.decision import Decision
 from envelopes.letter import LetterKind
 from envelopes.lines import JsonLines
@@ -109,6 +109,40 @@ def test_an_orchestrator_leaves_alone_what_it_would_spoil() -> None:
         state.require_known(fields)
     state.require_known({})
     state.require_known({state.HEAD: b"{}"})  # from before heads said so
+
+
+class Meeting:
+    """An orchestrator and a task that is too new for it, whose alarm rings."""
+
+    def __init__(self, fresh) -> None:
+        self.store = Store(fresh.client, fresh.keys)
+        self.loop = Orchestrator(self.store, Wire(Signer(PRIVATE_KEY), fresh.keys))
+        self.task = self.store.submit(intake.submission(TASK)).task_id
+        begun = state.begin(self.task, intake.read(TASK), 0)
+        fields, _ = state.write(None, begun, SCHEMA_VERSION + 1)
+        fresh.client.hset(fresh.keys.task(self.task), mapping=fields)
+        self._ring = lambda: fresh.client.zadd(fresh.keys.due, {self.task: 0})
+
+    def turns(self, count: int) -> list[int]:
+        """Let the alarm ring so often; return how often it was answered."""
+        return [(self._ring(), self.loop.turn(idle_ms_max=1))[1] for _ in range(count)]
+
+
+def test_what_is_left_to_a_newer_one_is_not_claimed_again_at_once(fresh) -> None:
+    """Loops that sleep until one alarm may wake in the same order each time."""
+    meeting = Meeting(fresh)
+    assert meeting.turns(3) == [1, 0, 0]
+    assert meeting.store.claim(1).task_ids == [meeting.task], "a newer one gets it"
+
+
+def test_what_no_newer_one_came_for_is_looked_at_again(fresh, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "LEFT_MS", 0)
+    assert Meeting(fresh).turns(3) == [1, 0, 1], "the CLAIM that learns the time names it still"
+
+
+def test_no_more_is_left_than_each_claim_may_name(fresh, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "LEFT_MAX", 0)
+    assert Meeting(fresh).turns(3) == [1, 0, 1]
 
 
 def test_mail_with_an_unknown_field_is_left_to_whoever_knows_it() -> None:

@@ -13,7 +13,7 @@ State lies open for auditors to read: tasks, mail, due, claims, queues, letters,
 import json
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from heapq import heappop, heappush, nsmallest
@@ -319,27 +319,29 @@ class SimStore(SimIndexes):
             self.bulkheads.waiting[s.tenant].append(s.task_id)
             self.due[s.task_id] = now_ms + s.timeout_ms
 
-    def claim(self, count: int) -> Due:
-        """Take up to `count` tasks whose alarm has rung."""
+    def claim(self, count: int, left: Collection[str] = ()) -> Due:
+        """Take up to `count` tasks whose alarm has rung, except these."""
         op = self.new_op()
-        return self.send("claim", lambda: self._claim(op, count))
+        return self.send("claim", lambda: self._claim(op, count, left))
 
-    def _claim(self, op: str, count: int) -> Due:
+    def _claim(self, op: str, count: int, left: Collection[str]) -> Due:
         _figure("count", count)
         now_ms = self.clock()
         claimed = self.last(self._name, op)
         if claimed is None:
-            claimed = [i for i in self._ringing(now_ms, count) if self._hold(i, now_ms)]
+            ringing = self._ringing(now_ms, count, left)
+            claimed = [each for each in ringing if self._hold(each, now_ms)]
             if claimed:
                 self.keep_last(self._name, op, claimed)
-        next_ms = min(self.due.values(), default=None)
-        if next_ms is None or next_ms > now_ms:
+        next_ms = min((ms for each, ms in self.due.items() if each not in left), default=None)
+        if all(alarm_ms > now_ms for alarm_ms in self.due.values()):
             self.bells[self.keys.bell] = 0
         return Due(list(claimed), next_ms, now_ms)
 
-    def _ringing(self, now_ms: int, count: int) -> list[str]:
-        ringing = ((at_ms, task_id) for task_id, at_ms in self.due.items() if at_ms <= now_ms)
-        return [task_id for _, task_id in nsmallest(count, ringing)]
+    def _ringing(self, now_ms: int, count: int, left: Collection[str]) -> list[str]:
+        due = ((at_ms, each) for each, at_ms in self.due.items() if each not in left)
+        ringing = nsmallest(count, due)
+        return [task_id for at_ms, task_id in ringing if at_ms <= now_ms]
 
     def _hold(self, task_id: str, now_ms: int) -> bool:
         if task_id not in self.records:
