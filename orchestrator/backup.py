@@ -61,7 +61,7 @@ def restore(file: Path, directory: Path, binary: Path | None = None) -> int:
     _check(file)
     if directory.exists() and any(directory.iterdir()):
         raise BackupError(f"{directory} is not empty; name a directory that is new")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_private(directory)
     try:
         return _written(file, directory, binary)
     except (EmbeddedError, RedisError) as error:
@@ -70,6 +70,18 @@ def restore(file: Path, directory: Path, binary: Path | None = None) -> int:
             f"no server here can read {file}: it is cut short, or a newer server wrote it. "
             "Nothing was restored; take another copy"
         ) from error
+
+
+def _make_private(directory: Path) -> None:
+    """Make the directory, or take one that is there, for its owner alone."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise BackupError(
+            f"{directory} cannot be made, or not be kept from others: {error}; name a directory "
+            "that is new, where you may write"
+        ) from None
 
 
 def _written(file: Path, directory: Path, binary: Path | None) -> int:

@@ -155,6 +155,7 @@ class EmbeddedServer:
             # server last.
             start_new_session=True,
             pass_fds=[self._lock],
+            umask=0o077,  # what it writes holds the tasks, whoever may look into the directory
         )
         self._wait_until_ready(self._process)
         self.note(self._others, self._console)

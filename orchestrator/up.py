@@ -6,7 +6,9 @@ lost: the way in; then workers, which finish or hand back what they have; then o
 take in what the workers reported; then the courier, which tells of that; then the server. Each
 child is on a leash (leash.py), so all end even if the owner is SIGKILLed.
 
-It sleeps until a signal comes or a pause is over: a child's death is a signal too (SIGCHLD).
+It says ready once all is at work (readiness.py). Until then it looks often; from then on it sleeps
+until a signal comes or a pause is over: a child's death is a signal too (SIGCHLD). Who says before
+that time that it cannot start as it was asked to, with a module that cannot be imported, ends all.
 
 Children log to files in `.buckstop/log/`; what happens to them is told to `say`.
 """
@@ -15,114 +17,29 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from envelopes.scripts import connect
 from orchestrator import keyfile, login
-from orchestrator.children import Plan, Wanted, planned
+from orchestrator.child import Child, Lives, how_it_ended
+from orchestrator.children import Wanted, planned
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
-from orchestrator.leash import leashed
+from orchestrator.readiness import LOOK_EVERY_S, TELL_EVERY_S, Readiness
 from orchestrator.settings import Settings, person
 
-PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Before a child is started again: at once, then slower the more often it died in a row."""
-STEADY_AFTER_S = 30.0
-"""A child that ran this long has proved itself; its next death counts as the first."""
 STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
-LOG_BYTES_MAX = 16 * 1024 * 1024
-"""A larger log is put aside at the next start, one generation deep."""
 _STOPPED_IN_TURN = ("http", "flower", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
 """Told what happened, in one word, and to whom."""
 
 
-@dataclass(slots=True)
-class Lives:
-    """When something was started and when it may be again, on the monotonic clock."""
-
-    started: float = 0.0
-    deaths: int = 0
-    start_at: float | None = None
-
-    def began(self) -> None:
-        """Note a start."""
-        self.started, self.start_at = time.monotonic(), None
-
-    def ended(self) -> float:
-        """Note a death; return the pause before the next start."""
-        now = time.monotonic()
-        self.deaths = 1 if now - self.started > STEADY_AFTER_S else self.deaths + 1
-        pause_s = PAUSES_S[min(self.deaths - 1, len(PAUSES_S) - 1)]
-        self.start_at = now + pause_s
-        return pause_s
-
-    @property
-    def due(self) -> bool:
-        """Say whether it is to be started now."""
-        return self.start_at is not None and self.start_at <= time.monotonic()
-
-
-@dataclass(slots=True)
-class Child:
-    """One process that is kept running."""
-
-    plan: Plan
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    lives: Lives = field(default_factory=Lives)
-
-    @property
-    def name(self) -> str:
-        """Return its name: its kind and its number."""
-        return self.plan.name
-
-    def start(self) -> None:
-        """Start it in a session of its own: Ctrl-C in the terminal is its owner's to hear."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 -- our own programs
-                leashed(self.plan.command),
-                env=self.plan.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=self.plan.inherits,
-            )
-        self.lives.began()
-
-    def died(self) -> int | None:
-        """Return its exit code if it has just died."""
-        if self.process is None or (code := self.process.poll()) is None:
-            return None
-        self.process = None
-        return code
-
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM."""
-        if self.process is not None:
-            self.process.terminate()
-
-    def wait(self, give_up: float) -> bool:
-        """Wait until it has ended, and kill it at last; say whether it ended by itself."""
-        if self.process is None:
-            return True
-        try:
-            self.process.wait(max(0.0, give_up - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return False
-        finally:
-            self.process = None
-        return True
+class NotStarted(Exception):
+    """A child cannot start as things are; the message names what is to be mended."""
 
 
 class Up:
@@ -134,6 +51,9 @@ class Up:
         self._server: EmbeddedServer | None = None
         self._server_lives = Lives()
         self._children: list[Child] = []
+        self._readiness: Readiness | None = None
+        """Until all are at work."""
+        self._tell_at = 0.0
         self._stops = 0
 
     def run(self) -> None:
@@ -155,21 +75,17 @@ class Up:
         if self._wanted.url is None:
             self._server = EmbeddedServer(directory)
             self._server_started(self._server)
-        log = directory / "log"
-        log.mkdir(exist_ok=True)
+        logs = directory / "log"
+        logs.mkdir(exist_ok=True)
+        settings = Settings.read(url=self._url)
         pair = keyfile.ensure(directory)
+        client = connect(settings.url)
+        self._readiness = Readiness(client, settings.keys, ours=self._server is not None)
+        self._tell_at = time.monotonic() + TELL_EVERY_S
         for plan in planned(self._wanted, self._url, pair, os.environ):
-            child = Child(plan, _log(log / f"{plan.name}.log"))
-            self._children.append(child)
-            self._start_child(child)
+            self._children.append(Child.of(plan, logs))
+            self._start_child(self._children[-1])
         self._note()
-        self._say("ready", {"directory": str(directory)})
-        if self._wanted.http is not None:
-            self._say("console", {"link": self._login_link()})
-        if self._wanted.flower is not None:
-            self._say(
-                "flower", {"link": self._wanted.flower.url, "login": self._wanted.flower.login}
-            )
 
     @property
     def _url(self) -> str:
@@ -186,6 +102,34 @@ class Up:
             pids = {c.name: c.process.pid for c in self._children if c.process}
             self._server.note(pids, self._wanted.http_url)
 
+    # --- until all are at work -------------------------------------------------------------------
+
+    def _look_whether_ready(self) -> None:
+        """Say ready once all are at work; until then, now and then, whom it waits for."""
+        if self._readiness is None:
+            return
+        if missing := self._readiness.missing(self._children):
+            self._tell_of(missing)
+            return
+        self._readiness.close()
+        self._readiness = None
+        self._say("ready", {"directory": str(self._wanted.directory)})
+        if self._wanted.http is not None:
+            self._say("console", {"link": self._login_link()})
+        if (flower := self._wanted.flower) is not None:
+            self._say("flower", {"link": flower.url, "login": flower.login})
+
+    def _tell_of(self, missing: list[Child]) -> None:
+        if time.monotonic() >= self._tell_at:
+            waits = [{"name": each.name, "log": str(each.log)} for each in missing]
+            self._say("waiting", {"for": waits})
+            self._tell_at = time.monotonic() + TELL_EVERY_S
+
+    def _login_link(self) -> str:
+        settings = Settings.read(url=self._url)
+        with connect(settings.url) as client:
+            return login.link(client, settings.keys, f"{self._wanted.http_url}/", person())
+
     # --- keep running ----------------------------------------------------------------------------
 
     def _look_after(self) -> None:
@@ -195,17 +139,24 @@ class Up:
         changed = self._look_after_server()
         for child in self._children:
             if (code := child.died()) is not None:
-                self._died(child.name, child.lives, f"exit code {code}, see {child.log}")
+                self._child_died(child, code)
             if child.lives.due:
                 self._start_child(child)
                 changed = True
         if changed:
             self._note()
+        self._look_whether_ready()
 
-    def _login_link(self) -> str:
-        settings = Settings.read(url=self._url)
-        with connect(settings.url) as client:
-            return login.link(client, settings.keys, f"{self._wanted.http_url}/", person())
+    def _child_died(self, child: Child, code: int) -> None:
+        """Note it; who cannot start as it was asked to is not started again before all are ready.
+
+        Later it is: what was edited into a mistake while all runs is edited again.
+        """
+        words = child.last_words()
+        if code == os.EX_CONFIG and self._readiness is not None:
+            raise NotStarted(f"{child.name} cannot start: {words}. Nothing runs now")
+        why = ": ".join(part for part in (how_it_ended(code), words) if part)
+        self._died(child.name, child.lives, f"{why}; log: {child.log}")
 
     def _look_after_server(self) -> bool:
         """Start the server again under the same URL; everybody else reconnects by themselves."""
@@ -235,6 +186,8 @@ class Up:
         """Return how long nothing has to be done, unless a signal comes."""
         all_lives = [self._server_lives, *(child.lives for child in self._children)]
         due = [lives.start_at for lives in all_lives if lives.start_at is not None]
+        if self._readiness is not None:
+            due.append(time.monotonic() + LOOK_EVERY_S)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     # --- stop ------------------------------------------------------------------------------------
@@ -244,10 +197,13 @@ class Up:
         self._stops += 1
         if self._stops > 1:
             for child in self._children:
-                if child.process is not None:
-                    child.process.kill()
+                child.kill()
 
     def _stop(self) -> None:
+        if self._readiness is not None:
+            self._readiness.close()
+        if self._server is None and not self._children:
+            return  # it never began, and why is said by whoever asked for it
         self._say("stopping", {"grace_s": self._wanted.grace_s})
         for kind in _STOPPED_IN_TURN:
             group = [child for child in self._children if child.name.startswith(kind)]
@@ -260,13 +216,6 @@ class Up:
         if self._server is not None:
             self._server.stop()
             self._say("stopped", {"name": "server", "killed": False})
-
-
-def _log(path: Path) -> Path:
-    """Return the log to append to; a large one from before is put aside."""
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    return path
 
 
 @contextmanager

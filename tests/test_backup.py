@@ -51,7 +51,10 @@ def test_a_snapshot_comes_back_to_life_with_an_append_only_file(
         assert client.ping(), "the connection was given back, and others work on"
     assert size == (tmp_path / "copy.rdb").stat().st_size > len(large)
     assert (tmp_path / "copy.rdb").stat().st_mode & 0o077 == 0
+    (tmp_path / "new").mkdir(mode=0o755)
     assert restore(tmp_path / "copy.rdb", tmp_path / "new") == 2
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert [each for each in made if each.stat().st_mode & 0o077] == [], "nobody else reads it"
     with EmbeddedServer(tmp_path / "new") as server, Redis.from_url(server.url) as client:
         assert client.get("large") == large
         assert client.config_get("appendonly")["appendonly"] == "yes"

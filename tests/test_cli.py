@@ -727,11 +727,27 @@ def test_a_module_that_cannot_be_imported_is_named_before_anything_starts(
         assert not (tmp_path / DIRECTORY).exists()
 
 
+def test_a_module_that_breaks_when_it_is_imported_ends_up_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    """Helpful errors: who ended and why; never ready before that is known, never for ever again."""
+    (tmp_path / "broken.py").write_text("import json\nname = 1 / 0\n")
+    said = call(tmp_path, "up", "--no-http", "broken")
+    assert said.code == Exit.REFUSED
+    assert "worker-1 cannot start" in said.err
+    assert f"ZeroDivisionError: division by zero; mend {tmp_path / 'broken.py'}:2" in said.err
+    assert "ready" not in said.out
+    assert call(tmp_path, "tasks").code == Exit.NO_SERVER
+
+
 def test_a_task_goes_in_and_comes_out(tmp_path: Path, up: Callable[..., Up]) -> None:
     """The spine, as a user meets it: `up` with a module, `submit --wait`, `show`."""
-    (tmp_path / "my_agents.py").write_text(AGENTS)
+    loaded = "\nfrom pathlib import Path\nPath('loaded').touch()\n"
+    (tmp_path / "my_agents.py").write_text(AGENTS + loaded)
     running = up("my_agents", "--concurrency", "2")
     running.until("ready")
+    assert (tmp_path / "loaded").exists(), "ready is said once the worker has its agents"
+    assert call(tmp_path, "agents", "--json").json[0]["workers"] == 1
     said = call(tmp_path, "submit", *HELLO, *DONE, "--wait", "--wait-timeout", "60", "--json")
     assert said.code == 0, said
     assert said.json["outcome"] == "completed"

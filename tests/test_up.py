@@ -1,18 +1,30 @@
-"""The supervisor's patience and what it lets its children know (its processes: test_cli.py)."""
+"""The supervisor's patience, whom it waits for, and what it lets its children know.
 
+Its processes: test_cli.py.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator import children, keyfile
+from orchestrator.child import PAUSES_S, STEADY_AFTER_S, Child, Lives, how_it_ended
 from orchestrator.cli.run import _listening
-from orchestrator.up import PAUSES_S, STEADY_AFTER_S, Lives
+from orchestrator.readiness import Readiness
+from orchestrator.store import Store
+from tests.conftest import Fresh
+from tests.hands import Hand
 
 
 def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restarts a child that dies, with back-off; one that had proved itself comes back at once."""
     now = 1000.0
-    monkeypatch.setattr("orchestrator.up.time.monotonic", lambda: now)
+    monkeypatch.setattr("orchestrator.child.time.monotonic", lambda: now)
     lives = Lives()
     for pause_s in (*PAUSES_S, PAUSES_S[-1]):
         lives.began()
@@ -54,3 +66,59 @@ def test_only_who_answers_over_http_takes_the_socket_over(tmp_path: Path) -> Non
         plans = list(children.planned(wanted, "redis://", pair, {}))
         assert {plan.name for plan in plans if plan.inherits} == {"http-1"}
         assert wanted.http_url == f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+# --- ready ---------------------------------------------------------------------------------------
+
+
+def child(name: str, tmp_path: Path, script: str = "input()") -> Child:
+    """Make a child that does what a line of Python says."""
+    plan = children.Plan(name, [sys.executable, "-c", script], dict(os.environ))
+    return Child.of(plan, tmp_path)
+
+
+def test_ready_waits_for_who_serves_and_for_who_consumes(fresh: Fresh, tmp_path: Path) -> None:
+    """`up` is ready once an orchestrator looks for work and the workers say that they consume."""
+    hand = Hand(fresh.client, fresh.keys, "research")
+    store = Store(fresh.client, fresh.keys)
+    worker, orchestrator = child("worker-1", tmp_path), child("orchestrator-1", tmp_path)
+    about = {"host": socket.gethostname(), "pid": os.getpid(), "at_ms": 1}
+    store.claim(1)
+    hand.claims.beat([], json.dumps({**about, "registered": True}))  # of an earlier start
+    readiness = Readiness(fresh.client, fresh.keys, ours=True)
+    with subprocess.Popen(["true"]) as worker.process, subprocess.Popen(["true"]) as other:
+        orchestrator.process, about["pid"] = other, worker.pid
+
+        def missing() -> list[str]:
+            return [each.name for each in readiness.missing([orchestrator, worker])]
+
+        assert missing() == ["orchestrator-1", "worker-1"]
+        store.claim(1)
+        hand.claims.beat([], json.dumps(about))
+        assert missing() == ["worker-1"], "it lives, and has not loaded its agents"
+        hand.claims.beat([], json.dumps({**about, "registered": True}))
+        assert missing() == []
+        hand.claims.beat([], json.dumps(about))
+        assert missing() == [], "a pool's child knows less than its parent, and overwrites it"
+
+
+def test_a_child_says_with_its_last_words_why_it_ended(tmp_path: Path) -> None:
+    """Helpful errors: `up` says which child ended and why, in the child's own words."""
+    line = json.dumps({"at": "now", "said": "the process dies", "error": "KeyError('x')"})
+    for script, words in (
+        ("import sys; sys.exit('buckstop worker: mend it')", "mend it"),
+        (f"import sys; sys.exit({line!r})", "the process dies: KeyError('x')"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("pass", ""),
+    ):
+        ending = child("worker-1", tmp_path, script)
+        ending.start()
+        assert ending.process is not None
+        ending.process.wait()
+        assert ending.last_words() == words, "and not those of the life before"
+    assert ending.log.stat().st_mode & 0o077 == 0, "what agents log is nobody else's"
+
+
+def test_an_ending_is_told_in_words() -> None:
+    assert how_it_ended(-9) == "killed by SIGKILL"
+    assert how_it_ended(1) == "exit code 1"

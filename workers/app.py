@@ -9,12 +9,13 @@ worker starts, so `celery -A mymodule worker` works too where mymodule imports `
 """
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from celery import Celery, Task, bootsteps, signals
@@ -177,14 +178,20 @@ def _prepare(instance: Any, **_: Any) -> None:
         settings.require_public_keys()
         agents = _agents(settings.modules)
     except SettingsError as error:
-        sys.exit(f"buckstop worker: {error}")
+        _cannot_start(error)
     for each in agents:
         app.register_task(_task_of(each)())
     app.conf.task_queues = [Queue(settings.keys.queue(each.name)) for each in agents]
     app.amqp.__dict__.pop("queues", None)
 
 
-def _place(error: Exception) -> str:
+def _cannot_start(error: SettingsError) -> NoReturn:
+    """End with a code that says: starting again is of no use before something is mended."""
+    sys.stderr.write(f"buckstop worker: {error}\n")
+    sys.exit(os.EX_CONFIG)
+
+
+def _place(error: BaseException) -> str:
     """Return the line to blame; one that is no Python was never run, and names itself."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
@@ -200,17 +207,21 @@ def _agents(modules: Sequence[str]) -> list[Agent]:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
             raise SettingsError(
-                f"BUCKSTOP_AGENTS: {module} cannot be imported: {error}; looked in {sys.path}"
+                f"the module {module} cannot be imported: {error}; looked in {Path.cwd()} and in "
+                f"what is installed for {sys.executable}"
             ) from error
-        except Exception as error:  # Celery would log it, and go on with a worker without agents
+        except (Exception, SystemExit) as error:  # else Celery goes on with a worker without agents
             raise SettingsError(
-                f"BUCKSTOP_AGENTS: {module} cannot be imported: {type(error).__name__}: {error}; "
+                f"the module {module} cannot be imported: {type(error).__name__}: {error}; "
                 f"mend {_place(error)}"
             ) from error
+    if not registry and modules:
+        named = ", ".join(modules)
+        raise SettingsError(f'no agent is declared in {named}; put @agent("name") on a function')
     if not registry:
         raise SettingsError(
             "there is no agent to run; name the modules with agents in BUCKSTOP_AGENTS, or: "
-            "buckstop worker MODULE..."
+            "buckstop worker MODULE"
         )
     return list(registry.values())
 
@@ -254,8 +265,14 @@ def _forks(worker: Any) -> bool:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _announce(**_: Any) -> None:
     """Tell the orchestrator which agents there are, on a thread: the server may be away."""
-    facts = {name: each.facts() for name, each in registry.items()}
-    Thread(target=station.claims.register, args=(facts,), daemon=True).start()
+    Thread(target=_register, daemon=True).start()
+
+
+def _register() -> None:
+    """Say which agents run here, and from then on in each beat that they do."""
+    station.claims.register({name: each.facts() for name, each in registry.items()})
+    station.about |= {"registered": True}
+    station.beat.soon()
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -291,6 +308,6 @@ def _wait_for_the_end(**_: Any) -> None:
 try:
     settings = Settings.read()
 except SettingsError as error:
-    sys.exit(f"buckstop worker: {error}")
+    _cannot_start(error)
 station = Station(settings)
 app = configured(settings)

@@ -39,6 +39,7 @@ class Beat:
         self._lock = Lock()
         self._held: dict[str, tuple[str, Callable[[], object]]] = {}
         self._stop = Event()
+        self._soon = Event()
         self._thread: Thread | None = None
 
     def add(self, subtask: str, token: str, on_lost: Callable[[], object]) -> None:
@@ -62,9 +63,14 @@ class Beat:
             if self._thread is None:
                 self._start()
 
+    def soon(self) -> None:
+        """Beat at once: there is something new to say."""
+        self._soon.set()
+
     def stop(self) -> None:
         """Fall silent."""
         self._stop.set()
+        self._soon.set()
 
     def once(self) -> None:
         """Beat once for everything held, and tell those who have lost their claim."""
@@ -88,5 +94,7 @@ class Beat:
                 self.once()
             except (RedisError, OSError) as error:
                 log.warning("a beat did not get through", extra={"error": repr(error)})
-            if self._stop.wait(self._every_s):
+            self._soon.wait(self._every_s)
+            self._soon.clear()
+            if self._stop.is_set():
                 return

@@ -16,6 +16,7 @@ from orchestrator.client import NotFound, TimedOut
 from orchestrator.embedded import EmbeddedError
 from orchestrator.keyfile import KeyFileError
 from orchestrator.settings import NoServer, SettingsError
+from orchestrator.up import NotStarted
 
 
 def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
@@ -28,7 +29,7 @@ def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
             return Exit.NO_SERVER, str(error), {"checks": checks}
         case NoServer() | EmbeddedError() | BackupError():
             return Exit.NO_SERVER, str(error), {}
-        case SettingsError() | KeyFileError() | CellsFileError():
+        case SettingsError() | KeyFileError() | CellsFileError() | NotStarted():
             return Exit.REFUSED, str(error), {}
         case NotFound():
             return Exit.NOT_FOUND, str(error), {}

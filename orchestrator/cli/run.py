@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -258,7 +259,9 @@ def _as_text(event: str, fields: Mapping[str, object]) -> None:
         case "started":
             text = f"{fields['name']} started (pid {fields['pid']}, log {fields['log']})"
         case "died":
-            text = f"{fields['name']} died ({fields['why']}); again in {fields['again_in_s']} s"
+            text = f"{fields['name']} died ({fields['why']}); again in {fields['again_in_s']:g} s"
+        case "waiting":
+            text = f"waiting for {_waited_for(fields['for'])}; ready once all are at work"
         case "ready":
             text = "ready: buckstop submit --help, in another terminal; Ctrl-C stops everything"
         case "console":
@@ -271,3 +274,7 @@ def _as_text(event: str, fields: Mapping[str, object]) -> None:
         case _:
             text = f"{fields['name']} {'killed' if fields['killed'] else 'stopped'}"
     print(text, flush=True)
+
+
+def _waited_for(missing: Any) -> str:
+    return " and ".join(f"{one['name']} (see {one['log']})" for one in missing)
