@@ -12,33 +12,35 @@
         print((await task.result()).result)
 
 The same names, answers and errors as Buckstop (client.py), with `await` before what is one call and
-`async for` where there is more to come. It belongs to one event loop.
+`async for` where there is more to come. It belongs to one event loop. Where BUCKSTOP_CELLS names
+several cells it speaks with all of them, as Cells does (cells/facade.py).
 
 Calls that last one round trip are made by that very client, in ASYNC_CALLS_MAX threads at most.
-Nobody who *waits* holds a thread: all waits of a process share one connection (announcements.py).
+Nobody who *waits* holds a thread: all who wait for one server share a connection (aio_servers.py).
 A coroutine that is cancelled stops waiting at once; a submission or a decision that was under way
 may have been taken all the same, so give what must not happen twice an idempotency key.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from anyio import CapacityLimiter, to_thread
-
-from envelopes import limits
-from envelopes.connection import connect_async
 from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet
-from orchestrator.aio_following import AsyncTaskHandle, patiently
+from orchestrator import intake
+from orchestrator.aio_following import AsyncTaskHandle
 from orchestrator.announcements import Announcements
 from orchestrator.answers import DecidedAll, DecidedLetter, Preview
-from orchestrator.client import Buckstop
+from orchestrator.cells.aio import servers_of
+from orchestrator.cells.facade import deployed
 from orchestrator.desk import DECIDED_WITHIN_S
 from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
-from orchestrator.news import GAP, News, news_of
+from orchestrator.news import GAP, News
 from orchestrator.settings import Settings
 from orchestrator.view import AgentView, TaskView
 from orchestrator.wanted import ALL, ALL_TASKS, Page, Place, TasksWanted, Wanted
@@ -49,25 +51,33 @@ T = TypeVar("T")
 
 
 class AsyncBuckstop:
-    """One connection to a deployment, for one event loop."""
+    """Connections to a deployment, for one event loop."""
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
-        """Connect to the URL, else to BUCKSTOP_URL, else to what `buckstop up` started here."""
-        self._buckstop = Buckstop(url, settings=settings)
-        self.settings = self._buckstop.settings
-        self.announcements = Announcements(self.settings.url, self.settings.keys)
-        self._client: Any = connect_async(self.settings.url)  # half of its methods have no types
-        self._calls = CapacityLimiter(limits.ASYNC_CALLS_MAX)
-        self._decisions = CapacityLimiter(limits.ASYNC_CALLS_MAX)
-        """Apart, for each waits until an orchestrator has acted, and nothing else may wait so."""
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        cells: Path | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Connect to the URL, or to all cells of that file; else to what the environment names.
+
+        That is BUCKSTOP_URL, or BUCKSTOP_CELLS, or what `buckstop up` started here.
+        """
+        if cells is not None:
+            settings = Settings.of_cells(os.environ, cells)
+        self.settings = settings or Settings.of_all(os.environ, Path.cwd(), url)
+        self._buckstop = deployed(self.settings)
+        self._servers = servers_of(self._buckstop)
 
     async def submit(self, request: RequestLike = b"", /, **fields: object) -> AsyncTaskHandle:
         """Submit a task, given as fields, as a request or as its JSON; or raise Refused or Unfit.
 
         With an idempotency key that was used before, return the task it was used for.
         """
-        submit = partial(self._buckstop.submit, request, **fields)
-        return AsyncTaskHandle(self, await self.call(submit))
+        checked = await self.call(partial(intake.submission, request or {}, **fields))
+        accept = partial(self._buckstop.accept, checked)
+        return AsyncTaskHandle(self, await self._servers.rooms_for(checked).call(accept))
 
     async def task(self, task_id: str) -> AsyncTaskHandle:
         """Return a task by its id or by an unambiguous beginning of it, or raise NotFound."""
@@ -98,10 +108,9 @@ class AsyncBuckstop:
         place = await self.call(store.last_news) if after is None else after
         if await self.call(partial(store.news_gap, place)):
             yield News(place, GAP, {})
-        while True:
-            for news in await patiently(partial(self._read_news, place)):
+        async with aclosing(self._servers.news(place)) as behind:
+            async for news in behind:
                 yield news
-                place = news.id
 
     async def letter_counts(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
         """Count open letters that are wanted by kind, reason, agent or tenant, the most in front.
@@ -112,7 +121,7 @@ class AsyncBuckstop:
 
     async def letter(self, letter_id: str) -> dict[str, Any]:
         """Return one letter, open or decided, or raise NotFound."""
-        return await self.call(partial(self._buckstop.letter, letter_id))
+        return await self.call(partial(self._buckstop.letter, letter_id), letter_id)
 
     async def check_amendment(self, letter_id: str, result: Any) -> list[tuple[str, str]]:
         """Say where (as a JSON pointer) and why a result would be refused as an amendment.
@@ -135,8 +144,8 @@ class AsyncBuckstop:
         The first decision wins: `first` says whether this one was it, and the rest whose was.
         Raise TimedOut where no orchestrator is at work; the decision is kept for when one is.
         """
-        decide = partial(self._buckstop.decide, decision, timeout)
-        return await _in_thread(decide, self._decisions)
+        rooms = await self._servers.rooms_of_letter(decision.letter)
+        return await rooms.decide(partial(self._buckstop.decide, decision, timeout))
 
     async def preview(self, wanted: Wanted, verb: Verb) -> Preview:
         """Say what a decision on every open letter that is wanted would be about."""
@@ -153,13 +162,12 @@ class AsyncBuckstop:
         Each is a decision of its own, recorded with its task. Raise TimedOut where no orchestrator
         is at work; what was decided until then stays so, and saying it again does the rest.
         """
-        decide = partial(self._buckstop.decide_all, wanted, decision, timeout)
-        return await _in_thread(decide, self._decisions)
+        decide_all = partial(self._buckstop.decide_all, wanted, decision, timeout)
+        return await self._servers.rooms_of().decide(decide_all)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.announcements.close()
-        await self._client.aclose()
+        await self._servers.close()
         self._buckstop.close()
 
     async def __aenter__(self) -> Self:
@@ -173,17 +181,10 @@ class AsyncBuckstop:
     ) -> None:
         await self.close()
 
-    async def call(self, do: Callable[[], T]) -> T:
+    async def call(self, do: Callable[[], T], about: str = "") -> T:
         """Do what lasts one round trip, in a thread of our own few."""
-        return await _in_thread(do, self._calls)
+        return await self._servers.rooms_of(about).call(do)
 
-    async def _read_news(self, after: str) -> list[News]:
-        """Wait for news behind a place, WAIT_MS_MAX at most."""
-        found = await self._client.xread(
-            {self.settings.keys.news: after}, limits.LIVE_PAGE, limits.WAIT_MS_MAX
-        )
-        return [news_of(line) for _, lines in found or () for line in lines]
-
-
-async def _in_thread(do: Callable[[], T], limiter: CapacityLimiter) -> T:
-    return await to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=True)
+    async def announcements_of(self, task: str) -> Announcements:
+        """Return who tells of a task; for whoever waits for it."""
+        return await self._servers.announcements_of(task)

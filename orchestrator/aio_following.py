@@ -33,7 +33,7 @@ class AsyncTaskHandle:
 
     async def status(self) -> TaskView:
         """Return the task as it is now, or raise NotFound."""
-        return await self._buckstop.call(self._task.status)
+        return await self._buckstop.call(self._task.status, self.id)
 
     async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 -- as Buckstop
         """Wait until the task has ended and return how, or raise TimedOut; the task goes on."""
@@ -77,11 +77,11 @@ class AsyncTaskHandle:
 
         What was produced by then is in `result().kept`.
         """
-        return await self._buckstop.call(partial(self._task.cancel, why, by))
+        return await self._buckstop.call(partial(self._task.cancel, why, by), self.id)
 
     async def show(self) -> Story:
         """Return the task with its history."""
-        return await self._buckstop.call(self._task.show)
+        return await self._buckstop.call(self._task.show, self.id)
 
     async def _looks(
         self,
@@ -92,7 +92,9 @@ class AsyncTaskHandle:
         """Read the task whenever it may have changed, until it has ended or time is up."""
         clock = asyncio.get_running_loop().time
         give_up = inf if timeout is None else clock() + timeout
-        with self._buckstop.announcements.of(self.id, only_the_end=only_the_end) as ear:
+        find = partial(self._buckstop.announcements_of, self.id)
+        announcements = await patiently(find, give_up)
+        with announcements.of(self.id, only_the_end=only_the_end) as ear:
             await ear.rings(min(give_up, clock() + limits.SOCKET_TIMEOUT_S))
             while True:
                 yield (now := await self._calm(self._task.status, give_up))
@@ -102,7 +104,7 @@ class AsyncTaskHandle:
                     await asyncio.sleep(0 if only_the_end else GATHER_S)
 
     async def _calm(self, read: Callable[[], T], give_up: float = inf) -> T:
-        return await patiently(partial(self._buckstop.call, read), give_up)
+        return await patiently(partial(self._buckstop.call, read, self.id), give_up)
 
 
 async def patiently(read: Callable[[], Awaitable[T]], give_up: float = inf) -> T:

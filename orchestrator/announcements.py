@@ -9,21 +9,21 @@ whoever takes an ear before looking, and looks whenever it has rung, misses noth
         await ear.rings(until)                  the first time: the subscription is in force
         ...look at the task...
 
-Used by aio.py. Not here: what every process of the API hears, which is everything (http/hub.py).
+Used by aio_servers.py. Not here: what every process of the API hears, which is everything
+(http/hub.py).
 """
 
 import asyncio
 import json
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
 from envelopes import limits
-from envelopes.connection import connect_async
 from envelopes.keys import Keys
 
 _log = logging.getLogger("buckstop.announcements")
@@ -57,9 +57,10 @@ class Ear:
 class Announcements:
     """All ears of one event loop, and the connection behind them; begun with the first ear."""
 
-    def __init__(self, url: str, keys: Keys) -> None:
+    def __init__(self, connected: Callable[[], Awaitable[Any]], keys: Keys) -> None:
+        """Listen through the client that `connected` gives; after an outage it is asked again."""
         self._keys = keys
-        self._client = connect_async(url)
+        self._connected = connected
         self._ears: dict[str, set[Ear]] = {}
         """By task."""
         self._confirmed: set[str] = set()
@@ -98,7 +99,6 @@ class Announcements:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        await self._client.aclose()
 
     async def _listen(self) -> None:
         """Hear until told to leave."""
@@ -117,7 +117,7 @@ class Announcements:
         return longest * random.uniform(0.5, 1)  # noqa: S311 -- no secret
 
     async def _hear(self) -> None:
-        async with self._client.pubsub() as pubsub:
+        async with (await self._connected()).pubsub() as pubsub:
             await pubsub.subscribe(self._keys.events(""))  # nobody's, so that there always is one
             self._hearing = pubsub
             async with asyncio.TaskGroup() as both:

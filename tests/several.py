@@ -67,7 +67,8 @@ class Several:
 
     def list(self, name: str, **settings: Any) -> None:
         """Say how a cell is listed from now on."""
-        self.settings[name] = {"url": self.servers[name].url, **settings}
+        place = {} if "directory" in settings else {"url": self.servers[name].url}
+        self.settings[name] = {**place, **settings}
         self._write()
 
     def drop(self, name: str) -> None:

@@ -219,9 +219,10 @@ def test_whoever_joins_a_channel_that_is_there_looks_at_once(fresh: Fresh) -> No
 
     async def story(buckstop: AsyncBuckstop) -> None:
         never = asyncio.get_running_loop().time() + WITHIN_S
-        with buckstop.announcements.of("a", only_the_end=True) as first:
+        announcements = await buckstop.announcements_of("a")
+        with announcements.of("a", only_the_end=True) as first:
             assert await first.rings(never)
-            with buckstop.announcements.of("a", only_the_end=True) as second:
+            with announcements.of("a", only_the_end=True) as second:
                 assert await second.rings(never)
 
     run(fresh, story)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Self
 
 from envelopes.strict import Refused
-from orchestrator import intake
 from orchestrator.answers import none_or_several
 from orchestrator.cells import ranking
 from orchestrator.cells.cell import Cell, CellAway, ask_each
@@ -34,7 +33,6 @@ from orchestrator.cells.shared import CellSubscriptions, CellTokens, aligned
 from orchestrator.cells.state import CellState, states
 from orchestrator.cells.waits import CellWaits
 from orchestrator.client import Buckstop, TaskHandle
-from orchestrator.intake import RequestLike
 from orchestrator.settings import Settings
 from orchestrator.store import Submission
 from orchestrator.view import AgentView
@@ -77,21 +75,19 @@ class Cells(Buckstop):
         """Return the cell in which tokens are looked up: the first in the file."""
         return self.cells[self.file.cells[0].name]
 
-    def submit(self, request: RequestLike = b"", /, **fields: object) -> TaskHandle:
-        """Submit a task to its cell, as Buckstop does; or raise CellAway where that one is away.
+    def accept(self, checked: Submission) -> TaskHandle:
+        """Submit to its cell what was checked before; or raise CellAway where that one is away.
 
         An idempotency key stands for one task, in whichever cell: also after cells were added.
         """
-        submission = intake.submission(request or {}, **fields)
-        key = self.key_of(submission.tenant, submission.idempotency_key or submission.task_id)
-        way, cell = ranking.way(key, self.file.cells), ranking.target(key, self.file.cells)
-        if submission.idempotency_key is None or way == (cell,):
-            return self._put(submission, cell)
-        return self._put_once(submission, way, cell)
+        way, cell = ranking.way(self._key_of(checked), self.file.cells), self.cell_for(checked)
+        if checked.idempotency_key is None or way == (cell,):
+            return self._put(checked, cell)
+        return self._put_once(checked, way, cell)
 
-    def key_of(self, tenant: str, task: str) -> str:
-        """Return by what the cell of a task is chosen: its tenant, or what names itself."""
-        return f"{tenant}/{task}" if tenant in self.file.spread else tenant
+    def cell_for(self, s: Submission) -> str:
+        """Return the cell to which this goes, unless its key went to another one before."""
+        return ranking.target(self._key_of(s), self.file.cells)
 
     def cell(self, name: str) -> Buckstop:
         """Return one cell by its name, or raise CellAway or CellsFileError."""
@@ -124,6 +120,11 @@ class Cells(Buckstop):
             cell.end()
 
     # --- submitting -----------------------------------------------------------------------------
+
+    def _key_of(self, s: Submission) -> str:
+        """Return by what the cell of a task is chosen: its tenant, or what names itself."""
+        spread = s.tenant in self.file.spread
+        return f"{s.tenant}/{s.idempotency_key or s.task_id}" if spread else s.tenant
 
     def _put(self, s: Submission, name: str) -> TaskHandle:
         """Submit to this cell, and find the task where a key stands for an earlier one."""

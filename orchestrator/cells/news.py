@@ -19,7 +19,7 @@ from orchestrator.cells.where import CELL, Where
 from orchestrator.news import GAP, News
 
 _PAUSE_S: Final = 0.05
-_Heard = tuple[str, list[News]]
+Heard = tuple[str, list[News]]
 """Where a cell's news go on, and what was told."""
 
 
@@ -61,16 +61,26 @@ class CellNews(Where):
         for name, (goes_on, lines) in ask_each(listening).said.items():
             at[name] = goes_on
             for line in lines:
-                at[name] = line.id
-                yield News(places.written(at), line.event, {**line.fields, CELL: name})
+                yield placed(at, name, line)
+
+
+def placed(at: dict[str, str], name: str, line: News) -> News:
+    """Tell a line of a cell's news as one of all, and let `at` go on behind it."""
+    at[name] = line.id
+    return News(places.written(at), line.event, {**line.fields, CELL: name})
+
+
+def begun(one: Opened) -> str:
+    """Return where a cell's news are told from whose place nobody knew: from their end."""
+    return one.store.last_news()
 
 
 def _has_gap(line: str, one: Opened) -> bool:
     return one.store.news_gap(line)
 
 
-def _hear(line: str, count: int, block_ms: int, one: Opened) -> _Heard:
-    """Listen to one cell; where nobody knows its place, it begins at its end."""
+def _hear(line: str, count: int, block_ms: int, one: Opened) -> Heard:
+    """Listen to one cell."""
     if line == places.UNKNOWN:
-        return one.store.last_news(), []
+        return begun(one), []
     return line, one.store.news(line, count, block_ms)
