@@ -1,7 +1,7 @@
 """What passes between a worker and the records of who runs what.
 
 Shared by the worker's side of the store (workers/claims.py) and by the simulation, which plays
-workers too (orchestrator/sim/store.py).
+workers too (orchestrator/sim/store).
 """
 
 from dataclasses import dataclass

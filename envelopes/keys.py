@@ -1,4 +1,7 @@
-"""The name of every key, all under one prefix. What each holds stands in orchestrator/store.py."""
+"""The name of every key, all under one prefix.
+
+What each holds stands in orchestrator/store/catalogue.py.
+"""
 
 from dataclasses import dataclass
 from hashlib import sha256

@@ -38,10 +38,10 @@ from orchestrator.answers import DecidedAll, DecidedLetter, Preview
 from orchestrator.cells.aio import servers_of
 from orchestrator.cells.facade import deployed
 from orchestrator.desk import DECIDED_WITHIN_S
-from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
 from orchestrator.news import GAP, News
 from orchestrator.settings import Settings
+from orchestrator.store import Overview
 from orchestrator.view import AgentView, TaskView
 from orchestrator.wanted import ALL, ALL_TASKS, Page, Place, TasksWanted, Wanted
 

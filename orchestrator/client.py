@@ -38,12 +38,11 @@ from orchestrator.answers import (
 )
 from orchestrator.desk import DECIDED_WITHIN_S, Desk
 from orchestrator.following import REREAD_S, TaskHandle
-from orchestrator.indexes import Overview
 from orchestrator.intake import RequestLike
 from orchestrator.news import News
 from orchestrator.records import Records
 from orchestrator.settings import Settings
-from orchestrator.store import Store, Submission
+from orchestrator.store import Overview, Store, Submission
 from orchestrator.telemetry_submit import submitting
 from orchestrator.view import AgentView, TaskView, agent_view, view
 from orchestrator.wanted import ALL_TASKS, Page, Place, TasksWanted, page_of

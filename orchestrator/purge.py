@@ -20,7 +20,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
@@ -29,11 +28,11 @@ from envelopes.keys import Keys
 from envelopes.limits import PURGE_MAX
 from envelopes.scripts import Scripts
 from orchestrator.courier.subscriptions import Subscriptions
+from orchestrator.lua import LUA
 from orchestrator.news import START
 from orchestrator.store import Store
 from orchestrator.wanted import Stage
 
-_LUA: Final = Path(__file__).parent / "lua"
 OVER: Final = (Stage.COMPLETED, Stage.PARTIAL, Stage.ABORTED)
 _ID: Final = re.compile(rb'"id":"([^"]*)"')
 """The letter in a message that tells of it, which is Celery's id of the message."""
@@ -79,7 +78,7 @@ class Purge:
         self._client: Any = client
         self._keys = keys
         self._store = Store(client, keys)
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
         self._subscriptions = Subscriptions(client, keys)
 
     def find(self, wanted: PurgeWanted) -> PurgeFound:

@@ -1,6 +1,6 @@
 """What can be asked of all that is kept, by whoever is no orchestrator: clients, the desk, the API.
 
-A Store (store.py) answers for one server; where a deployment has several, cells/records.py answers
+A Store (store/) answers for one server; where a deployment has several, cells/records.py answers
 for all of them. Whoever reads and decides needs no more than this, so it does not matter which.
 """
 
@@ -12,9 +12,15 @@ from typing import Any, Protocol
 from envelopes.letter import Facet
 from orchestrator.books import Spend
 from orchestrator.caps import AgentSeen, CapKind
-from orchestrator.indexes import Overview
 from orchestrator.news import News
-from orchestrator.store import Events, MessageDecision, MessageSettled, Submission, Submitted
+from orchestrator.store import (
+    Events,
+    MessageDecision,
+    MessageSettled,
+    Overview,
+    Submission,
+    Submitted,
+)
 from orchestrator.wanted import ALL, ALL_TASKS, Place, TasksWanted, Wanted
 
 Numbered = list[tuple[int, bytes]]

@@ -19,7 +19,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field
@@ -30,8 +29,8 @@ from envelopes.keys import Keys
 from envelopes.request import Name
 from envelopes.scripts import Scripts
 from envelopes.strict import Frozen, Refused, parse
+from orchestrator.lua import LUA
 
-_LUA: Final = Path(__file__).parent / "lua"
 _ID_BYTES: Final = 6
 _TEXT: Final = re.compile(r"bk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _DAY_MS: Final = 24 * 3_600_000
@@ -132,7 +131,7 @@ class Tokens:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
 
     def new(
         self,

@@ -12,7 +12,6 @@ comes second is told so.
 
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
@@ -22,9 +21,9 @@ from envelopes.decision import Decision
 from envelopes.keys import Keys
 from envelopes.scripts import Scripts, new_op
 from envelopes.versions import written_for_anybody
+from orchestrator.lua import LUA
 from orchestrator.tokens import hashed
 
-_LUA: Final = Path(__file__).parent / "lua"
 _KEPT_MS: Final = limits.RETENTION_S * 1000
 
 
@@ -54,7 +53,7 @@ class WaitTokens:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client  # its types leave open whether replies are decoded; ours are not
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
 
     def new(self, letter: str, task: str, by: str, ttl_s: int, due_ms: int) -> tuple[str, int]:
         """Make an address for a letter; return its secret, and when it is over."""

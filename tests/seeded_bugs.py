@@ -28,12 +28,8 @@ def _ledger(name: str, line: str, wrong: str) -> Bug:
     return Bug(name, "envelopes/ledger.py", line, wrong)
 
 
-def _store(name: str, line: str, wrong: str) -> Bug:
-    return Bug(name, "orchestrator/sim/store.py", line, wrong)
-
-
-def _spend(name: str, line: str, wrong: str) -> Bug:
-    return Bug(name, "orchestrator/sim/spend.py", line, wrong)
+def _store(module: str, name: str, line: str, wrong: str) -> Bug:
+    return Bug(name, f"orchestrator/sim/store/{module}.py", line, wrong)
 
 
 CORE: Final = (
@@ -371,24 +367,26 @@ PATTERNS: Final = (
         "self.commands += [Wait(agent) for agent in after if agent not in before]",
         "self.commands += [Wait(agent) for agent in after if agent in before]",
     ),
-    Bug(
+    _store(
+        "bulkheads",
         "a breaker that is open lets one probe after the other out",
-        "orchestrator/sim/bulkheads.py",
         "breaker.probe = subtask",
         'breaker.probe = ""',
     ),
-    Bug(
+    _store(
+        "bulkheads",
         "a tenant has as many places as it likes",
-        "orchestrator/sim/bulkheads.py",
         "return self.at_work[tenant] < self._places_of(tenant)",
         "return tenant in self.at_work or True",
     ),
     _store(
+        "commit",
         "two orchestrators give away the same last place at an agent",
         "if cap is not None and self.bulkheads.in_flight[agent] - freed[agent] + sent > cap:",
         "if cap is not None and sent > cap:",
     ),
     _store(
+        "part",
         "who decided before a place came free sleeps through it",
         'if "held_until" in self.records[task_id]:',
         "if not self.records[task_id]:",
@@ -397,61 +395,73 @@ PATTERNS: Final = (
 
 STORE: Final = (
     _store(
+        "commit",
         "two orchestrators decide the same task",
         'int(record["version"]) == c.version',
         'int(record["version"]) >= c.version',
     ),
     _store(
+        "commit",
         "mail that came in between is thrown away",
         "        del mail[: c.mail_read]",
         "        mail.clear()",
     ),
     _store(
+        "commit",
         "mail that came in between waits for the alarm",
         "            self.due[c.task_id] = self.clock()",
         "            self.due[c.task_id] = c.alarm_ms or 0",
     ),
     _store(
+        "commit",
         "a commit whose reply was lost is a conflict",
         'if record is not None and record.get("op") == c.op.encode():',
         'if record is not None and record.get("op") == b"":',
     ),
     _store(
+        "turns",
         "a claimed task has no alarm any more",
         "self.due[task_id] = now_ms + limits.WAKE_LEASE_MS",
         "self.due[task_id] = now_ms + self.due.pop(task_id)",
     ),
     _store(
+        "part",
         "a report wakes nobody",
         "self.due[task_id] = min(self.due.get(task_id, now_ms), now_ms)",
         "self.due.setdefault(task_id, now_ms)",
     ),
     _store(
+        "claims",
         "a copied message is run as well",
         "if claim.state is not ClaimState.ISSUED:",
         "if claim.state is ClaimState.REPORTED:",
     ),
     _store(
+        "claims",
         "a fetch whose reply was lost takes other messages",
         "if kept is not None:",
         "if kept is self:",
     ),
     _store(
+        "tasks",
         "a letter posted twice is delivered twice",
         'if f" {op} ".encode() in posted:',
         "if op in posted.decode().splitlines():",
     ),
     _store(
+        "intake",
         "an idempotency key is not looked up",
         "if holder != s.task_id:",
         "if holder is None:",
     ),
     _store(
+        "commit",
         "a task that is over keeps its mail",
         "        self.mail.pop(c.task_id, None)",
         "        self.mail.get(c.task_id, None)",
     ),
     _store(
+        "turns",
         "a claim that must be taken away is only looked at",
         "if revoke and claim.state in {ClaimState.ISSUED, ClaimState.CLAIMED}:",
         "if revoke and claim.state in {ClaimState.ISSUED}:",
@@ -460,66 +470,79 @@ STORE: Final = (
 
 METER: Final = (
     _store(
+        "claim",
         "a call is made that could overrun the allowance",
         "return after.within(self.allowance) and after.within(_UNBOUNDED)",
         "return self.spent.within(self.allowance) and after.within(_UNBOUNDED)",
     ),
     _store(
+        "claim",
         "a settled call costs nothing",
         "self.spent = self.spent - worst + real",
         "self.spent = self.spent - worst",
     ),
     _store(
+        "commit",
         "what a claim that is gone had spent is in no day's books",
         "spent = (each.booked, {}) if claim is None else (claim.charged, claim.models)",
-        "spent = (Amounts(), {}) if claim is None else (claim.charged, claim.models)",
+        "spent = (type(each.booked)(), {}) if claim is None else (claim.charged, claim.models)",
     ),
-    _spend(
+    _store(
+        "spend",
         "a call is booked by its model and once more by none",
         "left -= shares[model]",
         "left -= Amounts()",
     ),
-    _spend(
+    _store(
+        "spend",
         "what names no model is in no day's books",
         "if not shares or left != Amounts():",
         "if not shares:",
     ),
     _store(
+        "commit",
         "a task's end is told as another beginning",
         'self.told_news.tell("task.ended", ENDED, about)',
         'self.told_news.tell("task.accepted", ENDED, about)',
     ),
     _store(
+        "letters",
         "a letter that is looked at again is told as a new one",
         'self.told_news.tell("letter.filed" if is_new else "letter.refiled", FILED, told)',
         'self.told_news.tell("letter.filed", FILED, told)',
     ),
     _store(
+        "claim",
         "a zombie may charge",
         "return self.state is ClaimState.CLAIMED and self.token == token",
         "return self.token == token",
     ),
     _store(
+        "claims",
         "time does not matter to a charge",
         "if self._store.clock() > claim.until_ms:",
         "if self._store.clock() > claim.until_ms + 3_600_000:",
     ),
     _store(
+        "claims",
         "calls in flight are not remembered",
         "claim.flying[op] = worst",
         "claim.flying.pop(op, None)",
     ),
     _store(
+        "claims",
         "a charge whose reply was lost is booked twice",
         "if op in claim.flying:",
         "if op in claim.handed:",
     ),
     _store(
+        "claims",
         "a call in flight is free",
         "claim.spent += worst",
         "claim.spent += Amounts()",
     ),
     _store(
+        "claims",
         "a report does not end the claim",
         "claim.state = ClaimState.REPORTED",
         "claim.state = ClaimState.CLAIMED",

@@ -13,7 +13,7 @@ from envelopes import limits
 from envelopes.decision import Decision, Verb
 from envelopes.envelope import Envelope
 from envelopes.request import Amount
-from orchestrator import store
+from orchestrator.lua import LUA
 from orchestrator.sim.auditor import Verdict
 from tests.faulty import Call, Fault
 from tests.stage import Caller, Owner, Part, Play, Stage, Worker, edited, failures_of, open_stages
@@ -214,7 +214,7 @@ ELSEWHERE = {
 }
 """Scripts that only show, and those of the way in, of the courier, of the door, of the broom and of
 cells: none of them is in the story of a task, and each is sent twice where it is tested."""
-ALL_SCRIPTS = {path.stem for folder in (store._LUA, claims.LUA) for path in folder.glob("[a-z]*")}
+ALL_SCRIPTS = {path.stem for folder in (LUA, claims.LUA) for path in folder.glob("[a-z]*")}
 SCRIPTS = sorted(ALL_SCRIPTS - ELSEWHERE)
 COMMANDS = ["HGETALL", "BLPOP", "ZCARD"]
 """What an orchestrator says besides: who is there, wake me, and is the desk full."""

@@ -21,8 +21,8 @@ from envelopes.decision import Verb
 from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
 from orchestrator.core.commands import Escalate, Note
-from orchestrator.indexes import TOO_LATE
 from orchestrator.store import LetterClosed, LetterFiled, MessageDecision, MessageSettled
+from orchestrator.store.indexes import TOO_LATE
 from orchestrator.wanted import Place, Wanted
 from tests.conftest import Fresh
 from tests.worlds import (

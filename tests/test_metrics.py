@@ -8,12 +8,11 @@ import pytest
 
 from envelopes import Amounts, limits
 from envelopes.letter import LetterKind
-from orchestrator import store
 from orchestrator.books import Spend
 from orchestrator.figures import Figures
 from orchestrator.http.figure import OTHER, Seen
 from orchestrator.http.metrics import ALL
-from orchestrator.store import LetterClosed, LetterFiled
+from orchestrator.store import LetterClosed, LetterFiled, catalogue
 from tests.conftest import Fresh
 from tests.worlds import (
     RealWorld,
@@ -231,8 +230,8 @@ def test_every_counter_that_scripts_keep_is_shown(real: RealWorld) -> None:
 
     asked: set[str] = set()
     rows(replace(real.store.figures(), counters=Asked()))
-    catalogue = store.__doc__ or ""
-    named = set(re.findall(r"\w+", catalogue.partition("counters: ")[2].partition("last:")[0]))
+    told = catalogue.__doc__ or ""
+    named = set(re.findall(r"\w+", told.partition("counters: ")[2].partition("last:")[0]))
     written = {
         name
         for folder in ("orchestrator", "workers", "envelopes")

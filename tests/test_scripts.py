@@ -11,8 +11,8 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from envelopes import Amounts, Refused, limits
 from envelopes.keys import Keys
 from envelopes.scripts import Call, Scripts, assemble, connect, raised
-from orchestrator import store
 from orchestrator.embedded import EmbeddedServer
+from orchestrator.lua import LUA
 from orchestrator.store import Store
 from tests.conftest import Fresh
 from tests.worlds import (
@@ -27,7 +27,7 @@ from tests.worlds import (
 )
 from workers import claims
 
-FOLDERS = (store._LUA, claims.LUA)
+FOLDERS = (LUA, claims.LUA)
 SHARED = Path(assemble.__code__.co_filename).parent / "lua"
 SCRIPTS = [path for folder in FOLDERS for path in sorted(folder.glob("[!_]*.lua"))]
 FRAGMENTS = [path for folder in (*FOLDERS, SHARED) for path in sorted(folder.glob("_*.lua"))]
@@ -143,7 +143,7 @@ def test_scripts_forgotten_inside_a_pipeline_run_once_each(fresh: Fresh) -> None
     kept.submit(submission())
     fresh.client.script_flush()
     kept.load([("t1", None)])
-    folder, keys = store._LUA, fresh.keys
+    folder, keys = LUA, fresh.keys
     task, mail = keys.task("t1"), keys.mail("t1")
     calls: list[Call] = [
         ("load", [task, mail], [""]),
@@ -164,7 +164,7 @@ def test_one_bad_call_does_not_spoil_a_batch(fresh: Fresh) -> None:
     Store(fresh.client, fresh.keys).submit(submission())
     task, mail = fresh.keys.task("t1"), fresh.keys.mail("t1")
     fresh.client.set("no-list", "x")
-    replies = Scripts(fresh.client, store._LUA, fresh.keys).run_many(
+    replies = Scripts(fresh.client, LUA, fresh.keys).run_many(
         [
             ("post", [task, mail], ["t1", b"letter", "not an op"]),
             ("post", [task, "no-list"], ["t1", b"letter", "p1"]),
@@ -183,7 +183,7 @@ def test_one_bad_call_does_not_spoil_a_batch(fresh: Fresh) -> None:
 def test_a_server_that_forgets_everything_is_not_asked_for_ever(
     fresh: Fresh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scripts = Scripts(fresh.client, store._LUA, fresh.keys)
+    scripts = Scripts(fresh.client, LUA, fresh.keys)
     monkeypatch.setattr(scripts, "_load", lambda _names: None)
     fresh.client.script_flush()
     args: list[str] = [""]

@@ -1,7 +1,7 @@
 """A worker's side of the store: fetch, charge, report, beat.
 
 Every call is one script (workers/lua) and writes claims, mail, alarms, letters and counters only;
-no worker ever writes `task:*`. What each key holds stands in orchestrator/store.py.
+no worker ever writes `task:*`. What each key holds stands in orchestrator/store/catalogue.py.
 
 A claim's token is the right to act on a subtask. Once the owner has revoked the claim, every call
 with the old token is refused and counted, however late it comes and from whichever zombie.

@@ -10,8 +10,8 @@ from typing import Final
 from writing import ROOT, laid_out, table, text_of
 
 from envelopes import limits
-from orchestrator import store
 from orchestrator.http.metrics import ALL
+from orchestrator.store import catalogue
 
 _SETTING: Final = re.compile(r"^ *((?:BUCKSTOP|OTEL)_\w+) {2,}(.+(?:\n {8,}\S.*)*)", re.MULTILINE)
 
@@ -67,8 +67,8 @@ def _figure(value: object) -> str:
 
 
 def keys() -> str:
-    """Write down what every key holds: the catalogue on top of the store."""
-    return f"# Keys\n\n{laid_out(inspect.getdoc(store) or '')}"
+    """Write down what every key holds: the store's catalogue."""
+    return f"# Keys\n\n{laid_out(inspect.getdoc(catalogue) or '')}"
 
 
 def metrics() -> str:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from orchestrator.books import Spend
 from orchestrator.caps import AgentSeen, BreakerSeen
-from orchestrator.indexes import Overview
+from orchestrator.store import Overview
 from orchestrator.wanted import Place, most_first
 
 Key = TypeVar("Key", bound=Hashable)

@@ -17,9 +17,15 @@ from orchestrator.cells.cell import Cell, ask_all, ask_each
 from orchestrator.cells.news import CellNews
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.where import CELL, note
-from orchestrator.indexes import Overview
 from orchestrator.records import Numbered, Records
-from orchestrator.store import Events, MessageDecision, MessageSettled, Submission, Submitted
+from orchestrator.store import (
+    Events,
+    MessageDecision,
+    MessageSettled,
+    Overview,
+    Submission,
+    Submitted,
+)
 from orchestrator.wanted import ALL, ALL_TASKS, Place, TasksWanted, Wanted, most_first
 
 T = TypeVar("T")

@@ -7,15 +7,13 @@ one, gets the same two, and the same submission twice is one.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from redis import Redis
 
 from envelopes.keys import Keys
 from envelopes.scripts import Scripts
-
-_LUA: Final = Path(__file__).parents[1] / "lua"
+from orchestrator.lua import LUA
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Reservations:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client  # its types leave open whether replies are decoded; ours are not
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
 
     def find(self, tenant: str, key: str, here: str) -> Reserved | None:
         """Return what a key stands for in this cell, which is called `here`."""

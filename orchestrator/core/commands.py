@@ -1,7 +1,7 @@
 """Everything that can leave the core, on one screen.
 
 A decision is a new task, the commands that go with it, and the lines for its journal. The shell
-writes all of it in one commit (store.py); none of it may be seen before the commit has succeeded.
+writes all of it in one commit (store/commit.py); none of it may be seen before it has succeeded.
 
 `Look` is the other answer: the core cannot decide on what it was shown. The shell looks at the
 claims of open subtasks, takes away those it is told to, loads the task again (a report may have

@@ -7,8 +7,7 @@ news has been read to, what waits for whom, who is at what until when, and how e
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from redis import Redis
 
@@ -16,9 +15,8 @@ from envelopes import limits
 from envelopes.keys import Keys
 from envelopes.scripts import Arg, Scripts, new_op
 from orchestrator.courier.expand import NewDelivery
+from orchestrator.lua import LUA
 from orchestrator.news import START
-
-_LUA: Final = Path(__file__).parents[1] / "lua"
 
 
 class Verb(StrEnum):
@@ -77,7 +75,7 @@ class Box:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
         self._name = new_op()
         self._claim_op = new_op()
 

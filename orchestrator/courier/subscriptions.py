@@ -13,7 +13,6 @@ a courier which was reading the news meanwhile looks at the subscriptions again.
 import json
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
@@ -33,8 +32,8 @@ from orchestrator.courier.subscription import (
     Subscription,
     SubscriptionKind,
 )
+from orchestrator.lua import LUA
 
-_LUA: Final = Path(__file__).parents[1] / "lua"
 _ID_BYTES: Final = 6
 _NOT_KEPT: Final = {"disabled_ms", "why", "failing_ms"}
 """Fields that stand beside the record."""
@@ -46,7 +45,7 @@ class Subscriptions:
     def __init__(self, client: Redis, keys: Keys, resolve: Resolve = resolve) -> None:
         self._client: Any = client  # its types leave open whether replies are decoded; ours are not
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
         self._resolve = resolve
 
     # --- change ---------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ seconds; what it had settled is not there any more.
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from redis import Redis
 
@@ -18,8 +17,7 @@ from envelopes.scripts import Arg, Call, Scripts, new_op, raised
 from orchestrator.door import answer
 from orchestrator.door.judge import Admitted
 from orchestrator.door.message import Refusal
-
-_LUA: Final = Path(__file__).parents[1] / "lua"
+from orchestrator.lua import LUA
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Door:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self._client: Any = client
         self._keys = keys
-        self._scripts = Scripts(client, _LUA, keys)
+        self._scripts = Scripts(client, LUA, keys)
         self._name = new_op()
 
     def wait(self, timeout_ms: int) -> bool:

@@ -1,29 +1,19 @@
 """What the store's indexes find, found by looking at everything: a small world needs no index."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from envelopes import limits
 from envelopes.letter import Facet
 from envelopes.strict import Refused
-from orchestrator.indexes import Overview
+from orchestrator.sim.store.letters import SimLetters
+from orchestrator.store import LetterClosed, Overview
+from orchestrator.store.indexes import DEFAULT, TOO_LATE
 from orchestrator.wanted import ALL, ALL_TASKS, Place, Stage, TasksWanted, Wanted, most_first
 
-if TYPE_CHECKING:
-    from orchestrator.sim.bulkheads import SimBulkheads
 
-
-class SimIndexes:
-    """The part of the simulated store that finds things, as Indexes is of the real one."""
-
-    clock: Callable[[], int]
-    records: dict[str, dict[str, bytes]]
-    desk: dict[str, dict[str, bytes]]
-    queues: dict[str, deque[bytes]]
-    beats: dict[str, tuple[int, str]]
-    registered: dict[str, str]
-    bulkheads: "SimBulkheads"
+class SimIndexes(SimLetters):
+    """Where things are found."""
 
     def find_tasks(
         self, wanted: TasksWanted = ALL_TASKS, count: int = 20, before: Place | None = None
@@ -50,6 +40,27 @@ class SimIndexes:
     def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
         """Count the open letters that are wanted by one facet of theirs, the most in front."""
         return most_first(Counter(fields[facet].decode() for _, fields in self._open(wanted)))
+
+    def discard_due(self) -> int:
+        """Let go of messages that nobody decided in time; DISCARD_MAX at most."""
+        return self.send("discard_due", self._discard_due)
+
+    def _discard_due(self) -> int:
+        now_ms = self.clock()
+        due = sorted(
+            (int(fields["due_ms"]), name)
+            for name, fields in self.desk.items()
+            if "queue" in fields and fields["state"] == b"open" and int(fields["due_ms"]) <= now_ms
+        )[: limits.DISCARD_MAX]
+        for _, name in due:
+            self._close_message(LetterClosed(name, "discard", DEFAULT, TOO_LATE))
+        self.counters["messages_defaulted"] += len(due)
+        return len(due)
+
+    def prune_tasks(self) -> int:
+        """Forget tasks whose record has expired: here no index outlives a record."""
+        self._expire()
+        return 0
 
     def overview(self) -> Overview:
         """Count what there is, as of one moment."""

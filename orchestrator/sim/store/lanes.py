@@ -1,6 +1,6 @@
 """The lanes of the agents' queues, as lua/_lanes.lua and FETCH keep them.
 
-Used by sim/store.py. A queue whose only lane is itself stands in no list.
+A queue whose only lane is itself stands in no list.
 """
 
 from collections import defaultdict, deque

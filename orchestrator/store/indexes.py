@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from envelopes import limits
-from envelopes.keys import Keys
 from envelopes.letter import Facet, LetterKind
-from envelopes.scripts import Arg, Scripts
+from envelopes.scripts import Arg
+from orchestrator.store.part import Part
 from orchestrator.wanted import ALL, ALL_TASKS, Place, Stage, TasksWanted, Wanted, most_first
 
 DEFAULT: Final = "default"
@@ -47,12 +47,8 @@ class Overview:
         return asdict(self)
 
 
-class Indexes:
-    """The part of the store that finds things; see store.py for the rest and the catalogue."""
-
-    _client: Any
-    _keys: Keys
-    _scripts: Scripts
+class Indexes(Part):
+    """Where things are found."""
 
     def find_tasks(
         self, wanted: TasksWanted = ALL_TASKS, count: int = 20, before: Place | None = None

@@ -1,6 +1,6 @@
 """An agent's breaker, as lua/_breaker.lua keeps it.
 
-Called by sim/bulkheads.py. Verdicts are counted in two halves of a window, so what is counted
+Called by bulkheads.py. Verdicts are counted in two halves of a window, so what is counted
 reaches back between half a window and a whole one.
 """
 

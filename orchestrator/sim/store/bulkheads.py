@@ -1,7 +1,7 @@
 """What is in flight, who waits for it, and who is called in: the fragments of COMMIT, in Python.
 
-Used by sim/store.py, which it asks to wake tasks. State lies open for auditors to read: what each
-agent has in flight, its breaker and its room, and each tenant's tasks at work and waiting.
+Asks the store to wake tasks. State lies open for auditors to read: what each agent has in flight,
+its breaker and its room, and each tenant's tasks at work and waiting.
 """
 
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from envelopes import limits
-from orchestrator.sim.breakers import SimBreaker, closed
+from orchestrator.sim.store.breakers import SimBreaker, closed
 
 
 class Wakes(Protocol):
