@@ -18,8 +18,9 @@ from receiver import receiving
 from standardwebhooks import Webhook
 
 from envelopes.strict import Refused
-from orchestrator.courier.address import Resolve, checked, objection
+from orchestrator.courier.address import Resolve, objection
 from orchestrator.courier.apprise_url import check_apprise_url
+from orchestrator.courier.endpoint import checked
 from tests.conftest import Fresh
 
 PUBLIC = "93.184.216.34"

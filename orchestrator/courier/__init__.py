@@ -27,6 +27,7 @@ said in the log. More than DELIVERIES_MAX waiting for one receiver: `deliveries_
     expander.py       reads the news           loop.py            claims, sends, settles
     delivery.py       one message to one       box.py             all of them, on the server
     signing.py        Standard Webhooks        address.py         where a connection may go
+    endpoint.py       which URL is a webhook's
     webhook.py        sends one webhook        notify.py          sends one notification
     apprise_url.py    which URLs are taken     wording.py         what a notification says
 """

@@ -2,7 +2,8 @@
 
 Whoever may subscribe names a URL that our process will open, from inside our network. So:
 
-- http or https, and https alone unless private addresses are allowed; no user or password in it;
+- http or https, and https alone unless private addresses are allowed; no user or password in it
+  (endpoint.py);
 - the host is resolved once, and **every** address it has must be one that anybody on the internet
   could reach; else the URL is refused, with the address and the reason;
 - the caller connects to one of these very addresses (webhook.py), so a name that points elsewhere a
@@ -15,10 +16,7 @@ does not open link-local addresses, where clouds keep their credentials, nor mul
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
-
-import httpx
 
 from envelopes import limits
 from envelopes.strict import Refused
@@ -27,9 +25,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 """Asked for a host and a port; answers with addresses as text, or raises OSError."""
 
-_PORTS: Final = {"http": 80, "https": 443}
-_PORT_END: Final = 2**16
-_ALLOW: Final = "say --allow-private (over HTTP: allow_private)"
+ALLOW: Final = "say --allow-private (over HTTP: allow_private)"
+"""How a refusal ends where somebody may open private networks."""
 _UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")
 """All that has been given out of IPv6 to be reached by anybody lies in here."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -49,33 +46,10 @@ _PRIVATE: Final = tuple(
 """What `allow_private` opens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A URL that may be opened, and the addresses at which alone it may be."""
-
-    url: httpx.URL
-    addresses: tuple[str, ...]
-
-    @property
-    def host(self) -> str:
-        """Name the host as it goes onto the wire, for TLS."""
-        return self.url.raw_host.decode("ascii")
-
-
 def resolve(host: str, port: int) -> list[str]:
     """Ask the system for a host's addresses, each once."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(where[4][0]) for where in found))
-
-
-def checked(text: str, *, allow_private: bool, resolve: Resolve = resolve) -> Endpoint:
-    """Return the endpoint that a URL names, or raise Refused."""
-    url = _read(text, allow_private=allow_private)
-    host = url.raw_host.decode("ascii")
-    addresses = checked_host(
-        host, url.port or _PORTS[url.scheme], allow_private=allow_private, resolve=resolve
-    )
-    return Endpoint(url, addresses)
 
 
 def checked_host(
@@ -88,7 +62,7 @@ def checked_host(
         raise Refused("url", f"{host} has no address: {error}; check its spelling") from None
     for address in addresses:
         if why := objection(ipaddress.ip_address(address), allow_private=allow_private):
-            more = "" if allow_private else f"; where it may, {_ALLOW}"
+            more = "" if allow_private else f"; where it may, {ALLOW}"
             raise Refused("url", f"{host} is at {address}, {why}{more}")
     if not addresses:
         raise Refused("url", f"{host} has no address")
@@ -130,26 +104,3 @@ def require_readable(text: str) -> None:
     """Refuse what no person can have written as a URL; libraries think different things of it."""
     if not text.isprintable():
         raise Refused("url", "it has a character in it that cannot be seen")
-
-
-def _read(text: str, *, allow_private: bool) -> httpx.URL:
-    require_readable(text)
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError, ValueError) as error:
-        raise Refused("url", f"not a URL: {error}") from None
-    if url.scheme not in _PORTS:
-        raise Refused("url", "it must begin with https://")
-    if url.scheme == "http" and not allow_private:
-        raise Refused(
-            "url",
-            "it must begin with https://, since anybody on the way reads http; where it stays "
-            f"among machines of yours, {_ALLOW}",
-        )
-    if url.userinfo:
-        raise Refused("url", "a user and password in it would be sent to whoever answers")
-    if not url.raw_host:
-        raise Refused("url", "it names no host")
-    if url.port is not None and not 0 < url.port < _PORT_END:
-        raise Refused("url", f"{url.port} is no port")
-    return url

@@ -22,8 +22,7 @@ from envelopes.keys import Keys
 from envelopes.scripts import Scripts, new_op
 from envelopes.strict import Refused
 from orchestrator.client import NotFound
-from orchestrator.courier.address import Resolve, checked, resolve
-from orchestrator.courier.apprise_url import check_apprise_url
+from orchestrator.courier.address import Resolve, resolve
 from orchestrator.courier.delivery import Delivery, delivery_id, delivery_of
 from orchestrator.courier.signing import new_secret
 from orchestrator.courier.subscription import (
@@ -154,8 +153,14 @@ class Subscriptions:
 
     def _check(self, new: NewSubscription) -> None:
         if new.kind is SubscriptionKind.WEBHOOK:
+            from orchestrator.courier.endpoint import checked  # noqa: PLC0415 -- httpx is slow
+
             checked(new.url, allow_private=new.allow_private, resolve=self._resolve)
         else:
+            from orchestrator.courier.apprise_url import (  # noqa: PLC0415 -- Apprise is slower
+                check_apprise_url,
+            )
+
             check_apprise_url(new.url, allow_private=new.allow_private, resolve=self._resolve)
 
     def _save(self, subscription: Subscription, expected: bytes) -> None:

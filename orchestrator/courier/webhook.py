@@ -22,8 +22,9 @@ import httpx
 
 from envelopes import limits
 from envelopes.strict import Refused
-from orchestrator.courier.address import Endpoint, Resolve, checked, resolve
+from orchestrator.courier.address import Resolve, resolve
 from orchestrator.courier.box import Claimed, Sent, Verb
+from orchestrator.courier.endpoint import Endpoint, checked
 from orchestrator.courier.signing import signed
 from orchestrator.courier.subscription import Subscription
 
