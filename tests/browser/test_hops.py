@@ -78,8 +78,8 @@ def test_a_subtask_tells_how_it_ended_and_what_it_cost(draw: Any) -> None:
 
 def test_a_real_journal_is_drawn_whole(draw: Any, bed: Bed, tenant: str) -> None:
     """What the core writes is what the graph reads."""
-    steps = [{"id": "one", "agent": "translate"}, {"id": "two", "agent": "translate"}]
-    steps.append({"id": "three", "agent": "translate", "needs": ["one", "two"]})
+    steps = [{"id": "one", "agent": "write"}, {"id": "two", "agent": "write"}]
+    steps.append({"id": "three", "agent": "write", "needs": ["one", "two"]})
     task = bed.submit(tenant, agent=None, plan=steps)
     task.wait(60)
     nodes = draw([dict(line) for line in task.show().journal], {"plan": steps})
