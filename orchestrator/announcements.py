@@ -119,7 +119,7 @@ class Announcements:
     async def _hear(self) -> None:
         async with (await self._connected()).pubsub() as pubsub:
             await pubsub.subscribe(self._keys.events(""))  # nobody's, so that there always is one
-            self._hearing = pubsub
+            self._hearing = None if self._leaving else pubsub
             async with asyncio.TaskGroup() as both:
                 for loop in (self._subscribe(pubsub), self._take(pubsub)):
                     both.create_task(loop).add_done_callback(lambda _: self._hang_up())

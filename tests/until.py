@@ -1,20 +1,45 @@
-"""Wait for something that other processes do."""
+"""Wait for something that others do: look, and look again until it is there."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from typing import Final, TypeVar
 
+import httpx
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+PATIENCE_S: Final = 30
+"""What nearly everything takes a fraction of; a test that needs more says so."""
+AWAY: Final = (RedisConnectionError, RedisTimeoutError, httpx.TransportError)
+Seen = TypeVar("Seen")
 
-def until(what: str, condition: Callable[[], bool], timeout_s: float) -> None:
-    """Wait for a condition, through a server that is away."""
-    give_up = time.monotonic() + timeout_s
+
+def until(
+    what: str,
+    look: Callable[[], Seen],
+    timeout_s: float = PATIENCE_S,
+    *,
+    good: Callable[[Seen], object] = bool,
+    every_s: float = 0.02,
+) -> Seen:
+    """Return what is seen once it is good; who is away is being replaced: look again."""
+    give_up, seen = time.monotonic() + timeout_s, None
     while time.monotonic() < give_up:
         try:
-            if condition():
-                return
-        except (RedisConnectionError, RedisTimeoutError):
-            pass  # it is being replaced: that is the point
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {timeout_s} s")
+            seen = look()
+            if good(seen):
+                return seen
+        except AWAY as error:
+            seen = error
+        time.sleep(every_s)
+    raise AssertionError(f"{what}: not within {timeout_s} s; seen last: {seen!r}")
+
+
+async def soon(what: str, look: Callable[[], Seen], timeout_s: float = PATIENCE_S) -> Seen:
+    """Wait in an event loop, where others go on meanwhile; return what is seen once it is there."""
+    give_up = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < give_up, f"{what}: not within {timeout_s} s; seen last: {seen!r}"
+        await asyncio.sleep(0.005)
+    return seen

@@ -82,6 +82,9 @@ class Hub:
         self._readers = asyncio.Semaphore(limits.LIVE_READERS)
         self._hints = Hints(self._tell_hint)
         self._failures = 0
+        self._hearing: Any = None
+        """The subscription in use. Both listeners end when it is another one: a cancellation can be
+        lost, since `wait_for` of Python 3.11, inside the library, drops one that meets a reply."""
         self._leaving = False
         self._listening: asyncio.Task[None] | None = None
 
@@ -97,6 +100,7 @@ class Hub:
     ) -> None:
         assert self._listening is not None
         self._leaving = True
+        self._hang_up()
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self._hints.close()
@@ -129,7 +133,7 @@ class Hub:
     # --- listening ------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Hear until told to leave; a cancellation is lost where a connection breaks with it."""
+        """Hear until told to leave."""
         while not self._leaving:
             try:
                 await self._hear()
@@ -163,9 +167,14 @@ class Hub:
                 raise RedisTimeoutError("the server did not confirm a subscription")
             last = await self._find_place()
             self._turn(away=False)
+            self._hearing = None if self._leaving else pubsub
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._hear_news(last))
-                both.create_task(self._hear_hints(pubsub))
+                for listener in (self._hear_news(pubsub, last), self._hear_hints(pubsub)):
+                    both.create_task(listener).add_done_callback(lambda _: self._hang_up())
+
+    def _hang_up(self) -> None:
+        """Let both listeners end; one that is alone would be as good as none."""
+        self._hearing = None
 
     async def _find_place(self) -> str:
         """Begin at the end, and after an outage where it was."""
@@ -184,8 +193,8 @@ class Hub:
             self._ear.turn(away=away)
             self.ring.told.call()
 
-    async def _hear_news(self, last: str) -> None:
-        while not self._leaving:
+    async def _hear_news(self, pubsub: Any, last: str) -> None:
+        while self._hearing is pubsub:
             found: Any = await self._client.xread(
                 {self._keys.news: last}, limits.LIVE_PAGE, limits.WAIT_MS_MAX
             )
@@ -195,7 +204,7 @@ class Hub:
 
     async def _hear_hints(self, pubsub: Any) -> None:
         beginning = len(self._keys.events(""))
-        while not self._leaving:
+        while self._hearing is pubsub:
             said = await pubsub.get_message(
                 ignore_subscribe_messages=True, timeout=limits.WAIT_MS_MAX / 1000
             )

@@ -1,0 +1,135 @@
+"""Whoever listens in an event loop: what a lost cancellation does to it, which is nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as Asynchronous
+from redis.asyncio.client import PubSub
+
+from orchestrator.announcements import Announcements
+from orchestrator.http.hub import HINT, Hub, connect
+from orchestrator.http.ring import Item
+from tests.conftest import Fresh
+from tests.until import soon
+
+WITHIN_S = 60
+"""What anything here may take at most; it takes a fraction of it."""
+NEWS, HINTS = "xread", "psubscribe"
+"""What each of the two connections has last said to the server."""
+
+
+class Heard:
+    """Whoever looks at tasks by itself."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+        self.turns: list[bool] = []
+
+    def hint(self, task: str) -> None:
+        self.tasks.append(task)
+
+    def turn(self, *, away: bool) -> None:
+        self.turns.append(away)
+
+
+def losing(call: Callable[..., Any], lost: list[str], instead: object) -> Callable[..., Any]:
+    """Wrap a call as `wait_for` of Python 3.11 does: a cancellation that meets a reply is lost."""
+
+    async def called(*args: Any, **options: Any) -> Any:
+        try:
+            return await call(*args, **options)
+        except asyncio.CancelledError:
+            lost.append(call.__name__)
+            return instead
+
+    return called
+
+
+def break_line(client: Redis, last: str) -> None:
+    """Break the one connection that has said this last."""
+    [line] = [each for each in client.client_list() if each["cmd"] == last]
+    client.client_kill_filter(_id=line["id"])
+
+
+@asynccontextmanager
+async def hearing(fresh: Fresh, heard: Heard) -> AsyncIterator[Hub]:
+    """Run a hub, once both of its listeners wait for the server."""
+    async with asyncio.timeout(WITHIN_S), Hub(lambda: fresh.url, fresh.keys, heard) as hub:
+        await soon("both listen", lambda: {NEWS, HINTS} <= said(fresh.client))
+        yield hub
+
+
+def said(client: Redis) -> set[str]:
+    return {each["cmd"] for each in client.client_list()}
+
+
+@pytest.mark.parametrize("broken", [NEWS, HINTS])
+def test_a_listener_whose_cancellation_is_lost_does_not_go_on_alone(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """ARCHITECTURE: an outage loses no news, and whoever follows a task is told to look."""
+    lost, heard = list[str](), Heard()
+    if broken == NEWS:
+        monkeypatch.setattr(PubSub, "get_message", losing(PubSub.get_message, lost, None))
+    else:
+        monkeypatch.setattr(Asynchronous, "xread", losing(Asynchronous.xread, lost, []))
+
+    async def follow() -> list[Item]:
+        async with hearing(fresh, heard) as hub:
+            begun = hub.ring.end
+            break_line(fresh.client, broken)
+            await soon("the other was told to end", lambda: lost)
+            fresh.client.xadd(fresh.keys.news, {"event": "missed", "at_ms": 1})
+            await soon("it was away, and is back", lambda: heard.turns == [True, False])
+            fresh.client.publish(fresh.keys.events("t1"), "{}")
+            await soon("both are heard", lambda: hub.ring.end == begun + 2)
+            return hub.ring.after(begun, 10) or []
+
+    assert [item.event for item in asyncio.run(follow())] == ["missed", HINT]
+    assert heard.tasks == ["t1"]
+
+
+@pytest.mark.parametrize("listener", ["hub", "announcements"])
+def test_who_leaves_while_it_subscribes_is_gone_though_the_cancellation_is_lost(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, listener: str
+) -> None:
+    """ARCHITECTURE: nobody waits for a listener that was told to leave."""
+    subscribed, lost = asyncio.Event(), list[str]()
+
+    def slow(subscribe: Callable[..., Any]) -> Callable[..., Any]:
+        async def subscribing(*args: Any) -> None:
+            await subscribe(*args)
+            subscribed.set()
+            await asyncio.Event().wait()
+
+        return losing(subscribing, lost, None)
+
+    for name in ("subscribe", "psubscribe"):
+        monkeypatch.setattr(PubSub, name, slow(getattr(PubSub, name)))
+
+    async def leave() -> None:
+        async with asyncio.timeout(WITHIN_S):
+            if listener == "hub":
+                async with Hub(lambda: fresh.url, fresh.keys, Heard()):
+                    await subscribed.wait()
+            else:
+                await follow_and_leave(fresh, subscribed)
+
+    asyncio.run(leave())
+    assert lost == ["subscribing"]
+
+
+async def follow_and_leave(fresh: Fresh, subscribed: asyncio.Event) -> None:
+    async with connect(fresh.url) as client:
+
+        async def connected() -> Asynchronous:
+            return client
+
+        announcements = Announcements(connected, fresh.keys)
+        with announcements.of("t1"):
+            await subscribed.wait()
+            await announcements.close()
