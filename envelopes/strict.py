@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from envelopes.described import Described
 from envelopes.limits import (
     FIELD_CHARS_MAX,
     JSON_DEPTH_MAX,
@@ -35,7 +36,7 @@ class Refused(ValueError):
         self.why = why
 
 
-class Frozen(BaseModel):
+class Frozen(Described):
     """What every message at the edge is: immutable, complete, nothing extra, no NaN."""
 
     hints: ClassVar[dict[str, str]] = {}
@@ -46,7 +47,6 @@ class Frozen(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         strict=True,
-        use_attribute_docstrings=True,  # so schemas, the API and the reference say what a field is
     )
 
 

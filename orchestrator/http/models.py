@@ -10,9 +10,10 @@ from dataclasses import fields
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from envelopes import limits
+from envelopes.described import Described
 from envelopes.strict import NAME_PATTERN, Frozen
 from orchestrator.cells.where import missing
 from orchestrator.tokens import Scope
@@ -53,15 +54,11 @@ WHOLE: Final = BeforeValidator(_whole)
 class In(Frozen):
     """What a caller sends: complete, and nothing extra."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
-
-class Out(BaseModel):
+class Out(Described):
     """What a caller gets."""
 
-    model_config = ConfigDict(
-        use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
-    )
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 CellOf = Annotated[
@@ -78,13 +75,8 @@ class Partial(Out):
     )
 
 
-_GENERIC: Final = ConfigDict(use_attribute_docstrings=False)  # pydantic cannot read them there
-
-
 class Page(Partial, Generic[Item]):
     """Some items of a list, the newest in front."""
-
-    model_config = _GENERIC
 
     items: list[Item]
     next: Annotated[
@@ -94,8 +86,6 @@ class Page(Partial, Generic[Item]):
 
 class Listed(Partial, Generic[Item]):
     """All items of a short list."""
-
-    model_config = _GENERIC
 
     items: list[Item]
 

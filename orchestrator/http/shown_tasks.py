@@ -41,6 +41,8 @@ class TaskSummary(Out):
 class TaskOut(Out):
     """Everything about a task but its history."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)  # for StepView, which is no model
+
     id: _ID
     version: int
     """Rises with every change."""
