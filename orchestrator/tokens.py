@@ -29,6 +29,7 @@ from envelopes.keys import Keys
 from envelopes.request import Name
 from envelopes.scripts import Scripts
 from envelopes.strict import Frozen, Refused, parse
+from orchestrator.lookalikes import plain, taken_for
 from orchestrator.lua import LUA
 
 _ID_BYTES: Final = 6
@@ -152,7 +153,7 @@ class Tokens:
         now_ms = self._now_ms()
         record = {
             "id": token_id,
-            "name": name,
+            "name": plain(name),
             "scopes": [each.value for each in Scope if each in scopes],
             "tenant": tenant,
             "hash": hashed(secret),
@@ -164,6 +165,7 @@ class Tokens:
         if token.tenant is not None and Scope.ADMIN in token.scopes:
             raise Refused("tenant", "admin is of the whole deployment; a tenant's token has others")
         self._require_room_for(token)
+        self._require_own_looks(token)
         self._client.hset(self._keys.tokens, token_id, token.kept())
         return f"bk_{token_id}_{secret}"
 
@@ -224,6 +226,12 @@ class Tokens:
             )
         if self._client.hlen(self._keys.tokens) >= limits.TOKENS_MAX:
             raise NoRoom("name", f"there are {limits.TOKENS_MAX:,} tokens; revoke some first")
+
+    def _require_own_looks(self, token: Token) -> None:
+        """Refuse a name that is read as somebody else's: it stands beside what was decided."""
+        others = (each.name for each in self.list() if each.id != token.id)
+        if other := taken_for(token.name, others):
+            raise Refused("name", f"it looks like {other!r}, whose token is another; choose one")
 
     def _now_ms(self) -> int:
         seconds, micros = self._client.time()

@@ -168,6 +168,13 @@ def test_whoever_guesses_is_told_to_wait_and_locks_nobody_out(tokens: Tokens) ->
         ({"name": "a  b"}, "name"),
         ({"name": "a" * 65}, "name"),
         ({"name": "\ud800"}, "name"),
+        ({"name": "ada\u3164"}, "name"),
+        ({"name": "ad\ufe0fa"}, "name"),
+        ({"name": "\uff41da"}, "name"),
+        ({"name": "\u0430da"}, "name"),
+        ({"name": "ad\u03b1"}, "name"),
+        ({"name": "Nobody"}, "name"),
+        ({"name": "defau1t"}, "name"),
         ({"scopes": []}, "scopes"),
         ({"tenant": "a b"}, "tenant"),
         ({"tenant": "north", "scopes": [Scope.ADMIN]}, "tenant"),
@@ -186,11 +193,57 @@ def test_a_token_that_makes_no_sense_is_refused_by_field(
     assert tokens.list() == []
 
 
-@pytest.mark.parametrize("name", ["ada", "Jürgen M.", "李雷", "o'neil@example.org", "a" * 64])
+NAMES = ["ada", "Jürgen M.", "李雷 Lei", "東京タワーA", "Ада Smith", "o'neil@example.org", "a" * 64]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_people_are_called_as_they_are(tokens: Tokens, name: str) -> None:
     found = tokens.find(id_of(tokens.new(name, [Scope.READ])))
     assert found is not None
     assert found.name == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ada", "\u0430\u0501\u0430"),
+        ("ada", "\u0251da"),
+        ("alice", "aIice"),
+        ("node0", "nodeO"),
+        ("Bern", "Bem"),
+    ],
+)
+def test_nobody_decides_under_a_name_that_reads_as_anothers(
+    tokens: Tokens, one: str, other: str
+) -> None:
+    """DESIGN: `by` is the token's name; a person reads who decided, and must not be misled."""
+    tokens.new(one, [Scope.DECIDE])
+    with pytest.raises(Refused, match=f"looks like {one!r}"):
+        tokens.new(other, [Scope.DECIDE])
+
+
+def test_names_that_differ_to_the_eye_and_the_same_name_again_are_taken(tokens: Tokens) -> None:
+    """Several tokens of one person bear one name."""
+    for name in ("ada", "ada", "Ada", "a da", "adam"):
+        tokens.new(name, [Scope.DECIDE])
+    assert len(tokens.list()) == 5
+
+
+def test_an_accent_is_one_letter_however_it_was_typed(tokens: Tokens) -> None:
+    """Two names that look the same are the same."""
+    (one, other) = (tokens.new(name, [Scope.READ]) for name in ("Ren\u00e9", "Rene\u0301"))
+    assert {tokens.find(id_of(each)).name for each in (one, other)} == {"Ren\u00e9"}  # type: ignore[union-attr]
+
+
+def test_a_token_whose_name_was_given_before_still_lets_in(fresh: Fresh, tokens: Tokens) -> None:
+    """House rule: an upgrade locks nobody out."""
+    text = tokens.new("ada", [Scope.READ])
+    known = tokens.find(id_of(text))
+    assert known is not None
+    tokens.keep(known.model_copy(update={"name": "\u0430da"}))
+    found = tokens.authenticate(shown(text), HOME).token
+    assert found is not None
+    assert found.name == "\u0430da"
 
 
 def test_there_are_only_so_many_tokens(fresh: Fresh, tokens: Tokens) -> None:
