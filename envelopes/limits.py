@@ -95,6 +95,28 @@ GOAL_CHARS_MAX: Final = 32 * 1024
 """A long prompt; four bytes to a character, it still fits a payload."""
 REASON_CHARS_MAX: Final = 4 * 1024
 """A page: a reason is read by people, and stands in every journal line and letter."""
+SCHEMA_BYTES_MAX: Final = 128 * 1024
+"""A result's JSON Schema: as large as a result may be; its judges are sent both."""
+SCHEMA_STEPS_MAX: Final = 500_000
+"""What one result may take to be held against one schema: half a second at the worst, for which an
+orchestrator does nothing else; 128 KiB of small numbers, each with two rules, take half of it."""
+SCHEMA_DEPTH_MAX: Final = 150
+"""Schemas inside one another while one value is judged: JSON_DEPTH_MAX, with four references at
+each level. Far below where Python's own stack ends."""
+SCHEMA_PATTERNS_MAX: Final = 128
+"""Patterns in one schema; more of them are a parser."""
+PATTERN_CHARS_MAX: Final = 2_000
+"""One pattern; the longest that are handed round, of mail addresses, have half as many."""
+PATTERN_MEMORY_BYTES: Final = 512 * 1024
+"""What one pattern may take in memory, its machine and what was learnt in searching; as many are
+kept as RE2's Python module keeps, 128."""
+RESULT_CHECKED_CHARS_MAX: Final = 4 * 1024 * 1024
+"""A result, composed of many, that is held against rules: a tenth of a second to read."""
+FINISH_LINE_MAX: Final = 64
+"""Conditions in a finish line altogether: each is looked at several times in a decision."""
+FINISH_LINE_SCHEMAS_MAX: Final = 3
+"""Of these, schemas: with the result's own, what a decision holds against schemas stays at two
+seconds at the worst."""
 PREDICATES_MAX: Final = 32
 """Rules for one result; more of them are a JSON Schema."""
 VALIDATORS_MAX: Final = 8
@@ -306,6 +328,11 @@ BODY_S: Final = 20
 """What a request's body may take to arrive; a slow one holds nothing but its own connection."""
 HEAD_S: Final = 20
 """What a request's head may take to arrive, as its body; then the connection is given up."""
+ANSWER_STILL_S: Final = 20
+"""How long nothing of an answer may be taken before its client is hung up on. The system takes some
+40 KiB at a time, so whoever reads 2 KB a second, as the worst of phones does, gets all of it."""
+CONNECTION_BUFFER_BYTES: Final = 64 * 1024
+"""What the system buffers for a client; by itself it would take up to 4 MB for each."""
 BODY_BYTES_MAX: Final = 512 * 1024
 """Any body but a submission: the largest envelope with each of its characters escaped fits mostly.
 Reading JSON costs up to half a second for each megabyte, and some of these need no token."""
@@ -438,8 +465,6 @@ LIVE_WRITE_S: Final = 10
 """What a client may take to make room for what is written, before it is hung up on."""
 LIVE_PIECE_BYTES: Final = 64 * 1024
 """What is handed to the server at once: what it buffers for a client that does not read."""
-LIVE_BUFFER_BYTES: Final = 64 * 1024
-"""What the system buffers for a client; by itself it would take up to 4 MB for each."""
 LIVE_RETRY_MS: Final = 3_000
 """When a browser comes again after it was cut off, at the latest: spread over half of that."""
 LIVE_BACKOFF_MAX_S: Final = 2
@@ -469,6 +494,9 @@ DOOR_LOOK_MAX: Final = 256
 """Messages looked at for those that nobody is at: what sixteen busy orchestrators may hold."""
 DOOR_RESULT_MS: Final = 3_600_000
 """How long a client may ask what became of its message; who asks for a result waits for it now."""
+DOOR_EDGE_BYTES: Final = 16_384
+"""Of a message that is too large to be read, what is looked through for Celery's id, at its end and
+at its beginning: headers and properties stand there, and their texts are cut short by Celery."""
 DOOR_FAULTS_MAX: Final = 8
 """Wrong fields that a letter names; whoever has more has not read the page."""
 DOOR_FAULT_CHARS: Final = 300

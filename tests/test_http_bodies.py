@@ -1,8 +1,10 @@
 """What strangers send: too large, too slow, too deep, not JSON, and worse."""
 
 import json
+import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -185,6 +187,48 @@ def test_a_request_that_does_not_come_is_not_waited_for(
     """The brief: "slowloris": HTTP servers by themselves wait for a head without end."""
     monkeypatch.setattr(limits, "HEAD_S", 0.5)
     assert raw(web, sent).count(b"HTTP/1.1 ") == answers
+
+
+LARGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+READ_AT_ONCE = 4_096
+
+
+def asking(web: Web) -> socket.socket:
+    """Ask for more than the system buffers, with hardly any room for it on our side."""
+    parts = urlsplit(web.url)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AT_ONCE)
+    connection.settimeout(30)
+    connection.connect((parts.hostname, parts.port))
+    connection.sendall(LARGE)
+    return connection
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The brief: a slow reader; a server by itself keeps socket and answer until it has read."""
+    monkeypatch.setattr(limits, "ANSWER_STILL_S", 0.3)
+    with asking(web) as connection:
+        hung_up = select.poll()
+        hung_up.register(connection, 0)
+        assert hung_up.poll(10_000), "the connection is still there"
+        with pytest.raises(ConnectionResetError):
+            while connection.recv(READ_AT_ONCE):
+                pass
+
+
+def test_whoever_reads_slowly_gets_all_of_an_answer(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same; a phone at the edge of its network is no attack."""
+    monkeypatch.setattr(limits, "ANSWER_STILL_S", 1)
+    whole = len(web.client().get("/openapi.json").content)
+    began, got = time.monotonic(), b""
+    with asking(web) as connection:
+        while piece := connection.recv(READ_AT_ONCE):
+            got += piece
+            time.sleep(2 * len(piece) / whole)  # so slow a reader it is: two seconds for all
+    assert len(got.partition(b"\r\n\r\n")[2]) == whole
+    assert time.monotonic() - began > limits.ANSWER_STILL_S
 
 
 def test_two_lengths_of_one_body_are_refused(web: Web) -> None:

@@ -1,14 +1,15 @@
 """What we need of a connection and HTTP servers do not offer: to hang up on it.
 
 uvicorn closes a connection by writing first what is buffered. A client that never reads would so
-keep its socket for ever. And it waits without end for the head of a request, so that whoever sends
-a letter now and then could hold all connections there are. Here both have an end. Uvicorn makes one
-`Protocol` per connection and lays `connection` into the state of its requests:
+keep its socket, and an answer of megabytes, for ever. And it waits without end for the head of a
+request, so that whoever sends a letter now and then could hold all connections there are. Here both
+have an end. Uvicorn makes one `Protocol` per connection and lays `connection` into the state of its
+requests:
 
     uvicorn.Config(app, http=Protocol)
     request.state.connection.hang_up()
 
-Not here: when a client counts as too slow (stream.py).
+Not here: when the client of a stream counts as too slow (stream.py).
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """One client's connection, as far as a stream may touch it."""
+    """One client's connection, as far as an answer may touch it."""
 
     def __init__(self) -> None:
         self.leaving = asyncio.Event()
@@ -34,12 +35,9 @@ class Connection:
         self._transport: asyncio.Transport | None = None
 
     def made(self, transport: asyncio.Transport) -> None:
-        """Take note of the transport."""
+        """Take note of the transport, and bound what the system buffers for its client."""
         self._transport = transport
-
-    def hold_little(self) -> None:
-        """Bound what the system buffers: by itself it would take megabytes for a slow client."""
-        self._set(socket.SO_SNDBUF, limits.LIVE_BUFFER_BYTES)
+        self._set(socket.SO_SNDBUF, limits.CONNECTION_BUFFER_BYTES)
 
     def hang_up(self) -> None:
         """Close it now; what is not written yet is dropped, also what the system has of it."""
@@ -66,6 +64,7 @@ class Protocol(H11Protocol):
         super().__init__(*args, **more)
         self._connection = Connection()
         self._given_up: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self.app_state = {**self.app_state, "connection": self._connection}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -78,6 +77,7 @@ class Protocol(H11Protocol):
         """End."""
         super().connection_lost(exc)
         self._wait_no_more()
+        self._look_no_more()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; where a request is under way by it, it was waited for long enough."""
@@ -88,8 +88,20 @@ class Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is here already."""
         super().on_response_complete()
+        self._look_on()
         if self.cycle_is_over:
             self._wait_for_a_request()
+
+    def pause_writing(self) -> None:
+        """Write no more until the client has read some, and see that it does."""
+        super().pause_writing()
+        self._look_on()
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        self._look_no_more()
+        self._look_on()
 
     @property
     def cycle_is_over(self) -> bool:
@@ -104,6 +116,24 @@ class Protocol(H11Protocol):
         if self._given_up is not None:
             self._given_up.cancel()
             self._given_up = None
+
+    def _look_on(self) -> None:
+        """Look again in a while whether the client has taken some of what is left for it."""
+        left = self.transport.get_write_buffer_size()
+        if left and self._looking is None:
+            self._looking = self.loop.call_later(limits.ANSWER_STILL_S, self._look, left)
+
+    def _look(self, before: int) -> None:
+        self._looking = None
+        if self.transport.get_write_buffer_size() < before:
+            self._look_on()
+        else:
+            self._connection.hang_up()
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def shutdown(self) -> None:
         """Stop, as soon as what is under way is over; streams are told to end."""

@@ -115,7 +115,6 @@ class EventStream(Response):
 
     async def _tell(self, receive: Receive, send: Send) -> None:
         async with self._source:
-            self._connection.hold_little()
             try:
                 await self._until_over(receive, send)
             except TooSlow:
