@@ -230,7 +230,7 @@ export function Text({ text, most = CUT_CHARS, class: more = "" }) {
   const [whole, setWhole] = useState(false);
   const said = String(text ?? "");
   const cut = said.length > most && !whole;
-  return html`<span class=${`text ${giant(said)} ${more}`} dir="auto">${cut ? `${said.slice(0, most)}…` : said}</span>
+  return html`<span class=${`text ${giant(said)} ${whole ? "is-whole" : ""} ${more}`} dir="auto">${cut ? `${said.slice(0, most)}…` : said}</span>
     ${cut && html`<button type="button" class="button quiet small" onClick=${() => setWhole(true)}>
       Show all ${said.length.toLocaleString("en")} characters
     </button>`}`;

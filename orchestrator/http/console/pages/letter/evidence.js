@@ -85,15 +85,17 @@ function Spent({ story }) {
   const free = DIMENSIONS.filter(({ name }) => (ceiling[name] ?? null) === null && spent[name]);
   return html`<${Panel} title="Spent" class="spent">
     <dl class="bars">
-      ${bounded.map(({ name, word }) => html`<${Bar} key=${name} word=${name === "usd_micros" ? "dollars" : word}
+      ${bounded.map(({ name, word }) => html`<${Bar} key=${name} word=${plain(name, word)}
         is=${spent[name] ?? 0} most=${ceiling[name]} write=${(n) => amount(name, n)} />`)}
       <${Bar} word="hops" is=${hop ?? 0} most=${most} write=${String} />
       ${free.map(({ name, word }) => html`<div key=${name} class="bar-row">
-        <dt>${word}</dt><dd class="figure bar-said">${amount(name, spent[name])}, no ceiling</dd>
+        <dt>${plain(name, word)}</dt><dd class="figure bar-said">${amount(name, spent[name])}, no ceiling</dd>
       </div>`)}
     </dl>
   <//>`;
 }
+
+const plain = (name, word) => (name === "usd_micros" ? "dollars" : word);
 
 function Bar({ word, is, most, write }) {
   const share = most ? is / most : 0;
