@@ -15,6 +15,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, with_config
 
+from envelopes.counted import counted
 from envelopes.limits import AMOUNT_CEILING, AMOUNT_DIGITS_MAX
 
 Figure = Annotated[int, Field(ge=0, lt=10**AMOUNT_DIGITS_MAX)]
@@ -98,8 +99,8 @@ class Limits:
         )
 
     def __str__(self) -> str:
-        bounds = {"tokens": self.tokens, "micro-dollars": self.usd_micros, "calls": self.calls}
-        named = [f"{bound:,} {name}" for name, bound in bounds.items() if bound is not None]
+        bounds = {"token": self.tokens, "micro-dollar": self.usd_micros, "call": self.calls}
+        named = [counted(bound, name) for name, bound in bounds.items() if bound is not None]
         return ", ".join(named) or "no bound"
 
     @property

@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from envelopes.counted import doing
 from envelopes.limits import LETTERS_MAX, LETTERS_WARN, MEMORY_SHARE_MAX
 from orchestrator.embedded import VERSION_MIN
 
@@ -94,12 +95,12 @@ def require_room(client: Redis) -> None:
 
 def desk(letters: int) -> Finding:
     """Judge how many letters wait for a person."""
-    found = f"{letters:,} letters wait for a person, and the desk holds {LETTERS_MAX:,}"
+    waiting = f"{doing(letters, 'letter', 'waits', 'wait')} for a person"
     fix = "buckstop letters --group reason, then: buckstop decide --all --reason REASON VERB"
     if letters < LETTERS_WARN:
-        return Finding("desk", Verdict.GOOD, f"{letters:,} letters wait for a person")
+        return Finding("desk", Verdict.GOOD, waiting)
     verdict = Verdict.NOTE if letters < LETTERS_MAX else Verdict.REFUSED
-    return Finding("desk", verdict, found, fix)
+    return Finding("desk", verdict, f"{waiting}, and the desk holds {LETTERS_MAX:,}", fix)
 
 
 def require_desk(letters: int) -> None:

@@ -85,7 +85,7 @@ class Child:
 
     def start(self) -> None:
         """Start it in a session of its own: Ctrl-C in the terminal is its owner's to hear."""
-        with open(self.log, "ab", opener=_private) as log:  # noqa: PTH123 -- Path takes no opener
+        with open(self.log, "ab", opener=_private) as log:
             self.log_began = log.tell()
             self.process = subprocess.Popen(  # noqa: S603 -- our own programs
                 leashed(self.plan.command),

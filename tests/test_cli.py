@@ -185,6 +185,30 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) 
     assert not (tmp_path / DIRECTORY).exists()
 
 
+def test_a_name_that_nobody_has_is_told_at_once_and_the_task_is_submitted(
+    run: Run, fresh: Fresh
+) -> None:
+    """Helpful errors: who is missing, who is meant, who there is, and how one is started."""
+    hand = Hand(fresh.client, fresh.keys, "greet", "write")
+    hand.claims.beat([], json.dumps({"agents": ["greet", "write"]}))
+    misspelt = [*HELLO[:3], "gret", *HELLO[4:], "--validator", "judge", *DONE]
+    said = run("submit", *misspelt)
+    assert (said.code, len(said.out.splitlines())) == (0, 1)
+    assert "runs the agent 'gret'; did you mean 'greet'?" in said.err
+    assert "runs the agent 'judge'; there are: greet, write; who is missing" in said.err
+    assert f"buckstop cancel {said.out[:8]}" in said.err
+    told = run("submit", *misspelt, "--json").json["unstaffed"]
+    assert (told["agents"], told["running"]) == (["gret", "judge"], ["greet", "write"])
+    assert run("submit", *HELLO, *DONE).err.count("\n") == 1, "where all are run nothing is said"
+    assert run("submit", *HELLO, *DONE, "--json").json["unstaffed"]["agents"] == []
+
+
+def test_whoever_submits_to_nobody_is_told_how_to_start_one(run: Run) -> None:
+    said = run("submit", *HELLO, *DONE)
+    assert said.code == 0
+    assert "runs the agent 'greet'; no worker lives; start one with: buckstop up" in said.err
+
+
 def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:
     """Exit code 4."""
     for command in (["show", "nothing"], ["cancel", "nothing"], ["letters", "show", "nothing"]):
@@ -371,7 +395,7 @@ def test_what_makes_no_sense_of_some_letters_is_told_of_each(run: Run, fresh: Fr
     letter = escalated(fresh, 1)
     set_aside(fresh, 2)
     before = run("decide", "--all", "discard")
-    assert "1 of the newest 3 do not allow discard, and would stay open" in before.err
+    assert "1 of the newest 3 does not allow discard, and would stay open" in before.err
     assert "discard would decide 2 letters" in before.err
     assert letter not in before.out
     done = run("decide", "--all", "discard", "--yes")
@@ -400,7 +424,7 @@ def test_new_letters_are_told_as_they_come(tmp_path: Path, fresh: Fresh) -> None
     try:
         assert watch.stderr is not None
         assert watch.stdout is not None
-        assert "1 letters wait" in watch.stderr.readline()
+        assert "1 letter waits" in watch.stderr.readline()
         letter = escalated(fresh, 2)
         assert letter in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)

@@ -330,6 +330,47 @@ def test_a_client_with_a_result_backend_is_answered_at_once(fresh: Fresh, porter
     assert 0 < fresh.client.pttl(fresh.keys.celery_result(good.id)) <= limits.DOOR_RESULT_MS
 
 
+def test_a_client_whose_message_is_too_large_is_told_so(
+    fresh: Fresh, porter: Porter, buckstop: Buckstop
+) -> None:
+    """docs/how-to/celery.md, What your client is told: also of a message that nobody has read."""
+    app = Celery("somebody", broker=fresh.url, backend=fresh.url, set_as_current=False)
+    large = {**ASKED, "input": "x" * limits.MESSAGE_BYTES_MAX}
+    sent_large = app.send_task("buckstop.submit", kwargs=large, queue=fresh.keys.submissions)
+    (size,) = map(len, fresh.client.lrange(fresh.keys.submissions, 0, -1))
+    assert porter.turn(0) == []
+    letter = only(buckstop)
+    told = f"{size} bytes; at most {limits.MESSAGE_BYTES_MAX} are taken.*letter {letter['id']}"
+    with pytest.raises(ValueError, match=told):
+        sent_large.get(timeout=5)
+    assert 0 < fresh.client.pttl(fresh.keys.celery_result(sent_large.id)) <= limits.DOOR_RESULT_MS
+
+
+@pytest.mark.parametrize(
+    ("options", "edit"),
+    [
+        ({"ignore_result": True}, dict),
+        ({}, lambda m: m["properties"].pop("correlation_id")),
+        ({}, lambda m: m["properties"].update(correlation_id='a"b')),
+        ({}, lambda m: m["properties"].update(correlation_id="a" * 201)),
+        ({}, lambda m: m.update(body='"correlation_id": "fake"' * 12_000)
+            or m["properties"].clear()),
+    ],
+)  # fmt: skip
+def test_a_message_too_large_that_names_nobody_to_tell_leaves_no_answer(
+    fresh: Fresh,
+    porter: Porter,
+    options: dict[str, Any],
+    edit: Callable[[dict[str, Any]], object],
+) -> None:
+    """What is not read is not guessed at either: a text in the body is no id."""
+    large = {**ASKED, "input": "x" * limits.MESSAGE_BYTES_MAX}
+    put(fresh, edited(edit, sent(large, **options)))
+    porter.turn(0)
+    assert fresh.client.keys(fresh.keys.celery_result("*")) == []
+    assert fresh.client.zcard(fresh.keys.letters) == 1
+
+
 def test_a_client_that_waits_already_is_told_at_once(fresh: Fresh, porter: Porter) -> None:
     """Celery's client listens for its answer, and does not look again."""
     put(fresh, sent(task_id="waits"))

@@ -24,7 +24,7 @@ def test_a_manager_plans_anew_no_more_often_than_it_may() -> None:
     play.answer(1, beg("replan", steps=[{"id": "x", "agent": "a", "input": 1}]))
     play.answer(2, good("X"))
     decision = play.answer(3, beg("replan", steps=[{"id": "x", "agent": "a", "input": 2}]))
-    assert note(decision, "round_refused").text == "1 re-plans are used up"
+    assert note(decision, "round_refused").text == "1 re-plan is used up"
     assert not sent(decision)
 
 

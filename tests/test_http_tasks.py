@@ -40,6 +40,18 @@ def test_an_accepted_task_says_where_it_is(ada: httpx.Client) -> None:
     assert seen["ledger"]["ceiling"]["tokens"] == 1000
 
 
+def test_whom_a_task_waits_for_is_told_when_it_is_submitted(
+    fresh: Fresh, ada: httpx.Client
+) -> None:
+    """`waits`: "what it waits for that it cannot bring about itself"; a misspelt agent, too."""
+    [waits] = ada.post("/v1/tasks", json=TASK).json()["waits"]
+    assert "a worker that runs 'greet'; none lives" in waits
+    Hand(fresh.client, fresh.keys, "greet").claims.beat([], '{"agents": ["greet"]}')
+    later = {"id": "b", "agent": "nobody", "needs": ["a"]}
+    plan = {**TASK, "agent": None, "plan": [{"id": "a", "agent": "greet"}, later]}
+    assert ada.post("/v1/tasks", json=plan).json()["waits"] == [], "of later steps it is early"
+
+
 def test_a_task_runs_to_its_end_and_tells_how(fresh: Fresh, ada: httpx.Client) -> None:
     with orchestrating(fresh):
         path = ada.post("/v1/tasks", json=TASK).headers["Location"]

@@ -8,6 +8,7 @@ import pytest
 from play import Play, ask, bad, beg, good, note, part, sent, step, whys
 
 from envelopes import Envelope, Refused, limits
+from envelopes.counted import counted
 from orchestrator.core.loops import answer_fingerprint, fingerprint
 from orchestrator.core.task import Phase
 
@@ -94,7 +95,8 @@ def test_the_same_message_so_often_is_the_owners(most: int) -> None:
         to = "b" if play.published[play.open[0]].agent == "a" else "a"
         said += whys(play.answer(play.open[0], ask(to, goal="find out")))
     assert len([each for each in play.published.values() if each.agent == "a"]) == most - 1
-    assert f"a was about to get the same payload again, after {most - 1} hops before" in (
+    before = f"after {counted(most - 1, 'hop')} before"
+    assert f"a was about to get the same payload again, {before}" in (
         note(play.last, "repetition").text
     )
 

@@ -200,7 +200,7 @@ def test_rounds_stop_at_the_hop_cap() -> None:
     play.answer(3, delegate(step("f", agent="a", goal="2")))
     play.answer(4, good("G"))
     decision = play.answer(5, delegate(step("f", agent="a", goal="3")))
-    assert "1 stages deep, but 0 hops are left" in note(decision, "round_refused").text
+    assert "1 stage deep, but 0 hops are left" in note(decision, "round_refused").text
     assert (sent(decision), play.task.stop_reason) == ([], "hop_cap")
     assert play.result() == {"r1.f": "F", "r2.f": "G"}
 

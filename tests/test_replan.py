@@ -135,7 +135,7 @@ def test_replans_have_a_cap_of_their_own() -> None:
     play.wake()
     play.answer(1, bad())
     decision = play.answer(2, bad("again"))
-    assert "1 re-plans are used up; step a at b: again" in note(decision, "replan_cap").text
+    assert "1 re-plan is used up; step a at b: again" in note(decision, "replan_cap").text
 
 
 def test_without_another_plan_the_owner_judges() -> None:

@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from envelopes.claims import Charged
+from envelopes.counted import counted
 from envelopes.envelope import Usage
 from envelopes.ledger import Amounts, Limits
 from envelopes.limits import AMOUNT_CEILING, MICROS_PER_USD
@@ -327,8 +328,8 @@ class Call:
         self.max_tokens = self._affordable(left)
         if self.max_tokens < self._useful:
             raise BudgetExhausted(
-                f"the prompt may take {self._input} tokens, and the answer needs {self._useful} "
-                f"at least; left: {_limits_text(left)}"
+                f"the prompt may take {counted(self._input, 'token')}, and the answer needs "
+                f"{self._useful} at least; left: {left}"
             )
         micros = self._price.worst(self._input, self.max_tokens) if self._price else 0
         self._worst = Amounts(self._input + self.max_tokens, micros, 1)
@@ -378,13 +379,8 @@ def _not_on_a_loop(instead: str) -> None:
 
 
 def _too_much(worst: Amounts, left: Limits) -> str:
-    return f"{_text(worst)} could be needed; left: {_limits_text(left)}"
+    return f"{_text(worst)} could be needed; left: {left}"
 
 
 def _text(amounts: Amounts) -> str:
-    return f"{amounts.tokens} tokens, {amounts.usd_micros} micro-dollars, {amounts.calls} calls"
-
-
-def _limits_text(left: Limits) -> str:
-    bounds = {"tokens": left.tokens, "micro-dollars": left.usd_micros, "calls": left.calls}
-    return ", ".join(f"{bound} {name}" for name, bound in bounds.items() if bound is not None)
+    return str(Limits(amounts.tokens, amounts.usd_micros, amounts.calls))

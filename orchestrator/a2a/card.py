@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
+from envelopes.counted import counted
 from orchestrator.a2a.wanted import KEY
 from orchestrator.view import AgentView
 
@@ -59,7 +60,9 @@ _ANY: Final = {
 
 
 def _skill(agent: AgentView) -> dict[str, Any]:
-    there = f"{agent.workers} workers run it" if agent.workers else "no worker runs it now"
+    there = (
+        f"run by {counted(agent.workers, 'worker')}" if agent.workers else "no worker runs it now"
+    )
     return {
         "id": f"agent.{agent.name}",
         "name": agent.name,

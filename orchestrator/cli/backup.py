@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from envelopes.counted import counted
 from envelopes.scripts import connect
 from orchestrator.backup import restore as make_directory
 from orchestrator.backup import take
@@ -24,7 +25,9 @@ def backup(file: Path, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json({"file": str(file), "bytes": size})
     else:
-        print(f"{file}: {size:,} bytes; back to life with: buckstop restore {file} DIRECTORY")
+        print(
+            f"{file}: {counted(size, 'byte')}; back to life with: buckstop restore {file} DIRECTORY"
+        )
 
 
 @click.command()
@@ -38,6 +41,6 @@ def restore(file: Path, directory: Path, *, as_json: bool) -> None:
         write_json({"directory": str(directory), "keys": keys})
     else:
         print(
-            f"{directory}: {keys:,} keys; copy the old signing.key and signing.pub into it, then "
-            f"go on from there with: buckstop up MODULE --dir {directory}"
+            f"{directory}: {counted(keys, 'key')}; copy the old signing.key and signing.pub into "
+            f"it, then go on from there with: buckstop up MODULE --dir {directory}"
         )

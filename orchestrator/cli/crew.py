@@ -90,7 +90,7 @@ def cap_tenant(url: str | None, name: str, most: str, *, as_json: bool) -> None:
     if as_json:
         write_json({"tenant": name, "cap": _most(most)})
     else:
-        print(f"{name}: {_bound(most, 'tasks at work')}")
+        print(f"{name}: {_bound(most, 'of its tasks at work')}")
 
 
 @click.command()

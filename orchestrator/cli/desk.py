@@ -11,6 +11,7 @@ import click
 from pydantic import TypeAdapter
 
 from envelopes import limits
+from envelopes.counted import counted, doing
 from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet, LetterKind
 from envelopes.request import Seconds
@@ -133,15 +134,16 @@ def _listed(
 def _say_what_is_not_shown(buckstop: Buckstop, wanted: Wanted, shown: int) -> None:
     there = buckstop.store.count_letters(wanted)
     if there > shown:
-        complain(f"{shown} of {there:,} letters; by cause: buckstop letters --group reason")
+        complain(
+            f"{shown} of {counted(there, 'letter')}; by cause: buckstop letters --group reason"
+        )
 
 
 def _watched(buckstop: Buckstop, wanted: Wanted, *, as_json: bool) -> None:
     """Write each new letter on a line of its own, until Ctrl-C."""
     new = _aging(buckstop, wanted) if wanted.least_age_ms else _filed(buckstop, wanted)
-    complain(
-        f"{buckstop.store.count_letters(wanted):,} letters wait; new ones follow, until Ctrl-C"
-    )
+    waiting = doing(buckstop.store.count_letters(wanted), "letter", "waits", "wait")
+    complain(f"{waiting}; new ones follow, until Ctrl-C")
     for letter in new:
         found = buckstop.letter(letter)
         write_json(found) if as_json else print(letter_line(found), flush=True)
@@ -252,20 +254,22 @@ def _preview(buckstop: Buckstop, wanted: Wanted, verb: Verb, *, as_json: bool) -
     if seen.sample:
         console().print(letter_table(seen.sample))
     if seen.refusing:
+        do = "does" if seen.refusing == 1 else "do"
         complain(
-            f"{seen.refusing:,} of the newest {seen.looked_at:,} do not allow {verb}, and would "
+            f"{seen.refusing:,} of the newest {seen.looked_at:,} {do} not allow {verb}, and would "
             "stay open"
         )
-    fit = f"{'up to ' if seen.letters > seen.looked_at else ''}{seen.letters - seen.refusing:,}"
-    complain(f"{verb} would decide {fit} letters; say it again with --yes to do it")
+    fit = counted(seen.letters - seen.refusing, "letter")
+    most = "up to " if seen.letters > seen.looked_at else ""
+    complain(f"{verb} would decide {most}{fit}; say it again with --yes to do it")
 
 
 def _tell(done: DecidedAll, verb: Verb) -> None:
-    print(f"{verb}: {done.decided:,} decided, {done.before:,} were decided before")
+    print(f"{verb}: {done.decided:,} decided, {done.before:,} decided before")
     for letter, why in list(done.refused.items())[:_SAMPLE]:
         complain(f"{letter}: {why}")
     if len(done.refused) > _SAMPLE:
-        complain(f"and {len(done.refused) - _SAMPLE:,} more were refused")
+        complain(f"refused besides: {len(done.refused) - _SAMPLE:,} more")
 
 
 def _whole_id(buckstop: Buckstop, beginning: str) -> str:

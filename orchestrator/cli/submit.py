@@ -7,16 +7,21 @@ from typing import Any
 
 import click
 import yaml
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
 
-from envelopes import limits
+from envelopes import TaskRequest, limits
 from envelopes.exports import exporting
 from envelopes.strict import Refused, check_json
+from orchestrator import intake
+from orchestrator.cells.facade import agents_of
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
 from orchestrator.cli.screen import SHORT_ID, console, ending, one_line, progress
-from orchestrator.client import TaskHandle, TimedOut
+from orchestrator.client import Buckstop, TaskHandle, TimedOut
+from orchestrator.store import Submission
+from orchestrator.unstaffed import Unstaffed, unstaffed
 from orchestrator.view import State, TaskView
 
 _FLAGS = (
@@ -66,16 +71,41 @@ def submit(file: str | None, url: str | None, *, as_json: bool, **given: Any) ->
     if bounds := _budget(given):
         request["budget"] = _joined(request.get("budget"), bounds)
     with connected(url) as buckstop, exporting("buckstop.cli"):
-        task = buckstop.submit(request)
+        checked = intake.submission(request)
+        task = buckstop.accept(checked)
+        missing = _missing(buckstop, task, checked) if task.created else None
         if given["wait"]:
+            _tell(task, missing)
             return _follow(task, given["wait_timeout"], as_json=as_json)
         if as_json:
-            write_json({"task": task.id, "created": task.created})
+            write_json({"task": task.id, "created": task.created, "unstaffed": missing})
         else:
             again = "" if task.created else " (submitted before, with this idempotency key)"
-            print(f"{task.id}{again}")
-            print(f"see: buckstop show {task.id[:SHORT_ID]}", file=sys.stderr)
+            print(f"{task.id}{again}", flush=True)
+            print(f"see: buckstop show {_short(task)}", file=sys.stderr)
+        _tell(task, missing)
     return Exit.OK
+
+
+def _missing(buckstop: Buckstop, task: TaskHandle, checked: Submission) -> Unstaffed | None:
+    """Look whether somebody runs the agents that it names; None where that cannot be seen now."""
+    request = TaskRequest.model_validate_json(checked.request)
+    try:
+        return unstaffed(request, agents_of(buckstop, task.id))
+    except RedisError as error:  # it is submitted, whatever became of the server since
+        complain(f"whether somebody runs its agents could not be seen: {error}")
+        return None
+
+
+def _tell(task: TaskHandle, missing: Unstaffed | None) -> None:
+    """Say it beside the answer: the task is submitted, and its worker may be on its way."""
+    if missing:
+        said = "; ".join(missing.sentences())
+        complain(f"{said}. The task is submitted and waits; or: buckstop cancel {_short(task)}")
+
+
+def _short(task: TaskHandle) -> str:
+    return task.id[:SHORT_ID]
 
 
 def _follow(task: TaskHandle, timeout: float | None, *, as_json: bool) -> Exit:
@@ -83,7 +113,7 @@ def _follow(task: TaskHandle, timeout: float | None, *, as_json: bool) -> Exit:
     try:
         last = _watch(task, timeout, quiet=as_json)
     except KeyboardInterrupt:
-        complain(f"no longer following; the task goes on: buckstop show {task.id[:SHORT_ID]}")
+        complain(f"no longer following; the task goes on: buckstop show {_short(task)}")
         return Exit.INTERRUPTED
     if not last.final:
         raise TimedOut(f"{task.id} is still {last.state}; {_goes_on(last)}")

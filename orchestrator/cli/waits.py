@@ -12,14 +12,20 @@ from orchestrator.core.task import StepPhase
 from orchestrator.view import AgentView, State, TaskView
 
 
-def waits(task: TaskView, agents: Iterable[AgentView]) -> list[str]:
-    """Say what a task waits for that it cannot bring about itself."""
+def waits(task: TaskView, agents: Iterable[AgentView], beginners: Iterable[str] = ()) -> list[str]:
+    """Say what a task waits for that it cannot bring about itself.
+
+    `beginners` are who has to begin, of a task that nobody has looked at yet.
+    """
     if task.final:
         return []
     if task.state is State.ON_DESK:
         return [f"for a person: buckstop letters show {task.letter}"]
     if not task.at_work:
         return [f"for a place: tenant {task.tenant!r} has all its tasks at work: buckstop tenants"]
+    if task.state is State.SUBMITTED:
+        running = {one.name for one in agents if one.workers}
+        return [_for_worker(name) for name in sorted({*beginners} - running)]
     known = {one.name: one for one in agents}
     return [*_for_workers(task, known), *(_for_room(known[name]) for name in task.rooms)]
 
@@ -28,7 +34,11 @@ def _for_workers(task: TaskView, known: Mapping[str, AgentView]) -> Iterator[str
     """Name agents whose messages nobody fetches, for no worker that lives runs them."""
     for name in sorted({step.agent for step in task.steps if step.phase is StepPhase.OPEN}):
         if name in known and not known[name].workers:
-            yield f"for a worker that runs {name!r}; none lives: buckstop worker MODULE"
+            yield _for_worker(name)
+
+
+def _for_worker(name: str) -> str:
+    return f"for a worker that runs {name!r}; none lives: buckstop worker MODULE"
 
 
 def _for_room(agent: AgentView) -> str:

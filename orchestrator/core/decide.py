@@ -23,6 +23,7 @@ from enum import Enum, auto
 from typing import Final
 
 from envelopes import Fault
+from envelopes.counted import counted, doing
 from orchestrator.core import crew, gate, loops, owner, planner, publish, replan, services
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
@@ -368,7 +369,7 @@ def no_plan_left(turn: Turn) -> Verdict | Look:
 def _no_replan_left(turn: Turn, what: str) -> tuple[str, str]:
     task = turn.task
     if task.replans >= task.terms.replans_max:
-        return "replan_cap", f"{task.replans} re-plans are used up; {what}"
+        return "replan_cap", f"{doing(task.replans, 're-plan')} used up; {what}"
     return "hop_cap", f"hop cap {task.hops_max} reached before the next plan; {what}"
 
 
@@ -393,7 +394,7 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     if published:
         return Verdict.AGAIN  # with fewer to share among, one more may fit
     free = turn.task.ledger.free()
-    text = f"{len(outgoing)} steps are ready, and what is free holds none of them: {free}"
+    text = f"{doing(len(outgoing), 'step')} ready, and what is free holds none of them: {free}"
     return _stuck(turn, "budget", text)
 
 
@@ -514,8 +515,10 @@ def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look
     task = turn.task
     if task.subtasks + len(outgoing) <= task.terms.subtasks_max:
         return None
-    text = f"{task.subtasks} subtasks published, {len(outgoing)} more asked for, at most "
-    return _stuck(turn, "subtask_cap", f"{text}{task.terms.subtasks_max} are allowed")
+    text = (
+        f"{counted(task.subtasks, 'subtask')} published, {len(outgoing)} more asked for, at most "
+    )
+    return _stuck(turn, "subtask_cap", f"{text}{task.terms.subtasks_max} in all")
 
 
 def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
@@ -524,5 +527,6 @@ def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look 
     if again is None:
         return None
     agent = turn.steps[again.place].agent
-    text = f"{agent} was about to get the same payload again, after {again.repeats} hops before"
+    before = counted(again.repeats, "hop")
+    text = f"{agent} was about to get the same payload again, after {before} before"
     return _stuck(turn, "repetition", text)

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from envelopes import Amounts, Refused, Step, limits
+from envelopes.counted import counted, doing
 from envelopes.request import check_steps, read_plan
 from envelopes.strict import compact
 from orchestrator.core import replan, services
@@ -199,7 +200,7 @@ def _no_replan(turn: Turn, ask: Planned) -> str | None:
     if _fingerprint(ask.steps) in turn.task.plan_fingerprints:
         return "same plan: it was in force before"
     if turn.task.replans >= turn.task.terms.replans_max:
-        return f"{turn.task.replans} re-plans are used up"
+        return f"{doing(turn.task.replans, 're-plan')} used up"
     return None
 
 
@@ -240,10 +241,11 @@ def _unsound(turn: Turn, plan: Plan, hop: int, known: Sequence[str]) -> str | No
         return str(wrong)
     deep += task.terms.synthesis is not None
     if hop + deep > task.hops_max:
-        return f"{deep} stages deep, but {task.hops_max - hop} hops are left"
+        left = doing(task.hops_max - hop, "hop")
+        return f"{counted(deep, 'stage')} deep, but {left} left"
     if task.subtasks + len(plan) > task.terms.subtasks_max:
-        left = task.terms.subtasks_max - task.subtasks
-        return f"{len(plan)} steps, but {left} subtasks are left"
+        left = doing(task.terms.subtasks_max - task.subtasks, "subtask")
+        return f"{counted(len(plan), 'step')}, but {left} left"
     if strangers := _strangers(turn, plan):
         return f"nobody is called, or can do: {', '.join(strangers)}"
     named = {name for step in plan for name in (step.agent, *step.fallbacks)}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from envelopes.counted import counted
 from orchestrator.client import TaskHandle
 from orchestrator.demo.stage import Seen, Stage
 from orchestrator.view import State, TaskView
@@ -60,7 +61,7 @@ def title(stage: Stage, number: int, text: str) -> None:
 def _status(now: TaskView) -> str:
     ledger = now.ledger
     return (
-        f"hop {now.hop}/{now.hops_max} · {now.subtasks} subtasks · "
+        f"hop {now.hop}/{now.hops_max} · {counted(now.subtasks, 'subtask')} · "
         f"{ledger.spent.tokens:,} of {ledger.ceiling.tokens or 0:,} tokens spent, "
         f"{ledger.reserved.tokens:,} reserved"
     )
@@ -71,7 +72,7 @@ def _line(note: dict[str, Any], now: TaskView) -> str:
     style = _SHOWN.get(note["why"], "dim")
     where = f"{note['step']} at {note['agent']}, hop {note['hop']}" if note["step"] else ""
     subtask = f"#{note['subtask']} " if note["subtask"] else ""
-    spent = f"{note['spent']['tokens']:,} tokens"
+    spent = counted(note["spent"]["tokens"], "token")
     what = " ".join(filter(None, [note["status"], note["text"]]))
     why = f"[{style}]{note['why']:<12}[/]"
     return f"  {seconds:5.1f} s {spent:>13}  {why} {subtask:<3}{where:<26} {what}"

@@ -9,9 +9,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from envelopes.limits import MESSAGE_BYTES_MAX
 from orchestrator.door.message import Refusal
 
 _MARK = "@task@"
+_TOO_LARGE = (
+    f"@size@ bytes; at most {MESSAGE_BYTES_MAX} are taken: put what is large elsewhere, and send "
+    "where it is (letter @letter@)"
+)
 
 
 def accepted(message: str, now_ms: int) -> tuple[str, str]:
@@ -22,7 +27,15 @@ def accepted(message: str, now_ms: int) -> tuple[str, str]:
 
 def refused(message: str, now_ms: int, refusal: Refusal, letter: str) -> str:
     """Write that it is refused, and why."""
-    why = f"{refusal.why} (letter {letter})"
+    return _failure(message, now_ms, f"{refusal.why} (letter {letter})")
+
+
+def too_large(now_ms: int) -> str:
+    """Write the same of a message that nobody reads; id, size and letter are put in later."""
+    return _failure("@id@", now_ms, _TOO_LARGE)
+
+
+def _failure(message: str, now_ms: int, why: str) -> str:
     error = {"exc_type": "ValueError", "exc_message": [why], "exc_module": "builtins"}
     return _meta(message, now_ms, "FAILURE", error)
 

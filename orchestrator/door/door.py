@@ -5,6 +5,7 @@ letter of it takes it away. What a killed orchestrator was at is shown to the ne
 seconds; what it had settled is not there any more.
 """
 
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -73,7 +74,8 @@ class Door:
     def take(self, count: int = limits.DOOR_BATCH) -> Taken:
         """Be shown messages that nobody else is at; those too large to be shown become letters."""
         lists = self._keys.submission_lists
-        args: list[Arg] = [new_op(), self._name, count]
+        told = answer.too_large(time.time_ns() // 1_000_000)
+        args: list[Arg] = [new_op(), self._name, count, self._keys.celery_result(""), told]
         now_ms, next_ms, *flat = self._scripts.run("take_submissions", lists, args)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return Taken(now_ms, next_ms, tuple(Lying(lists[n - 1], raw) for n, raw in pairs))

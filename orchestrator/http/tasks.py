@@ -24,7 +24,8 @@ from orchestrator.http.shown_tasks import (
     summary,
     whole,
 )
-from orchestrator.view import TaskView, view
+from orchestrator.unstaffed import beginners
+from orchestrator.view import State, TaskView, view
 from orchestrator.wanted import Stage, TasksWanted
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -164,7 +165,9 @@ def _none(task_id: str) -> str:
 
 def _shown(buckstop: Buckstop, task_id: str, stored: dict[str, bytes]) -> TaskOut:
     found = view(task_id, stored)
-    waiting = waits(found, () if found.final else agents_of(buckstop, task_id))
+    new = found.state is State.SUBMITTED
+    first = beginners(TaskRequest.model_validate_json(stored["request"])) if new else ()
+    waiting = waits(found, () if found.final else agents_of(buckstop, task_id), first)
     request: dict[str, Any] = json.loads(stored["request"])
     return whole(found, request, waiting)
 

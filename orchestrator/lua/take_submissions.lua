@@ -1,14 +1,15 @@
 -- TAKE_SUBMISSIONS: show messages at the door to one orchestrator, for a few seconds.
 --
 -- KEYS   the lists on which Celery puts them, the one without a priority in front
--- ARGV   op, caller, count
+-- ARGV   op, caller, count; then what the sender of one that is too large is told: the beginning of
+--        where it looks for it, and the text, with @id@, @size@ and @letter@ in it
 -- Reply  {now ms, when the first that somebody else is at may be had or false, then for each message:
 --        the number of its list, its bytes}
 --
 -- Checks: what is held by others is left out; what the caller holds it is shown again, so a lost reply
 -- loses nothing. A message is known by its hash.
 -- Writes: who is at which message until when; all of them stay where they are, but for one that is too
--- large to carry: that becomes a letter at once, unless the desk is full.
+-- large to carry: that becomes a letter at once, unless the desk is full, and its sender is told.
 -- needs: _time, _amounts, _facets, _news, _letter, _door
 local op, caller, count, now = ARGV[1], ARGV[2], amount(ARGV[3]), now_ms()
 if not (is_op(op) and is_op(caller)) then
@@ -39,13 +40,29 @@ local function hold(number, raw)
   table.insert(reply, raw)
 end
 
+-- By its correlation id, which Celery sets to its own, and without reading it as JSON: it is large, and
+-- a stranger wrote it. Inside of a text the quotes would be escaped.
+local function tell_sender(raw, letter)
+  local ends = {string.sub(raw, -LIMIT.DOOR_EDGE_BYTES), string.sub(raw, 1, LIMIT.DOOR_EDGE_BYTES)}
+  local named = '"correlation_id"%s*:%s*"([%w_.:-]+)"'
+  local id = string.match(ends[1], named) or string.match(ends[2], named)
+  local unwanted = '"ignore_result"%s*:%s*true'
+  if id and #id <= LIMIT.KEY_CHARS_MAX
+    and not (string.find(ends[1], unwanted) or string.find(ends[2], unwanted)) then
+    local words = {id = id, size = digits(#raw), letter = letter}
+    answer(ARGV[4] .. id, (string.gsub(ARGV[5], '@(%l+)@', words)))
+  end
+end
+
 local function set_aside(list, raw)
   if redis.call('ZCARD', KEY.letters) >= LIMIT.LETTERS_MAX then
     return false
   end
-  file_letter(op .. '.' .. looked, now, {kind = 'oversize', reason = 'oversize',
-    why = #raw .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are taken', queue = KEY.submissions,
+  local letter = op .. '.' .. looked
+  file_letter(letter, now, {kind = 'oversize', reason = 'oversize',
+    why = digits(#raw) .. ' bytes; at most LIMIT.MESSAGE_BYTES_MAX are taken', queue = KEY.submissions,
     size = #raw, bytes = string.sub(raw, 1, LIMIT.LETTER_BYTES_MAX)})
+  tell_sender(raw, letter)
   take_away(list, raw)
   redis.call('HINCRBY', KEY.stats, 'door_refused', 1)
   return true
