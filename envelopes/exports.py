@@ -95,11 +95,14 @@ def start(service: str, environ: Mapping[str, str] = os.environ) -> Exports | No
 
 
 @contextlib.contextmanager
-def exporting(service: str) -> Iterator[None]:
-    """Export what is done inside, and send all of it before going on."""
-    exports = start(service)
+def exporting(service: str) -> Iterator[Exports | None]:
+    """Export what is done inside, and send all of it before going on.
+
+    Inside another one it does nothing: the app that MCP over stdio asks is a part of its process.
+    """
+    exports = None if traced() else start(service)
     try:
-        yield
+        yield exports
     finally:
         if exports is not None:
             exports.close()

@@ -16,6 +16,7 @@ submitted by somebody who traces nothing.
 Pure; nothing here imports OpenTelemetry. What is exported, and when: envelopes/exports.py.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Self
@@ -23,6 +24,7 @@ from typing import Final, Self
 _SAMPLED: Final = 0x01
 _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class Place:
         if trace == _NO_TRACE or span == _NO_SPAN:
             return None
         return cls(trace, span, sampled=bool(int(flags, 16) & _SAMPLED))
+
+
+def heard(said: object) -> str | None:
+    """Return a stranger's context, if it is one; W3C says to go on without what is none."""
+    if not isinstance(said, str) or not _TRACEPARENT.fullmatch(said) or said.startswith("ff"):
+        return None
+    return None if Place.read(said) is None else said
 
 
 def trace_of(task: str, traceparent: str | None = None) -> str:

@@ -18,7 +18,6 @@ from tests.fleet import Fleet
 from tests.front import ROOT, Front
 from tests.otlp import ERROR
 from tests.pages import block
-from tests.shop import until
 from tests.tracing import (
     CALLER,
     PAGE,
@@ -33,6 +32,7 @@ from tests.tracing import (
     started,
     submit_over_http,
 )
+from tests.until import until
 
 __all__ = ["buckstop", "collector", "fleet", "model"]
 
@@ -80,8 +80,8 @@ def test_a_task_is_one_trace_from_the_callers_request_to_the_last_model_call(  #
     assert {each.service for each in spans} == {
         *("buckstop.http", "buckstop.orchestrator", "buckstop.worker"),
     }
-    until(lambda: "gen_ai.client.token.usage" in collector.figures, 20)
-    until(lambda: "buckstop.subtask.duration" in collector.figures, 20)
+    until("tokens are counted", lambda: "gen_ai.client.token.usage" in collector.figures, 20)
+    until("subtasks are timed", lambda: "buckstop.subtask.duration" in collector.figures, 20)
     assert not [each for each in PLANTED if each.encode() in collector.raw]
 
 
@@ -91,7 +91,7 @@ def test_a_persons_decision_and_a_failed_envelope_stand_in_the_trace(
     """A failed envelope sets the status; the time on the desk is a span."""
     started(fleet)
     handle = buckstop.submit(TASK, agent="unsure")
-    until(lambda: handle.status().letter is not None, 30)
+    until("it is on the desk", lambda: handle.status().letter is not None, 30)
     letter = handle.status().letter
     buckstop.decide(
         Decision(letter=letter, verb=Verb.APPROVE, by="ada-the-approver", why="good enough")
@@ -234,6 +234,7 @@ def test_the_page_names_every_span_and_figure(collector) -> None:
     page = (ROOT / PAGE).read_text()
     sources = ("orchestrator/telemetry_traces.py", "orchestrator/telemetry_submit.py")
     sources += ("workers/telemetry_spans.py", "orchestrator/http/traced_spans.py")
+    sources += ("orchestrator/mcp/traced.py",)
     named = {
         name
         for source in sources
@@ -243,5 +244,5 @@ def test_the_page_names_every_span_and_figure(collector) -> None:
         )
     }
     names = {one or other for one, other in named}
-    assert len(names) == 10
+    assert len(names) == 11
     assert not [name for name in names if f"`{name}`" not in page]

@@ -5,7 +5,6 @@ Where no span of this process goes anywhere, what the caller said goes on to the
 submitted all the same (the spans are in traced_spans.py).
 """
 
-import re
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -13,10 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from envelopes.exports import traced
 from envelopes.lines import about
-from envelopes.trace import Place
+from envelopes.trace import Place, heard
 from orchestrator.telemetry_submit import CALLER
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACED: Final = ("/v1/", "/a2a", "/mcp")
 
 
@@ -31,7 +29,7 @@ class Traced:
         if scope["type"] != "http" or not scope["path"].startswith(_TRACED):
             await self._app(scope, receive, send)
             return
-        caller = _caller(scope)
+        caller = heard(Headers(scope=scope).get("traceparent"))
         place = Place.read(caller)
         token = CALLER.set(caller)
         try:
@@ -50,11 +48,3 @@ class Traced:
 
         with serving(scope, send, caller) as answer:
             await self._app(scope, receive, answer.send)
-
-
-def _caller(scope: Scope) -> str | None:
-    """Return the caller's context, if it is one; W3C says to go on without what is none."""
-    said = Headers(scope=scope).get("traceparent", "")
-    if not _TRACEPARENT.fullmatch(said) or said.startswith("ff") or Place.read(said) is None:
-        return None
-    return said

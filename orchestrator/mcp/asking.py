@@ -4,15 +4,20 @@
     made = await api.post("/v1/tasks", {"goal": ...})
 
 Where the API is stands in the client that is given: another machine (stdio.py --api), or this very
-process (inside.py). What it refuses raises NotDone, with the problem details as they came.
+process (inside.py). What it refuses raises NotDone, with the problem details as they came. Each
+request says which trace it belongs to, if any (traced.py).
 """
 
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 import httpx
+
+ONWARD: Final[ContextVar[str | None]] = ContextVar("onward", default=None)
+"""The W3C trace context that goes on with what is asked."""
 
 
 class NotDone(Exception):
@@ -45,14 +50,16 @@ class Api:
     ) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
         """Follow a stream of events while the block lasts."""
         with _reached():
-            async with self._client.stream("GET", path, params=_said(query)) as answer:
+            async with self._client.stream(
+                "GET", path, params=_said(query), headers=_context()
+            ) as answer:
                 if answer.is_error:
                     _require_done(answer.status_code, await answer.aread())
                 yield _events(answer.aiter_lines())
 
     async def _ask(self, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
         with _reached():
-            answer = await self._client.request(method, path, **more)
+            answer = await self._client.request(method, path, headers=_context(), **more)
         _require_done(answer.status_code, answer.content)
         done: dict[str, Any] = answer.json()
         return answer.status_code, done
@@ -81,6 +88,11 @@ def _require_done(status: int, body: bytes) -> None:
         problem = {"title": "not an answer of Buckstop's API", "status": status}
     why = problem.get("detail") or f"HTTP {status}: {problem['title']}; is --api its address?"
     raise NotDone(str(why), problem)
+
+
+def _context() -> dict[str, str]:
+    onward = ONWARD.get()
+    return {} if onward is None else {"traceparent": onward}
 
 
 def _said(query: Mapping[str, Any]) -> dict[str, Any]:

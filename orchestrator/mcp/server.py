@@ -28,6 +28,7 @@ from orchestrator.http.problems import refused
 from orchestrator.mcp import resources
 from orchestrator.mcp.asking import Api, NotDone
 from orchestrator.mcp.tools import TOOLS, Call, Tool
+from orchestrator.mcp.traced import Tracing
 
 Context = ServerRequestContext[Any, Any]
 ApiOf = Callable[[Context], Awaitable[Api]]
@@ -82,7 +83,7 @@ def build(api_of: ApiOf) -> Server[Any]:
         except (NotDone, Refused) as wrong:
             raise MCPError(types.INVALID_PARAMS, str(wrong)) from None
 
-    return Server(
+    server: Server[Any] = Server(
         "buckstop",
         version=version("buckstop"),
         title="Buckstop",
@@ -94,6 +95,8 @@ def build(api_of: ApiOf) -> Server[Any]:
         on_list_resource_templates=templates,
         on_read_resource=read_resource,
     )
+    server.middleware[:] = [Tracing()]  # in place of the SDK's own, which tells too much
+    return server
 
 
 def _shown(name: str, tool: Tool) -> types.Tool:

@@ -16,6 +16,7 @@ import httpx
 from mcp.server.stdio import stdio_server
 
 from envelopes import limits
+from envelopes.exports import exporting
 from orchestrator.http.access import Caller
 from orchestrator.http.app import build as build_app
 from orchestrator.mcp.asking import Api, NotDone
@@ -24,18 +25,21 @@ from orchestrator.mcp.server import Context, build
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.tokens import Scope, Token
 
+_SERVICE = "buckstop.mcp"
 _TIMEOUT = httpx.Timeout(limits.MCP_WAIT_S_MAX + 30, connect=10)
 """An answer may take as long as a wait may."""
 
 
 def serve_here(read_settings: Callable[[], Settings], name: str) -> None:
     """Serve until the editor leaves, at whichever server the settings name at each call."""
-    asyncio.run(_serve_here(read_settings, name))
+    with exporting(_SERVICE):
+        asyncio.run(_serve_here(read_settings, name))
 
 
 def serve_there(url: str, token: str) -> None:
     """Serve until the editor leaves, at the API of this address."""
-    asyncio.run(_serve_there(url, token))
+    with exporting(_SERVICE):
+        asyncio.run(_serve_there(url, token))
 
 
 async def _serve_here(read_settings: Callable[[], Settings], name: str) -> None:
