@@ -18,7 +18,7 @@ when the server writes its file anew.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -59,6 +59,8 @@ class PurgeFound:
     """Tasks that fit but for not being over; they stay."""
     unknown: tuple[str, ...] = ()
     """Named tasks without a record: expired, or half purged. What mentions them still can go."""
+    by_cell: Mapping[str, int] = field(default_factory=dict)
+    """How many of those that are over each cell has; nothing where there is one server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,17 @@ class Purge:
         about = gone | letters
         self._forget_copies(letters)
         return Purged(count, dropped, self._forget_news(about), self._forget_deliveries(about))
+
+    def of_keys(self, tasks: Sequence[str]) -> dict[str, str]:
+        """Return the records of idempotency keys that stand for these tasks, each with its task."""
+        found: dict[str, str] = {}
+        for some in _batches(tasks):
+            with self._client.pipeline(transaction=False) as pipe:
+                for task in some:
+                    pipe.hget(self._keys.task(task), "idem")
+                records = pipe.execute()
+            found |= {idem.decode(): task for idem, task in zip(records, some, strict=True) if idem}
+        return found
 
     def rewrite(self) -> None:
         """Let the server write its file anew, without what is gone."""

@@ -210,7 +210,7 @@ ELSEWHERE = {
     *("save_subscription", "remove_subscription"),
     *("expand_news", "claim_deliveries", "settle_delivery"),
     *("take_submissions", "accept_submission", "refuse_submission"),
-    *("purge", "purge_letters", "purge_deliveries", "reserve"),
+    *("purge", "purge_letters", "purge_deliveries", "reserve", "unreserve"),
 }
 """Scripts that only show, and those of the way in, of the courier, of the door, of the broom and of
 cells: none of them is in the story of a task, and each is sent twice where it is tested."""

@@ -250,10 +250,10 @@ def test_the_command_previews_and_then_does_it(
     short = shell(fresh, f"buckstop purge {task[:6]}", tmp_path)
     assert f"there is no task {task[:6]!r}" in short.stderr
     done = shell(fresh, deed, tmp_path)
-    assert done.stdout.startswith("gone: 1 tasks, 0 letters"), done.stderr
+    assert done.stdout.startswith("gone: 1 task, 0 letters"), done.stderr
     assert office.buckstop.store.task(theirs) is None
     one, as_json = commands(block(PAGE, "$ buckstop purge TASK"))
-    assert "gone: 1 tasks" in shell(fresh, one.replace("TASK", task), tmp_path).stdout
+    assert "gone: 1 task" in shell(fresh, one.replace("TASK", task), tmp_path).stdout
     told = json.loads(shell(fresh, as_json.replace("TASK", other), tmp_path).stdout)
     assert told["purged"]["tasks"] == 1
     assert shell(fresh, "buckstop purge --yes", tmp_path).returncode == 2, "all is never meant"

@@ -6,12 +6,14 @@ the reserved id to the reserved cell: whoever comes at the same time, with an ol
 one, gets the same two, and the same submission twice is one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
 from envelopes.keys import Keys
+from envelopes.limits import PURGE_MAX
 from envelopes.scripts import Scripts
 from orchestrator.lua import LUA
 
@@ -47,3 +49,10 @@ class Reservations:
         keys = [self._keys.idempotency(tenant, key), self._keys.idempotency_cell(tenant, key)]
         task_id, cell = self._scripts.run("reserve", keys, [wish.task_id, wish.cell, kept_ms])
         return Reserved(task_id.decode(), (cell or here.encode()).decode())
+
+    def forget(self, standing: Mapping[str, str]) -> None:
+        """Forget what records of keys are reserved for here, where it is still these tasks."""
+        left = list(standing.items())
+        for at in range(0, len(left), PURGE_MAX):
+            some = [part for each in left[at : at + PURGE_MAX] for part in each]
+            self._scripts.run("unreserve", [], some)

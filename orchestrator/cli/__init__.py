@@ -37,7 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "hooks": ("hooks", "List who is told of news; make, try and remove them."),
     "courier": ("hooks", "Run one courier, which tells them."),
     "broker": ("door", "Print the URL that Celery clients connect to."),
-    "check": ("run", "Look whether the server can keep what Buckstop promises."),
+    "check": ("doctor", "Look whether the server can keep what Buckstop promises."),
     "doctor": ("doctor", "Look at a running deployment, and say what to do."),
     "purge": ("purge", "Forget finished tasks before their time."),
     "backup": ("backup", "Write a snapshot of the running server to a file."),

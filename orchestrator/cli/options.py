@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cells.facade import opened
+from orchestrator.cells.file import CellsFile
 from orchestrator.cells.where import noting
 from orchestrator.client import Buckstop
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, SettingsError, all_cells
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,8 +69,18 @@ def changing() -> Iterator[None]:
 
 
 def settings(url: str | None) -> Settings:
-    """Read the settings; --url wins."""
+    """Read the settings; --url wins. Raise SettingsError where all of several cells are meant."""
+    if (file := all_cells(os.environ, url)) is not None:
+        raise SettingsError(_which(file))
     return Settings.read(os.environ, Path.cwd(), url)
+
+
+def _which(file: Path) -> str:
+    """Say how to name the cell in which a command is to do its work."""
+    command = click.get_current_context().command_path
+    first, *others = [one.name for one in CellsFile.read(file).cells]
+    among = f" (or {', '.join(others)})" if others else ""
+    return f"{command} is for one cell; say which: {command} --cell {first}{among}"
 
 
 def settings_of_all(url: str | None) -> Settings:

@@ -14,13 +14,9 @@ from envelopes.scripts import connect
 from orchestrator import checks, children, flower, keyfile, login
 from orchestrator import up as everything
 from orchestrator.a2a.declared import read_defaults
-from orchestrator.checks import Verdict
-from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import json_option, settings, url_option, write_json
-from orchestrator.log import without_password
 from orchestrator.running import DIRECTORY
 from orchestrator.settings import Settings, SettingsError, named_server, person
-from orchestrator.store import Store
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
 _PORT = 8780
@@ -151,34 +147,6 @@ def keys(directory: Path, *, as_json: bool) -> None:
         return
     print(f"{pair.private}  for orchestrators: BUCKSTOP_SIGNING_KEY_FILE={pair.private}")
     print(f"{pair.public}  for workers:       BUCKSTOP_PUBLIC_KEYS_FILE={pair.public}")
-
-
-@click.command()
-@url_option
-@json_option
-def check(url: str | None, *, as_json: bool) -> Exit:
-    """Look whether the server can keep what Buckstop promises; each complaint names its fix."""
-    chosen = settings(url)
-    with connect(chosen.url) as client:
-        desk = checks.desk(Store(client, chosen.keys).count_letters())
-        findings = (*checks.inspect(client), desk)
-    if as_json:
-        write_json([{**_fields(one)} for one in findings])
-    else:
-        print(f"{without_password(chosen.url)} (from {chosen.found_in})")
-        for one in findings:
-            print(f"  {one.verdict:8} {one}")
-    refused = any(one.verdict is Verdict.REFUSED for one in findings)
-    return Exit.NO_SERVER if refused else Exit.OK
-
-
-def _fields(finding: checks.Finding) -> dict[str, str]:
-    return {
-        "check": finding.check,
-        "verdict": finding.verdict,
-        "found": finding.found,
-        "fix": finding.fix,
-    }
 
 
 def _fit(url: str | None) -> str | None:

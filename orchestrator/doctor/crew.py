@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from envelopes.keys import Keys
 from envelopes.limits import DOCTOR_SAMPLE
 from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 from orchestrator.checks import Finding, Verdict
@@ -146,11 +147,9 @@ def versions(d: Deployment) -> Iterator[Finding]:
 
 def schemas(d: Deployment) -> Iterator[Finding]:
     """See which schema versions are spoken: the oldest is what everybody writes in."""
-    known = range(1, SCHEMA_VERSION + _NEWER_LOOKED_FOR + 1)
-    there = d.client.exists  # of one key each: a user may not be allowed to list them
-    spoken = [version for version in known if there(d.keys.speaks(str(version)))]
-    told = ", ".join(map(str, spoken))
-    if [version for version in spoken if not OLDEST_VERSION <= version <= SCHEMA_VERSION]:
+    there = spoken(d.client, d.keys)
+    told = ", ".join(map(str, there))
+    if [version for version in there if not OLDEST_VERSION <= version <= SCHEMA_VERSION]:
         yield Finding(
             "schemas",
             Verdict.FAULT,
@@ -158,16 +157,23 @@ def schemas(d: Deployment) -> Iterator[Finding]:
             f"{SCHEMA_VERSION}: who is further apart cannot read the other",
             "upgrade one version at a time, see docs/how-to/upgrade.md",
         )
-    elif len(spoken) > 1:
+    elif len(there) > 1:
         yield Finding(
             "schemas",
             Verdict.NOTE,
-            f"schema versions {told} are spoken, so {spoken[0]} is written until the last process "
+            f"schema versions {told} are spoken, so {there[0]} is written until the last process "
             "that speaks no newer one is gone",
             "restart those that are behind, if no upgrade is under way",
         )
     else:
         yield Finding("schemas", Verdict.GOOD, f"schema version {told or 'none'} is spoken")
+
+
+def spoken(client: Any, keys: Keys) -> list[int]:
+    """Return the schema versions that are spoken at a server, the oldest first."""
+    known = range(1, SCHEMA_VERSION + _NEWER_LOOKED_FOR + 1)
+    # of one key each: a user may not be allowed to list them
+    return [version for version in known if client.exists(keys.speaks(str(version)))]
 
 
 def _version(said: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ local gone = {}
 
 local function forget_key(idem, task)
   if idem and idem ~= '' and redis.call('GET', idem) == task then
-    redis.call('DEL', idem)
+    redis.call('DEL', idem, idem .. ':cell')
   end
 end
 

@@ -130,10 +130,10 @@ def test_an_orchestrator_of_a_cell_needs_to_be_told_which(tmp_path: Path) -> Non
         path.write_text(f"cells: {{east: {{url: '{server.url}'}}}}\n")
         cells = environ(BUCKSTOP_CELLS=str(path))
         refused = subprocess.run(
-            [BUCKSTOP, "check"], env=cells, capture_output=True, text=True, check=False
+            [BUCKSTOP, "serve"], env=cells, capture_output=True, text=True, check=False
         )
         assert refused.returncode == 2
-        assert "say which, with --cell: east" in refused.stderr
+        assert "say which: buckstop serve --cell east" in refused.stderr
         nowhere = [BUCKSTOP, "tasks", "--cell", "east"]
         said = subprocess.run(nowhere, env=environ(), capture_output=True, text=True, check=False)
         assert (said.returncode, "set BUCKSTOP_CELLS to it" in said.stderr) == (2, True)
