@@ -17,6 +17,7 @@ from envelopes.scripts import _words
 from orchestrator import checks
 from orchestrator.cli.door import broker
 from orchestrator.client import Buckstop
+from orchestrator.door.broker import Broker, celerys
 from orchestrator.door.door import Door, Settled
 from orchestrator.door.judge import judge
 from orchestrator.door.porter import Fitness, Porter
@@ -448,3 +449,38 @@ def test_a_celery_client_is_told_where_to_send(
     assert plain.output.strip() == fresh.url
     told = CliRunner().invoke(broker, ["--url", fresh.url, "--json"])
     assert json.loads(told.output) == {"broker": fresh.url, "queue": "shop:submit"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("redis://:pw@host:6379/0", "redis://:pw@host:6379/0"),
+        ("rediss://host/0", "rediss://host/0?ssl_cert_reqs=required"),
+        ("rediss://host/0?ssl_cert_reqs=none", "rediss://host/0?ssl_cert_reqs=none"),
+        ("unix:///run/redis.sock", "redis+socket:///run/redis.sock"),
+        ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
+    ],
+)
+def test_celery_is_given_its_own_spelling_of_a_url(ours: str, theirs: str) -> None:
+    """`buckstop broker`: what it prints, Celery takes, as a broker and as a result backend."""
+    assert celerys(ours) == Broker(theirs)
+    app = Celery("somebody", broker=theirs, backend=theirs, set_as_current=False)
+    assert app.backend.connparams["db"] == (3 if "db=3" in ours else 0)
+
+
+def test_behind_sentinels_celery_is_told_the_servers_name_too() -> None:
+    """docs/how-to/sentinel.md: the URL is Celery's, and the name is a transport option."""
+    ours = "redis+sentinel://ann:a%20b@one:26380,[::1]/mymaster/2?sentinel_password_file=/run/pw"
+    found = celerys(ours)
+    assert found.options == {"master_name": "mymaster"}
+    app = Celery("somebody", broker=found.url, backend=found.url, set_as_current=False)
+    app.conf.result_backend_transport_options = dict(found.options)
+    hosts = app.backend.connparams["hosts"]
+    assert [(each["host"], each["port"]) for each in hosts] == [("one", 26380), ("::1", 26379)]
+    entrance = {name: app.backend.connparams[name] for name in ("username", "password", "db")}
+    assert entrance == {"username": "ann", "password": "a b", "db": 2}
+    told = CliRunner().invoke(broker, ["--url", ours.partition("?")[0]])
+    assert told.stdout.strip() == found.url
+    assert "broker_transport_options = {'master_name': 'mymaster'}" in told.stderr
+    as_json = CliRunner().invoke(broker, ["--url", ours.partition("?")[0], "--json"])
+    assert json.loads(as_json.stdout)["transport_options"] == {"master_name": "mymaster"}

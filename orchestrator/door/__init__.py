@@ -11,6 +11,7 @@ says field by field what is wrong with it; its bytes are kept. Every orchestrato
     answer.py    what a client with a Celery result backend on this server is told
     door.py      the messages on the server: take, accept, refuse; one script each
     porter.py    wait, take, judge, settle
+    broker.py    the server's address as Celery spells it
 
 The orchestrator is no Celery consumer: Kombu pops a message before it records it, and loses those
 that a dying process had. Here a message stays on its list until the script that makes a task or a
