@@ -1,4 +1,4 @@
-"""The command line, as a person and as a script meets it: real processes, real exit codes."""
+"""The command line, as a person and as a script meets it: what it says, and its exit codes."""
 
 import json
 import os
@@ -7,9 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,9 @@ from orchestrator.running import DIRECTORY, Running
 from orchestrator.store import LetterClosed, LetterFiled, Store, Submission
 from tests.conftest import Fresh
 from tests.hands import Hand
+from tests.typed import Run, environ, typed
+from tests.typed import started as call
+from tests.until import until
 from tests.worlds import commit
 
 ROOT = Path(__file__).parent.parent
@@ -38,47 +39,11 @@ def greet(ctx, goal):
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        [line] = self.out.splitlines()
-        return json.loads(line)
-
-
-Run = Callable[..., Said]
-
-
-def environ(**more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BUCKSTOP_")}
-    return {**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **more}
-
-
-def call(directory: Path, *arguments: str, text: str = "", **more: str) -> Said:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator.cli", *arguments],
-        cwd=directory,
-        env=environ(**more),
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture
 def run(tmp_path: Path, fresh: Fresh) -> Run:
-    """Run a command against the emptied server, in a directory of its own."""
+    """Type a command at the emptied server, in a directory of its own."""
     prefix = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
-    return lambda *arguments, **more: call(tmp_path, *arguments, **{**prefix, **more})
+    return lambda *arguments, **more: typed(tmp_path, *arguments, **{**prefix, **more})
 
 
 # --- help, exit codes, errors --------------------------------------------------------------------
@@ -138,7 +103,7 @@ def test_without_a_server_it_says_how_to_get_one(tmp_path: Path) -> None:
 
 def test_an_unreachable_server_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
     """Exit code 3, and nothing is said to be lost."""
-    said = call(tmp_path, "tasks", "--url", "redis://127.0.0.1:1/0")
+    said = typed(tmp_path, "tasks", "--url", "redis://127.0.0.1:1/0")
     assert said.code == Exit.NO_SERVER
     assert "cannot be reached" in said.err
 
@@ -449,10 +414,10 @@ def test_an_unknown_command_or_option_is_a_refusal(run: Run) -> None:
 
 def test_keys_are_made_once(tmp_path: Path) -> None:
     """`buckstop keys` makes a pair and never overwrites one."""
-    said = call(tmp_path, "keys", "--dir", "pair", "--json")
+    said = typed(tmp_path, "keys", "--dir", "pair", "--json")
     assert said.code == 0
     assert Path(tmp_path / said.json["private"]).stat().st_mode & 0o777 == 0o600
-    again = call(tmp_path, "keys", "--dir", "pair")
+    again = typed(tmp_path, "keys", "--dir", "pair")
     assert again.code == Exit.REFUSED
     assert "never overwritten" in again.err
 
@@ -606,9 +571,9 @@ def test_submitting_twice_with_one_key_is_said(run: Run) -> None:
 
 def test_simulate_passes_its_arguments_on(tmp_path: Path) -> None:
     """`buckstop simulate --seeds N --tasks N --json`."""
-    said = call(tmp_path, "simulate", "--seeds", "1", "--tasks", "5", "--json")
+    said = typed(tmp_path, "simulate", "--seeds", "1", "--tasks", "5", "--json")
     assert {"tasks", "decisions", "violations", "rules_never_fired"} <= said.json.keys()
-    assert "--seeds" in call(tmp_path, "simulate", "--help").out
+    assert "--seeds" in typed(tmp_path, "simulate", "--help").out
 
 
 # --- up ------------------------------------------------------------------------------------------
@@ -673,13 +638,6 @@ def ended(pid: int) -> bool:
         return True
 
 
-def eventually(what: Callable[[], object], seconds: float = 20) -> None:
-    give_up = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.05)
-
-
 def test_one_signal_stops_everything_and_state_is_there_again(
     tmp_path: Path, up: Callable[..., Up]
 ) -> None:
@@ -706,7 +664,7 @@ def test_what_dies_is_started_again(tmp_path: Path, up: Callable[..., Up]) -> No
         os.kill(before[name], signal.SIGKILL)
         assert running.until("died", name)["again_in_s"] == 0
         running.until("server" if name == "server" else "started")
-    eventually(lambda: running.pids["server"] != before["server"])
+    until("another server runs", lambda: running.pids["server"] != before["server"])
     assert running.pids["orchestrator-1"] != before["orchestrator-1"]
     assert call(tmp_path, "tasks").code == 0
     assert running.stop() == 0
@@ -728,7 +686,7 @@ def test_nothing_survives_when_up_is_sigkilled(tmp_path: Path, up: Callable[...,
     pids = dict(running.pids)
     running.process.kill()
     running.process.wait()
-    eventually(lambda: all(ended(pid) for pid in pids.values()))
+    until("all are gone", lambda: all(ended(pid) for pid in pids.values()))
     said = call(tmp_path, "tasks")
     assert said.code == Exit.NO_SERVER
     assert "start it again" in said.err

@@ -8,19 +8,19 @@ from click.testing import CliRunner
 from post_office import PostOffice
 from receiver import OK, receiving
 from standardwebhooks import Webhook
-from test_cli import Run, call
 
 from orchestrator.cli import buckstop
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.failures import explained
 from tests.conftest import Fresh
+from tests.typed import Run, typed
 
 
 @pytest.fixture
 def run(tmp_path: Path, fresh: Fresh) -> Run:
-    """Run a command against the emptied server, in a directory of its own."""
+    """Type a command at the emptied server, in a directory of its own."""
     prefix = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
-    return lambda *arguments, **more: call(tmp_path, *arguments, **{**prefix, **more})
+    return lambda *arguments, **more: typed(tmp_path, *arguments, **{**prefix, **more})
 
 
 def failing(fresh: Fresh, *arguments: str) -> tuple[Exit, str]:

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +17,7 @@ from orchestrator.store import Store
 from orchestrator.wire import Wire
 from tests.hands import Hand
 from tests.test_serve import head, settle, submit
-
-ROOT = Path(__file__).parent.parent
+from tests.typed import typed
 
 
 @pytest.fixture
@@ -36,26 +32,13 @@ def loop(fresh, store):
 
 @pytest.fixture
 def said(fresh, tmp_path):
-    """Run a command of `buckstop` and return what it wrote as JSON."""
+    """Type a command of `buckstop` and return what it wrote, as JSON if that was asked for."""
 
     def run(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator.cli", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "BUCKSTOP_URL": fresh.url,
-                "BUCKSTOP_PREFIX": fresh.keys.prefix,
-                "COLUMNS": "200",
-            },
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if "--json" in words else done.stdout
+        named = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix}
+        done = typed(tmp_path, *words, **named)
+        assert done.code == 0, done.err
+        return done.json if "--json" in words else done.out
 
     return run
 

@@ -1,9 +1,6 @@
 """Bearer tokens, sessions and login codes: what is kept, what passes, and for how long."""
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from envelopes import Refused, limits
 from envelopes.keys import Keys
 from orchestrator.tokens import Credential, NoRoom, Scope, Tokens, id_of
 from tests.conftest import Fresh
+from tests.typed import Said, typed
 
 HOME = "10.0.0.7"
 
@@ -271,29 +269,28 @@ def test_a_token_made_beforehand_is_the_same_one_however_often_it_is_made(tokens
 def test_the_command_line_makes_lists_and_revokes(fresh: Fresh, tmp_path: Path) -> None:
     """The issue: "`buckstop token new --scope ...`"."""
 
-    def buckstop(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "orchestrator.cli", "token", *words]
-        environ = {**os.environ, "BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": "cli:"}
-        return subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    def buckstop(*words: str) -> Said:
+        named = {"BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": "cli:"}
+        return typed(tmp_path, "token", *words, **named)
 
     tokens = Tokens(fresh.client, Keys("cli:"))
-    text = buckstop("new", "ci", "--scope", "submit", "--scope", "read").stdout.strip()
+    text = buckstop("new", "ci", "--scope", "submit", "--scope", "read").out.strip()
     found = tokens.authenticate(shown(text), HOME).token
     assert found is not None
     assert found.scopes == (Scope.SUBMIT, Scope.READ)
-    listed = json.loads(buckstop("list", "--json").stdout)
+    listed = buckstop("list", "--json").json
     assert [one["name"] for one in listed] == ["ci"]
-    assert text.split("_", 2)[2] not in buckstop("list").stdout
+    assert text.split("_", 2)[2] not in buckstop("list").out
     secret = tmp_path / "prometheus_token"
     subprocess.run(["sh", "deploy/make-secrets.sh", tmp_path], check=True, capture_output=True)
     for _ in range(2):
         said = buckstop("new", "prom", "--scope", "metrics", "--from-file", str(secret))
-        assert secret.read_text().strip() not in said.stdout + said.stderr
+        assert secret.read_text().strip() not in said.out + said.err
     scraper = tokens.authenticate(shown(secret.read_text().strip()), HOME).token
     assert scraper is not None
     assert scraper.scopes == (Scope.METRICS,)
-    assert buckstop("revoke", id_of(text)).returncode == 0
+    assert buckstop("revoke", id_of(text)).code == 0
     again = buckstop("revoke", id_of(text))
-    assert (again.returncode, "buckstop token list" in again.stderr) == (4, True)
+    assert (again.code, "buckstop token list" in again.err) == (4, True)
     refused = buckstop("new", "x", "--scope", "admin", "--tenant", "north")
-    assert (refused.returncode, "tenant" in refused.stderr) == (2, True)
+    assert (refused.code, "tenant" in refused.err) == (2, True)
