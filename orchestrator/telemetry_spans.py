@@ -1,6 +1,6 @@
 """Write spans of a task in OpenTelemetry's words, with ids that follow from what they are about.
 
-Called by telemetry_traces.py, which says what there is to tell.
+Called by telemetry_traces.py and courier/traced_spans.py, which say what there is to tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,11 +44,14 @@ class Spans:
         self._sampler = exports.traces.sampler
 
     def place(self, task: Task, *what: object) -> Place:
-        """Return a span of this task; whether it is written is the caller's choice, or ours."""
-        caller = Place.read(task.terms.traceparent)
-        of = trace_of(task.id, task.terms.traceparent)
+        """Return a span of this task."""
+        return self.of_task(task.id, task.terms.traceparent, *what)
+
+    def of_task(self, task: str, traceparent: str | None, *what: object) -> Place:
+        """Return a span of a task; whether it is written is its caller's choice, or ours."""
+        caller, of = Place.read(traceparent), trace_of(task, traceparent)
         sampled = self._samples(of) if caller is None else caller.sampled
-        return Place(of, span_of(task.id, *what), sampled)
+        return Place(of, span_of(task, *what), sampled)
 
     def write(self, told: Told) -> None:
         """Hand a span to the exporter."""

@@ -176,7 +176,7 @@ def test_without_a_collector_nothing_is_exported_imported_or_run() -> None:
     """The contract: "with no OTEL_* endpoint set nothing is exported"."""
     code = (
         "import sys, threading, orchestrator.serve, orchestrator.client, orchestrator.http.app, "
-        "workers.runtime, workers.llm\n"
+        "orchestrator.courier.loop, workers.runtime, workers.llm\n"
         "from envelopes import exports\n"
         "assert exports.start('x', {}) is None\n"
         "assert exports.start('x', {'OTEL_SDK_DISABLED': 'true', "
@@ -234,15 +234,16 @@ def test_the_page_names_every_span_and_figure(collector) -> None:
     page = (ROOT / PAGE).read_text()
     sources = ("orchestrator/telemetry_traces.py", "orchestrator/telemetry_submit.py")
     sources += ("workers/telemetry_spans.py", "orchestrator/http/traced_spans.py")
-    sources += ("orchestrator/mcp/traced.py",)
+    sources += ("orchestrator/mcp/traced.py", "orchestrator/courier/traced_spans.py")
     named = {
         name
         for source in sources
         for name in re.findall(
-            r'name="(buckstop[.a-z]+)"|create_(?:histogram|counter)\(\s+"([a-z_.]+)"',
+            r'(?:name=|start_span\(\s+)"(buckstop[.a-z]+)"'
+            r'|create_(?:histogram|counter)\(\s+"([a-z_.]+)"',
             (ROOT / source).read_text(),
         )
     }
     names = {one or other for one, other in named}
-    assert len(names) == 11
+    assert len(names) == 14
     assert not [name for name in names if f"`{name}`" not in page]

@@ -30,4 +30,5 @@ said in the log. More than DELIVERIES_MAX waiting for one receiver: `deliveries_
     endpoint.py       which URL is a webhook's
     webhook.py        sends one webhook        notify.py          sends one notification
     apprise_url.py    which URLs are taken     wording.py         what a notification says
+    traced.py         what is told of attempts
 """

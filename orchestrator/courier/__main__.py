@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Final
 
 from envelopes import limits
+from envelopes.exports import Exports, exporting
 from envelopes.scripts import connect
 from orchestrator import log as log_lines
 from orchestrator.checks import wait_until_fit
@@ -19,6 +20,7 @@ from orchestrator.courier.loop import Courier, Sender
 from orchestrator.courier.notify import Notifications
 from orchestrator.courier.subscription import SubscriptionKind
 from orchestrator.courier.subscriptions import Subscriptions
+from orchestrator.courier.traced import telling
 from orchestrator.courier.webhook import Webhooks
 from orchestrator.news import NewsStream
 from orchestrator.settings import Settings
@@ -30,7 +32,7 @@ _THREADS: Final = limits.SUBSCRIPTIONS_MAX * limits.DELIVERIES_AT_ONCE
 """Names to look up and notifications to send, each of which may hang: as many as are under way."""
 
 
-async def deliver(settings: Settings) -> None:
+async def deliver(settings: Settings, exported: Exports | None = None) -> None:
     """Read the news in a thread, deliver in this loop, and stop when told to."""
     client, keys = connect(settings.url), settings.keys
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="deliver")
@@ -41,7 +43,7 @@ async def deliver(settings: Settings) -> None:
             SubscriptionKind.WEBHOOK: webhooks,
             SubscriptionKind.NOTIFY: notifications,
         }
-        courier = Courier(box, subscriptions, senders)
+        courier = Courier(box, subscriptions, senders, traces=telling(exported, client, keys))
         reader = Reader(Expander(box, subscriptions, NewsStream(client, keys.news)), courier)
         _stop_on_signal(courier)
         reader.start()
@@ -87,7 +89,8 @@ def main() -> None:
     log_lines.start(process="courier", pid=os.getpid())
     settings = Settings.read()
     wait_until_fit(connect(settings.url))
-    asyncio.run(deliver(settings))
+    with exporting("buckstop.courier") as exported:
+        asyncio.run(deliver(settings, exported))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from orchestrator.courier.box import Box, Claimed, Due, Sent, Verb
 from orchestrator.courier.expander import BACK_OFF_S
 from orchestrator.courier.subscription import Subscription, SubscriptionKind
 from orchestrator.courier.subscriptions import Subscriptions
+from orchestrator.courier.traced import SILENT, Silent
 
 log = logging.getLogger("buckstop.courier")
 
@@ -53,11 +54,13 @@ class Courier:
         subscriptions: Subscriptions,
         senders: Mapping[SubscriptionKind, Sender],
         retries_ms: Sequence[int] = RETRIES_MS,
+        traces: Silent = SILENT,
     ) -> None:
         self._box = box
         self._subscriptions = subscriptions
         self._senders = senders
         self._retries_ms = retries_ms
+        self._traces = traces
         self._under_way: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._stopping = False
@@ -127,7 +130,10 @@ class Courier:
     async def _deliver(self, claimed: Claimed, to: Subscription | None, now_ms: int) -> None:
         if to is None:
             return  # it was removed, and its deliveries with it
-        sent = self._bounded(claimed, await self._attempt(claimed, to, now_ms))
+        told = await self._traces.begin(claimed, to)
+        with told.current():
+            sent = self._bounded(claimed, await self._attempt(claimed, to, now_ms))
+        told.over(sent)
         settled = await self._settle(claimed, sent, self._pause_ms(claimed, sent))
         line = {
             "delivery": claimed.id,

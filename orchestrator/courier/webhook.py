@@ -20,7 +20,7 @@ from typing import Final
 
 import httpx
 
-from envelopes import limits
+from envelopes import limits, onward
 from envelopes.strict import Refused
 from orchestrator.courier.address import Resolve, resolve
 from orchestrator.courier.box import Claimed, Sent, Verb
@@ -62,7 +62,8 @@ class Webhooks:
             async with asyncio.timeout(self._timeout_s):
                 endpoint = await self._checked(to)
                 keys = to.secrets_at(now_ms)
-                headers = {**_HEADERS, **signed(claimed.id, now_ms, claimed.body, keys)}
+                signature = signed(claimed.id, now_ms, claimed.body, keys)
+                headers = {**_HEADERS, **onward.headers(), **signature}
                 return _judged(await self._post(endpoint, headers, claimed.body))
         except Refused as refused:
             return Sent(Verb.RETRY, why=refused.why)

@@ -11,13 +11,11 @@ request says which trace it belongs to, if any (traced.py).
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
-ONWARD: Final[ContextVar[str | None]] = ContextVar("onward", default=None)
-"""The W3C trace context that goes on with what is asked."""
+from envelopes.onward import headers
 
 
 class NotDone(Exception):
@@ -51,7 +49,7 @@ class Api:
         """Follow a stream of events while the block lasts."""
         with _reached():
             async with self._client.stream(
-                "GET", path, params=_said(query), headers=_context()
+                "GET", path, params=_said(query), headers=headers()
             ) as answer:
                 if answer.is_error:
                     _require_done(answer.status_code, await answer.aread())
@@ -59,7 +57,7 @@ class Api:
 
     async def _ask(self, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
         with _reached():
-            answer = await self._client.request(method, path, headers=_context(), **more)
+            answer = await self._client.request(method, path, headers=headers(), **more)
         _require_done(answer.status_code, answer.content)
         done: dict[str, Any] = answer.json()
         return answer.status_code, done
@@ -88,11 +86,6 @@ def _require_done(status: int, body: bytes) -> None:
         problem = {"title": "not an answer of Buckstop's API", "status": status}
     why = problem.get("detail") or f"HTTP {status}: {problem['title']}; is --api its address?"
     raise NotDone(str(why), problem)
-
-
-def _context() -> dict[str, str]:
-    onward = ONWARD.get()
-    return {} if onward is None else {"traceparent": onward}
 
 
 def _said(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from pydantic import ValidationError
 
 from envelopes.exports import SCOPE, traced
+from envelopes.onward import going_on
 from envelopes.trace import Place, heard
 from envelopes.trace_context import going_on_from, place_of
-from orchestrator.mcp.asking import ONWARD
 from orchestrator.mcp.tools import TOOLS
 
 Context = ServerRequestContext[Any, Any]
@@ -54,7 +54,7 @@ class Tracing(ServerMiddleware[Any]):
             return await call_next(ctx)
         caller = heard((ctx.meta or {}).get("traceparent"))
         if not traced():
-            with _going_on(caller):
+            with going_on(caller):
                 return await call_next(ctx)
         with _serving(ctx, caller) as told:
             result = await call_next(ctx)
@@ -102,7 +102,7 @@ def _serving(ctx: Context, caller: str | None) -> Iterator[_Told]:
             record_exception=False,
             set_status_on_exception=False,
         ) as span,
-        _going_on(place_of(span.get_span_context()).traceparent),
+        going_on(place_of(span.get_span_context()).traceparent),
     ):
         told = _Told(span, about)
         try:
@@ -112,15 +112,6 @@ def _serving(ctx: Context, caller: str | None) -> Iterator[_Told]:
             raise
         finally:
             told.over()
-
-
-@contextmanager
-def _going_on(traceparent: str | None) -> Iterator[None]:
-    token = ONWARD.set(traceparent)
-    try:
-        yield
-    finally:
-        ONWARD.reset(token)
 
 
 def _about(ctx: Context) -> dict[str, Any]:
