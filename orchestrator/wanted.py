@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from envelopes.letter import Facet
+from envelopes.strict import Refused
 
 Item = TypeVar("Item")
 
@@ -49,6 +50,8 @@ class TasksWanted:
 
     stage: Stage | None = None
     tenant: str | None = None
+    cell: str | None = None
+    """Of several cells, in this one only."""
 
 
 ALL_TASKS = TasksWanted()
@@ -64,6 +67,8 @@ class Wanted:
     agent: str | None = None
     tenant: str | None = None
     least_age_ms: int | None = None
+    cell: str | None = None
+    """Of several cells, in this one only."""
 
     def facets(self) -> Iterator[tuple[Facet, str]]:
         """Yield each facet that matters, and the value it must have."""
@@ -81,6 +86,12 @@ class Wanted:
 
 ALL = Wanted()
 """Every open letter."""
+
+
+def require_no_cell(wanted: TasksWanted | Wanted) -> None:
+    """Raise Refused where a cell is named and there is one server: its name may be a mistake."""
+    if wanted.cell is not None:
+        raise Refused("cell", f"one server is asked, and no cells such as {wanted.cell!r}")
 
 
 def most_first(counted: Mapping[str, int]) -> dict[str, int]:

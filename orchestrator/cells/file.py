@@ -30,8 +30,9 @@ from envelopes.request import Name
 from envelopes.strict import Frozen, Refused, compact, parse
 from orchestrator.running import DIRECTORY, Running
 
+CELL_PATTERN: Final = r"^[a-z0-9][a-z0-9-]*$"
 CellName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=limits.CELL_NAME_CHARS_MAX)
+    str, StringConstraints(pattern=CELL_PATTERN, max_length=limits.CELL_NAME_CHARS_MAX)
 ]
 """Part of a place in the news of all cells, so without `=` and `,`."""
 _BYTES_MAX: Final = limits.REQUEST_BYTES_MAX

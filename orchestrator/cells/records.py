@@ -5,6 +5,7 @@ or one letter is asked where that is (where.py). A record's field `cell` says wh
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,11 +54,13 @@ class CellRecords(CellNews):
         self, wanted: TasksWanted = ALL_TASKS, count: int = 20, before: Place | None = None
     ) -> list[Place]:
         """List tasks that are wanted, newest first."""
-        return self._found(lambda store: store.find_tasks(wanted, count, before), count)
+        there = replace(wanted, cell=None)
+        return self._found(lambda store: store.find_tasks(there, count, before), count, wanted.cell)
 
     def count_tasks(self, wanted: TasksWanted = ALL_TASKS) -> int:
         """Count the tasks that are wanted."""
-        return sum(self._each(lambda store: store.count_tasks(wanted)))
+        there = replace(wanted, cell=None)
+        return sum(self._each(lambda store: store.count_tasks(there), wanted.cell))
 
     def journal(self, task_id: str) -> list[bytes]:
         """Return a task's history, oldest first."""
@@ -98,15 +101,21 @@ class CellRecords(CellNews):
         self, wanted: Wanted = ALL, count: int = 20, before: Place | None = None
     ) -> list[Place]:
         """List open dead letters that are wanted, newest first."""
-        return self._found(lambda store: store.find_letters(wanted, count, before), count)
+        there = replace(wanted, cell=None)
+        return self._found(
+            lambda store: store.find_letters(there, count, before), count, wanted.cell
+        )
 
     def count_letters(self, wanted: Wanted = ALL) -> int:
         """Count the open letters that are wanted."""
-        return sum(self._each(lambda store: store.count_letters(wanted)))
+        there = replace(wanted, cell=None)
+        return sum(self._each(lambda store: store.count_letters(there), wanted.cell))
 
     def group_letters(self, facet: Facet, wanted: Wanted = ALL) -> dict[str, int]:
         """Count the open letters that are wanted by one facet of theirs, the most in front."""
-        return most_first(merge.summed(self._each(lambda one: one.group_letters(facet, wanted))))
+        there = replace(wanted, cell=None)
+        counts = self._each(lambda store: store.group_letters(facet, there), wanted.cell)
+        return most_first(merge.summed(counts))
 
     def settle_message(self, decision: MessageDecision, op: str) -> MessageSettled | None:
         """Decide on a message that was set aside, in its cell."""
@@ -187,11 +196,13 @@ class CellRecords(CellNews):
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def _each(self, what: Callable[[Records], T]) -> list[T]:
-        return list(self.everywhere(what).said.values())
+    def _each(self, what: Callable[[Records], T], only: str | None = None) -> list[T]:
+        return list(self.everywhere(what, only).said.values())
 
-    def _found(self, what: Callable[[Records], list[Place]], count: int) -> list[Place]:
-        said = self.everywhere(what).said
+    def _found(
+        self, what: Callable[[Records], list[Place]], count: int, only: str | None
+    ) -> list[Place]:
+        said = self.everywhere(what, only).said
         for name, some in said.items():
             self.remember(name, (each.id for each in some))
         return merge.newest(said.values(), count)

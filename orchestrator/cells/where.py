@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from envelopes import limits
+from envelopes.strict import Refused
 from orchestrator.cells.cell import Answers, Cell, CellAway, ask_all
 from orchestrator.records import Records
 
@@ -76,13 +77,20 @@ class Where:
         """Return where something was found before."""
         return self._known.get(about)
 
-    def everywhere(self, what: Callable[[Records], T]) -> Answers[T]:
-        """Ask all cells; note those that are away, or raise CellAway where all are."""
-        answers = ask_all(self.cells.values(), lambda one: what(one.store))
+    def everywhere(self, what: Callable[[Records], T], only: str | None = None) -> Answers[T]:
+        """Ask all cells, or one; note those that are away, or raise CellAway where all are."""
+        asked = self.cells.values() if only is None else [self._named(only)]
+        answers = ask_all(asked, lambda one: what(one.store))
         if not answers.said:
             raise CellAway(answers.missing, answers.away[0].why)
         note(answers.missing)
         return answers
+
+    def _named(self, name: str) -> Cell:
+        if name not in self.cells:
+            known = ", ".join(self.cells)
+            raise Refused("cell", f"there is no cell {name!r}; there are: {known}")
+        return self.cells[name]
 
     def _at(self, about: str, has: Callable[[Records], bool]) -> Cell | None:
         if (name := self._known.get(about)) is not None:

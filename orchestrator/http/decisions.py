@@ -4,6 +4,7 @@ Who decides is never part of it: that is whoever the token names.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
@@ -13,6 +14,7 @@ from envelopes.decision import Decision, Verb
 from envelopes.letter import LetterKind
 from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import Refused, compact, parse
+from orchestrator.cells.file import CellName
 from orchestrator.http.models import WHOLE, In, Out, Why
 from orchestrator.http.shown_letters import LetterSummary
 from orchestrator.wanted import Wanted
@@ -111,10 +113,13 @@ class Filter(In):
     agent: Annotated[str, Field(max_length=limits.NAME_CHARS_MAX)] | None = None
     tenant: Name | None = None
     older_s: Annotated[int, Field(ge=0, le=limits.LETTER_AGE_S_MAX), WHOLE] | None = None
+    cell: CellName | None = None
+    """Of several cells, in this one only."""
 
     def wanted(self, tenant: str | None) -> Wanted:
         """Return it as the store knows it, for this tenant only if one is named."""
-        return wanted(self.kind, self.reason, self.agent, tenant, self.older_s)
+        meant = wanted(self.kind, self.reason, self.agent, tenant, self.older_s)
+        return replace(meant, cell=self.cell)
 
 
 class Bulk(In):

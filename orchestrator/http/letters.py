@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
@@ -25,7 +26,7 @@ from orchestrator.http.decisions import (
     decision,
     wanted,
 )
-from orchestrator.http.models import Cursor, Id, Limit, TenantQuery, cursor_of, place_of
+from orchestrator.http.models import CellQuery, Cursor, Id, Limit, TenantQuery, cursor_of, place_of
 from orchestrator.http.openapi import problems
 from orchestrator.http.problems import Problem, full
 from orchestrator.http.shown_letters import Counts, LetterOut, LetterPage
@@ -50,9 +51,11 @@ def filtered(
         int | None,
         Query(ge=0, le=limits.LETTER_AGE_S_MAX, description="That have waited so many seconds."),
     ] = None,
+    cell: CellQuery = None,
 ) -> Wanted:
     """Return which letters are meant, of those that the caller may see."""
-    return wanted(kind, reason, agent, caller.only(tenant), older_s)
+    meant = wanted(kind, reason, agent, caller.only(tenant), older_s)
+    return replace(meant, cell=cell)
 
 
 Filtered = Annotated[Wanted, Depends(filtered)]

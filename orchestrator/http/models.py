@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from envelopes import limits
 from envelopes.described import Described
 from envelopes.strict import NAME_PATTERN, Frozen
+from orchestrator.cells.file import CELL_PATTERN
 from orchestrator.cells.where import missing
 from orchestrator.tokens import Scope
 from orchestrator.wanted import Place
@@ -40,6 +41,16 @@ Cursor = Annotated[
 TenantQuery = Annotated[
     str | None,
     Query(max_length=limits.NAME_CHARS_MAX, pattern=NAME_PATTERN, description="Of this tenant."),
+]
+
+
+CellQuery = Annotated[
+    str | None,
+    Query(
+        max_length=limits.CELL_NAME_CHARS_MAX,
+        pattern=CELL_PATTERN,
+        description="Of several cells, in this one only.",
+    ),
 ]
 
 

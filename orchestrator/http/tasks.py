@@ -12,7 +12,17 @@ from orchestrator.cli.waits import waits
 from orchestrator.client import Buckstop, NotFound, TaskHandle
 from orchestrator.http.access import Caller, Client, Reads, Submits
 from orchestrator.http.bodies import json_body, takes
-from orchestrator.http.models import Cursor, Id, Limit, Page, TenantQuery, Why, cursor_of, place_of
+from orchestrator.http.models import (
+    CellQuery,
+    Cursor,
+    Id,
+    Limit,
+    Page,
+    TenantQuery,
+    Why,
+    cursor_of,
+    place_of,
+)
 from orchestrator.http.openapi import links, problems
 from orchestrator.http.problems import Problem
 from orchestrator.http.shown_tasks import (
@@ -94,12 +104,13 @@ def list_tasks(
     *,
     state: StateQuery = None,
     tenant: TenantQuery = None,
+    cell: CellQuery = None,
     limit: Limit = limits.PAGE_DEFAULT,
     cursor: Cursor = None,
 ) -> Page[TaskSummary]:
     """List tasks, newest first."""
     stage = None if state is None else Stage("open" if state in _OPEN else state)
-    wanted = TasksWanted(stage, caller.only(tenant))
+    wanted = TasksWanted(stage, caller.only(tenant), cell)
     found = buckstop.tasks(limit, place_of(cursor), wanted)
     return Page(items=list(map(summary, found.items)), next=cursor_of(found.next))
 

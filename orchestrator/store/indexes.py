@@ -15,7 +15,16 @@ from envelopes import limits
 from envelopes.letter import Facet, LetterKind
 from envelopes.scripts import Arg
 from orchestrator.store.part import Part
-from orchestrator.wanted import ALL, ALL_TASKS, Place, Stage, TasksWanted, Wanted, most_first
+from orchestrator.wanted import (
+    ALL,
+    ALL_TASKS,
+    Place,
+    Stage,
+    TasksWanted,
+    Wanted,
+    most_first,
+    require_no_cell,
+)
 
 DEFAULT: Final = "default"
 """Who decides of a message when its due time has passed: the default, and no person."""
@@ -122,6 +131,7 @@ class Indexes(Part):
     def _find_letters(
         self, what: str, wanted: Wanted, count: int = 0, before: Place | None = None
     ) -> Any:
+        require_no_cell(wanted)
         age = "" if wanted.least_age_ms is None else wanted.least_age_ms
         args: list[Arg] = [what, *_from(count, before), age]
         args += [part for pair in wanted.facets() for part in pair]
@@ -133,6 +143,7 @@ def _from(count: int, before: Place | None) -> tuple[Arg, Arg, Arg]:
 
 
 def _fit(wanted: TasksWanted) -> tuple[Arg, Arg]:
+    require_no_cell(wanted)
     return wanted.stage or "", wanted.tenant or ""
 
 

@@ -3,6 +3,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "../lib/hooks.js";
 import { may, session, useRead } from "../lib/api.js";
 import { useCell } from "../lib/cell.js";
+import { useCellNames } from "../lib/cells.js";
 import { Ago, Countdown, count, shortId } from "../lib/format.js";
 import { useKeys } from "../lib/keys.js";
 import { Badge, Empty, Icon, Page, Shown, Skeleton, Table, Tabs, Tightest } from "../lib/parts.js";
@@ -41,9 +42,9 @@ export function Tasks() {
   const chosenNow = useRef(null);
   chosenNow.current = chosen;
   const still = () => chosenNow.current !== null || window.scrollY > SCROLLED_PX;
-  const list = useTasks({ state: wanted.state, tenant: wanted.tenant }, still);
+  const list = useTasks({ state: wanted.state, tenant: wanted.tenant, cell: wanted.cell }, still);
   const shown = useMemo(() => matching(list.rows, wanted.text), [list.rows, wanted.text]);
-  useEffect(() => choose(null), [wanted.state, wanted.tenant, wanted.text]);
+  useEffect(() => choose(null), [wanted.state, wanted.tenant, wanted.cell, wanted.text]);
   useRowKeys(shown, chosen, choose, () => may("submit") && setMaking(true));
   const make = may("submit") && html`<button type="button" class="button primary" onClick=${() => setMaking(true)}>
     <${Icon} name="plus" />New task</button>`;
@@ -90,6 +91,7 @@ function Filters({ wanted, want, rows }) {
     <${Tabs} label="State" tabs=${tabs} chosen=${wanted.state ?? ""} onChoose=${(state) => want({ state })} />
     <div class="row">
       <${Tenants} wanted=${wanted} want=${want} rows=${rows} />
+      <${Cells} wanted=${wanted} want=${want} />
       <label class="search">
         <span class="sr-only">Search the goals and labels of the tasks shown</span>
         <${Icon} name="search" />
@@ -117,6 +119,17 @@ function Tenants({ wanted, want, rows }) {
   </select>`;
 }
 
+/* Only where there are several. */
+function Cells({ wanted, want }) {
+  const names = useCellNames(wanted.cell);
+  if (!names.length) return null;
+  return html`<select class="input tenants" aria-label="Cell" value=${wanted.cell ?? ""}
+    onChange=${(event) => want({ cell: event.target.value })}>
+    <option value="">All cells</option>
+    ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+  </select>`;
+}
+
 function Fresh({ count: n, letIn }) {
   return html`<div role="status" class="fresh-place">${n > 0 && html`<button type="button" class="fresh" onClick=${letIn}>
     ${count(n)} new ${n === 1 ? "task" : "tasks"}: show
@@ -124,10 +137,10 @@ function Fresh({ count: n, letIn }) {
 }
 
 function Nothing({ wanted, want, make }) {
-  if (wanted.state || wanted.tenant || wanted.text) {
+  if (wanted.state || wanted.tenant || wanted.cell || wanted.text) {
     return html`<${Empty} icon="search" title="No task fits">
       <p>Nothing that is shown matches what you ask for.</p>
-      <button type="button" class="button" onClick=${() => want({ state: "", tenant: "", text: "" })}>Show all tasks</button>
+      <button type="button" class="button" onClick=${() => want({ state: "", tenant: "", cell: "", text: "" })}>Show all tasks</button>
     <//>`;
   }
   return html`<${Empty} icon="tasks" title="No tasks yet">

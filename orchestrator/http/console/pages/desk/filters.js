@@ -5,6 +5,7 @@
 
 import { html, useEffect } from "../../lib/hooks.js";
 import { query, useRead } from "../../lib/api.js";
+import { useCellNames } from "../../lib/cells.js";
 import { count } from "../../lib/format.js";
 import { Icon, STATES } from "../../lib/parts.js";
 
@@ -17,12 +18,12 @@ const AGES = [
 ];
 
 /* What of the address are filters, in the API's words. */
-export function filterOf({ kind, reason, agent, tenant, older }) {
-  return { kind, reason, agent, tenant, older_s: older };
+export function filterOf({ kind, reason, agent, tenant, older, cell }) {
+  return { kind, reason, agent, tenant, older_s: older, cell };
 }
 
 /* What takes every filter out of the address. */
-export const NO_FILTER = { kind: "", reason: "", agent: "", tenant: "", older: "" };
+export const NO_FILTER = { kind: "", reason: "", agent: "", tenant: "", older: "", cell: "" };
 
 export const isFiltered = (filter) => Object.values(filter).some(Boolean);
 
@@ -41,6 +42,7 @@ export function Filters({ filter, want, version }) {
       <${Facet} facet="agent" word="agent" ...${props} />
       <${Facet} facet="tenant" word="tenant" ...${props} />
       <${Age} ...${props} />
+      <${Cells} ...${props} />
     </div>
     ${isFiltered(filter) && html`<button type="button" class="button quiet small filter-clear"
       onClick=${() => want(NO_FILTER)}><${Icon} name="close" />Clear filters</button>`}
@@ -79,6 +81,19 @@ function Facet({ facet, word, filter, want, version }) {
 }
 
 const title = (word) => word[0].toUpperCase() + word.slice(1);
+
+/* Only where there are several; in which a letter is, its row says. */
+function Cells({ filter, want }) {
+  const chosen = filter.cell ?? "";
+  const names = useCellNames(chosen);
+  if (!names.length) return null;
+  return html`<span class=${`chip-select ${chosen ? "is-on" : ""}`}>
+    <select aria-label="Filter by cell" value=${chosen} onChange=${(e) => want({ cell: e.target.value })}>
+      <option value="">${chosen ? "any cell" : "Cell"}</option>
+      ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+    </select><${Icon} name="down" />
+  </span>`;
+}
 
 function Age({ filter, want }) {
   const chosen = filter.older_s ?? "";
