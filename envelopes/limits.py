@@ -97,9 +97,9 @@ REASON_CHARS_MAX: Final = 4 * 1024
 """A page: a reason is read by people, and stands in every journal line and letter."""
 SCHEMA_BYTES_MAX: Final = 128 * 1024
 """A result's JSON Schema: as large as a result may be; its judges are sent both."""
-SCHEMA_STEPS_MAX: Final = 500_000
-"""What one result may take to be held against one schema: half a second at the worst, for which an
-orchestrator does nothing else; 128 KiB of small numbers, each with two rules, take half of it."""
+SCHEMA_STEPS_MAX: Final = 400_000
+"""What one result may take to be held against one schema: half a second, for which an
+orchestrator does nothing else; 128 KiB of small numbers with two rules each take 260,000."""
 SCHEMA_DEPTH_MAX: Final = 150
 """Schemas inside one another while one value is judged: JSON_DEPTH_MAX, with four references at
 each level. Far below where Python's own stack ends."""
@@ -114,9 +114,9 @@ RESULT_CHECKED_CHARS_MAX: Final = 4 * 1024 * 1024
 """A result, composed of many, that is held against rules: a tenth of a second to read."""
 FINISH_LINE_MAX: Final = 64
 """Conditions in a finish line altogether: each is looked at several times in a decision."""
-FINISH_LINE_SCHEMAS_MAX: Final = 3
-"""Of these, schemas: with the result's own, what a decision holds against schemas stays at two
-seconds at the worst."""
+FINISH_LINE_SCHEMAS_MAX: Final = 2
+"""Of these, schemas: with the result's own, all that a decision holds against schemas stays below
+two seconds, within the wake lease. One schema can join any number with "anyOf"."""
 PREDICATES_MAX: Final = 32
 """Rules for one result; more of them are a JSON Schema."""
 VALIDATORS_MAX: Final = 8

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel
 
 from envelopes import Ledger, Refused, ResultMatches, Step, TaskRequest, limits
 from envelopes.strict import compact, parse
 from envelopes.until import parts
 from envelopes.versions import written_for_anybody
+from orchestrator.core.schema import refuse_misshapen
 from orchestrator.store import Submission
 
 _ID_BYTES = 10
@@ -48,10 +47,7 @@ def read(request: RequestLike, **fields: object) -> TaskRequest:
     checked = parse(
         TaskRequest, _as_json(request, fields), bytes_max=limits.REQUEST_BYTES_MAX, what="request"
     )
-    _check_schema("result_schema", checked.result_schema)
-    for each in parts(checked.until):
-        if isinstance(each, ResultMatches):
-            _check_schema("until.json_schema", each.json_schema)
+    _check_schemas(checked)
     ledger = Ledger.opened(checked.budget.limits(), checked.budget.ending_share)
     for where, step in _steps(checked):
         _check_allowance(where, step, ledger)
@@ -88,6 +84,21 @@ def _plain(value: Any) -> Any:
             return value
 
 
+def _check_schemas(request: TaskRequest) -> None:
+    if request.result_schema is not None:
+        refuse_misshapen("result_schema", request.result_schema)
+    line = list(parts(request.until))
+    schemas = [each.json_schema for each in line if isinstance(each, ResultMatches)]
+    for what, there, most in (
+        ("conditions", len(line), limits.FINISH_LINE_MAX),
+        ("conditions of kind result_matches", len(schemas), limits.FINISH_LINE_SCHEMAS_MAX),
+    ):
+        if there > most:
+            raise Refused("until", f"{there:,} {what}, at most {most} are taken; join fewer")
+    for each in schemas:
+        refuse_misshapen("until.json_schema", each)
+
+
 def _steps(request: TaskRequest) -> Iterator[tuple[str, Step]]:
     if request.agent is not None:
         yield "agent", request.plans[0][0]
@@ -121,29 +132,3 @@ def _check_size(where: str, step: Step, request: TaskRequest) -> None:
             f"step {step.id!r} needs a message of {size:,} bytes, at most "
             f"{limits.PAYLOAD_BYTES_MAX:,} are sent; pass a reference to larger work",
         )
-
-
-def _check_schema(where: str, schema: Mapping[str, Any] | None) -> None:
-    if schema is None:
-        return
-    if (reference := next(_foreign_references(schema), None)) is not None:
-        raise Refused(
-            where,
-            f'"$ref": {reference!r} points outside the schema; only "#..." is followed',
-        )
-    try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        raise Refused(where, f"not a JSON Schema: {error.message}") from None
-
-
-def _foreign_references(schema: Any) -> Iterator[str]:
-    """Find what a validator might try to fetch from elsewhere."""
-    if isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in {"$ref", "$dynamicRef"} and isinstance(value, str) and value[:1] != "#":
-                yield value
-            yield from _foreign_references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _foreign_references(value)

@@ -20,7 +20,7 @@ FORBIDDEN = {
     "orchestrator": ("workers",),
     "workers": ("orchestrator",),
 }
-CORE_MAY = {"envelopes", "orchestrator.core", "msgspec", "jsonschema", "referencing"}
+CORE_MAY = {"envelopes", "orchestrator.core", "msgspec", "re2"}
 CORE_MAY_NOT = {
     *("asyncio", "datetime", "logging", "multiprocessing", "os", "pathlib", "random", "secrets"),
     *("select", "signal", "socket", "subprocess", "threading", "time", "uuid", "urllib"),

@@ -23,6 +23,7 @@ from envelopes import (
     Stalled,
 )
 from envelopes.ledger import Amounts
+from envelopes.strict import compact
 from envelopes.until import parts
 from orchestrator.core.result import at_rest, composed, fingerprint, plan_is_done
 from orchestrator.core.schema import misfit
@@ -61,7 +62,7 @@ def crossed(  # noqa: C901 - a closed set, a line or two for each
             return f"stalled>={until.at_least}" if task.stalls >= until.at_least else None
         case ResultMatches():
             result = composed(task, steps)
-            held = result is not None and misfit(until.json_schema, result.result) is None
+            held = result is not None and misfit(compact(until.json_schema), result.result) is None
             return "result_matches" if held else None
         case Custom():
             verdict = said(task, steps, until.agent)

@@ -7,8 +7,6 @@ as its doubt in the objection. A judge that made part of what it would judge is 
 judge that gives no verdict has not agreed.
 """
 
-import json
-
 from msgspec.structs import replace
 
 from envelopes.strict import compact
@@ -31,7 +29,7 @@ def refusal(task: Task, result: Composed | None) -> str | None:
 def content_refusal(task: Task, result: str) -> str | None:
     """Say where the result breaks the task's schema or predicates; a person's is held to them."""
     schema = task.terms.result_schema
-    wrong = None if schema is None else misfit(json.loads(schema), result)
+    wrong = None if schema is None else misfit(schema, result)
     if wrong is not None:
         return f"result breaks its schema: {wrong}"
     return predicates.broken(task.terms.predicates, result)
@@ -40,7 +38,7 @@ def content_refusal(task: Task, result: str) -> str | None:
 def content_faults(task: Task, result: str) -> list[tuple[str, str]]:
     """Say everything for which `content_refusal` would refuse the result: where, and what."""
     schema = task.terms.result_schema
-    wrong = [] if schema is None else misfits(json.loads(schema), result)
+    wrong = [] if schema is None else misfits(schema, result)
     return [*wrong, *predicates.all_broken(task.terms.predicates, result)]
 
 
