@@ -1,5 +1,8 @@
 """Commands that look: show, tasks."""
 
+import os
+import shlex
+
 import click
 
 from orchestrator.cells.facade import agents_of
@@ -55,11 +58,18 @@ def tasks(
     elif page.items:
         console().print(task_table(page.items))
         if page.next:
-            complain(f"there are more: buckstop tasks --before {page.next.id}")
+            again = f"buckstop tasks {_said(state, tenant)}--before {page.next.id}"
+            complain(f"there are more: {again}")
     elif wanted == TasksWanted():
         print("no tasks; submit one with: buckstop submit")
     else:
         print("no such tasks; see all: buckstop tasks")
+
+
+def _said(state: str | None, tenant: str | None) -> str:
+    """Return the filters as they were given, for whoever goes on with the list."""
+    given = {"state": state, "tenant": tenant, "cell": os.environ.get("BUCKSTOP_CELL")}
+    return "".join(f"--{name} {shlex.quote(value)} " for name, value in given.items() if value)
 
 
 def _place(buckstop: Buckstop, task: str) -> Place:

@@ -73,19 +73,24 @@ def two_cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_two_cells_on_one_machine_run_as_pasted(two_cells: Path) -> None:
-    """The page: "every command sees both"."""
-    script = "\n".join(commands(block(PAGE, "$ export BUCKSTOP_CELLS")))
+def pasted(lines: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run lines as one terminal does, where the two cells are."""
     done = subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=two_cells,
-        env=environ(),
+        ["bash", "-e", "-c", "\n".join(lines)],
+        cwd=folder,
+        env=environ(**more),
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_two_cells_on_one_machine_run_as_pasted(two_cells: Path) -> None:
+    """The page: "every command sees both"."""
+    done = pasted(commands(block(PAGE, "$ export BUCKSTOP_CELLS")), two_cells)
     assert "west: as home is now" in done.stdout
     assert done.stdout.count("completed  plan_done") == 2
     for cell in (
@@ -93,11 +98,28 @@ def test_two_cells_on_one_machine_run_as_pasted(two_cells: Path) -> None:
         "west  serving        0     0        1 ",
     ):
         assert cell in done.stdout, "each has one of the two tasks, as the page shows it"
-    python = [sys.executable, "-c", block(PAGE, "from pathlib import Path")]
-    said = subprocess.run(
-        python, cwd=two_cells, env=environ(), capture_output=True, text=True, check=False
-    )
-    assert said.stdout.startswith("completed in "), said.stderr
+    assert done.stdout.endswith("\nfit\n"), "and the doctor is content with both"
+
+
+def test_a_python_program_speaks_with_both_as_pasted(two_cells: Path) -> None:
+    """The page: "From Python, use `Cells` as you use `Buckstop`", and `AsyncBuckstop` the same."""
+    for begins in ("from pathlib import Path", "import asyncio"):
+        python = [sys.executable, "-c", block(PAGE, begins)]
+        said = subprocess.run(
+            python, cwd=two_cells, env=environ(), capture_output=True, text=True, check=False
+        )
+        assert said.stdout.startswith("completed "), said.stderr
+    assert "tasks; away: nobody" in said.stdout
+
+
+def test_both_are_looked_after_as_pasted(two_cells: Path) -> None:
+    """The page: "Look after it"; and "a copy is of one cell"."""
+    cells = {"BUCKSTOP_CELLS": str(two_cells / "cells.yaml")}
+    done = pasted(commands(block(PAGE, "$ buckstop doctor")), two_cells, **cells)
+    assert "between cells" in done.stdout
+    assert "0 tasks would be gone for good (0 in east, 0 in west)" in done.stderr
+    pasted(commands(block(PAGE, "$ buckstop backup")), two_cells, **cells)
+    assert {each.name for each in two_cells.glob("*.rdb")} == {"east.rdb", "west.rdb"}
 
 
 def test_one_console_in_front_of_both_runs_as_pasted(two_cells: Path) -> None:
