@@ -33,7 +33,7 @@ _TOGETHER: Final = frozenset(
 )
 """Scripts that are written side by side, also with Latin letters; none looks like those."""
 _OURS: Final = ("nobody", "default")
-"""Who stands in a record where no person has decided: a person of that name would be taken for it."""
+"""Who stands in a record where no person has decided; a person must not be taken for it."""
 _ALIKE: Final = (
     ("Il1|", "llll"),
     ("0", "O"),

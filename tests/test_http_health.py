@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from envelopes import limits
 from envelopes.lines import JsonLines
 from orchestrator.embedded import EmbeddedServer
-from orchestrator.http.static import PAGES
+from orchestrator.http.static import FOLDER, PAGES
 from orchestrator.tokens import id_of
 from tests.conftest import Fresh
 from tests.web import TASK, Web, asked, on_the_desk, orchestrating, running, set_aside
@@ -215,6 +216,22 @@ def test_the_docs_load_nothing_from_elsewhere(web: Web) -> None:
     """docs/HTTP.md: "no page for it that would load code from elsewhere"."""
     client: httpx.Client = web.client()
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+
+
+def test_the_page_names_all_of_its_modules_which_come_packed(web: Web) -> None:
+    """The brief: "Slow network": one after the other, fifty modules take a minute on a bad line."""
+    client = web.client()
+    page = client.get("/desk").text
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    modules = {f"/console/{path.relative_to(FOLDER).as_posix()}" for path in FOLDER.rglob("*.js")}
+    assert set(named) == modules - {"/console/again.js", "/console/theme.js"}
+    plain, packed = (
+        client.get("/console/app.js", headers={"Accept-Encoding": each}) for each in ("", "gzip")
+    )
+    assert (plain.content, plain.headers["Vary"]) == (packed.content, "Accept-Encoding")
+    assert "Content-Encoding" not in plain.headers
+    assert int(packed.headers["Content-Length"]) < len(plain.content) / 2
+    assert packed.headers["ETag"] != plain.headers["ETag"]
 
 
 def test_files_of_the_console_are_served_and_nothing_else(web: Web) -> None:

@@ -17,6 +17,10 @@ _ABSENT: Final[Mapping[str, Any]] = dict.fromkeys(
 )
 
 
+_GOAL_CHARS: Final = 300
+"""Of a goal in a list: more than the two lines that anybody shows of it there."""
+
+
 class LetterSummary(Out):
     """A letter in a list. What does not apply is empty or null."""
 
@@ -28,6 +32,8 @@ class LetterSummary(Out):
     agent: str
     tenant: str
     task: str
+    goal: Annotated[str, Field(examples=["compare three vendors"])]
+    """What its task is to reach, in a list its beginning; empty for a message."""
     step: str
     hop: int | None
     filed_ms: int
@@ -89,7 +95,7 @@ class Counts(Partial):
 
 def short(letter: Mapping[str, Any]) -> LetterSummary:
     """Return a letter as a list shows it."""
-    known = {**_ABSENT, **letter}
+    known = {**_ABSENT, **letter, "goal": _goal(letter)[:_GOAL_CHARS]}
     return LetterSummary(**{name: known[name] for name in LetterSummary.model_fields})
 
 
@@ -102,6 +108,7 @@ def whole(
         **_ABSENT,
         "bytes": None,
         **letter,
+        "goal": _goal(letter),
         "question": (letter["story"] or {}).get("question"),
         "result_schema": promised.get("result_schema"),
         "predicates": promised.get("predicates", []),
@@ -109,3 +116,8 @@ def whole(
         "bytes_base64": None if raw is None else base64.b64encode(raw).decode(),
     }
     return LetterOut(**{name: known[name] for name in LetterOut.model_fields})
+
+
+def _goal(letter: Mapping[str, Any]) -> str:
+    """Return the goal of the letter's task; those of its steps come after it in the story."""
+    return next(iter((letter["story"] or {}).get("goals", ())), "")

@@ -79,5 +79,6 @@ async function begin() {
   }
 }
 
+document.body.replaceChildren(); // What the page said until this module was here.
 render(html`<${Console} />`, document.body);
 begin();

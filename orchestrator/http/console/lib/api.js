@@ -27,6 +27,9 @@ import { cell } from "./cell.js";
 
 export const session = cell(undefined);
 
+// Whether somebody was logged in until the server knew them no more: then the door says so.
+export const ended = cell(false);
+
 // Raised to have everything that is shown read again: after a reconnect, and after a login.
 export const epoch = cell(0);
 
@@ -64,8 +67,13 @@ async function send(method, path, body, { headers = {}, signal } = {}) {
   const said = await answer.json().catch(() => ({}));
   if (answer.ok) return said;
   const problem = new Problem(answer.status, said ?? {}, Number(answer.headers.get("Retry-After")));
-  if (problem.status === 401 && path !== "/session") session.set(null);
+  if (problem.status === 401 && path !== "/session") forgotten();
   throw problem;
+}
+
+function forgotten() {
+  if (session.value) ended.set(true);
+  session.set(null);
 }
 
 async function reach(path, request) {
@@ -89,6 +97,7 @@ function noteClock(answer) {
 
 export async function login(proof) {
   session.set(await post("/session", proof));
+  ended.set(false);
   epoch.set((n) => n + 1);
 }
 
@@ -102,7 +111,7 @@ export async function whoAmI() {
     session.set(await get("/session"));
   } catch (problem) {
     if (problem.status !== 401) throw problem;
-    session.set(null);
+    forgotten();
   }
 }
 

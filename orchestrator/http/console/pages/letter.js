@@ -17,7 +17,7 @@ import { After } from "./letter/after.js";
 import { Decide } from "./letter/decide.js";
 import { Evidence } from "./letter/evidence.js";
 import { Question } from "./letter/question.js";
-import { askOf, causeOf, fateOf } from "./letter/words.js";
+import { askOf, causeOf, fateOf, plainWhy } from "./letter/words.js";
 
 export function LetterPage({ id, next, onMove, onDecided }) {
   const read = useRead(`/v1/letters/${encodeURIComponent(id)}`);
@@ -103,7 +103,7 @@ function Said({ letter }) {
     ${goal && html`<p class="letter-goal">
       <span class="letter-label">Asked for</span><${Text} text=${goal} most=${260} />
     </p>`}
-    <p class="letter-why"><span class="letter-label">Stopped by</span><${Text} text=${letter.why} most=${320} /></p>
+    <p class="letter-why"><span class="letter-label">Stopped by</span><${Text} text=${plainWhy(letter.why)} most=${320} /></p>
   `;
 }
 

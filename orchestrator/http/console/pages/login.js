@@ -4,7 +4,7 @@
    removed from the address, so that it is in no history and on no screen. */
 
 import { html, useState } from "../lib/hooks.js";
-import { login, session } from "../lib/api.js";
+import { ended, login, session } from "../lib/api.js";
 import { cell, useCell } from "../lib/cell.js";
 import { Field, Icon, ProblemBox } from "../lib/parts.js";
 import { ThemeButton, mayWhat } from "../lib/shell.js";
@@ -43,6 +43,7 @@ const MEANINGS = [
 export function Login() {
   useTitle("Log in");
   const byCode = useCell(refused);
+  const wasIn = useCell(ended);
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const send = async (event) => {
@@ -67,6 +68,9 @@ export function Login() {
         <div><h1>Buckstop</h1><p class="muted">The buck stops here.</p></div>
         <${ThemeButton} />
       </div>
+      ${wasIn && html`<p class="door-again" role="status"><${Icon} name="clock" />
+        <span>Your session has ended. Log in again: this page comes back, and what you typed is kept in
+          this tab.</span></p>`}
       ${byCode && !problem && html`<${ProblemBox} problem=${linkUsed(byCode)} />`}
       <${ProblemBox} problem=${problem} />
       <form class="stack" onSubmit=${send}>

@@ -4,19 +4,20 @@
    after a reconnect the stream begins at the first line again, and lines that are known are skipped. */
 
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/hooks.js";
-import { may, post, useRead } from "../lib/api.js";
-import { confirmed } from "../lib/dialog.js";
+import { may, useRead } from "../lib/api.js";
 import { Ago, Countdown, DIMENSIONS, confidence, moment, shortAmount, shortId } from "../lib/format.js";
 import { Json, Result } from "../lib/json.js";
 import { useKeys } from "../lib/keys.js";
 import { useEvents, useGathered } from "../lib/live.js";
 import { Badge, Copy, Empty, Facts, Icon, Meter, Page, ProblemBox, Skeleton, Text } from "../lib/parts.js";
 import { Link, go, useTitle } from "../lib/router.js";
-import { toast } from "../lib/toast.js";
-import { stopped, why } from "../lib/whys.js";
+import { stopped } from "../lib/whys.js";
+import { plainWhy } from "./letter/words.js";
+import { AgainButton, CancelButton } from "./task/buttons.js";
 import { Graph } from "./task/graph.js";
 import { hops } from "./task/hops.js";
 import { Timeline } from "./task/timeline.js";
+import { ToCome } from "./task/to_come.js";
 
 const GATHER_MS = 1500;
 const FLUSH_MS = 60;
@@ -92,7 +93,7 @@ function Whole({ task, notes }) {
     class="task"
     title=${html`<${Text} text=${task.goal} most=${GOAL_CHARS} />`}
     crumbs=${html`<${Crumbs} id=${task.id} />`}
-    actions=${!over && may("submit") && html`<${CancelButton} task=${task} />`}
+    actions=${may("submit") && (over ? html`<${AgainButton} task=${task} />` : html`<${CancelButton} task=${task} />`)}
   >
     <${Standing} task=${task} />
     ${letter && html`<${Waiting} letter=${letter} notes=${notes} />`}
@@ -109,6 +110,7 @@ function Whole({ task, notes }) {
         ? html`<${Graph} nodes=${nodes} chosen=${chosen} choose=${choose} over=${over} />`
         : html`<p class="muted">No message has gone out yet.</p>`}
     </section>
+    ${!over && html`<${ToCome} task=${task} />`}
     <${Timeline} notes=${notes} start=${task.accepted_ms} only=${chosen} showAll=${() => choose(null)} />
     <${Kept} task=${task} />
     <details class="card more"><summary>What was submitted</summary>
@@ -137,7 +139,7 @@ function Waiting({ letter, notes }) {
   return html`<section class="call" aria-label="Waits for a person">
     <${Icon} name="person" />
     <div><strong>This task waits for a person.</strong>
-      ${last && html`<div><${Text} text=${last.text} most=${500} /></div>`}</div>
+      ${last && html`<div><${Text} text=${plainWhy(last.text)} most=${500} /></div>`}</div>
     <${Link} to=${letter} class="button calls">${may("decide") ? "Decide" : "See the letter"}<${Icon} name="right" /><//>
   </section>`;
 }
@@ -216,25 +218,4 @@ function Kept({ task }) {
     ${kept.length > most && html`<button type="button" class="button" onClick=${() => setMost(most + 500)}>
       Show ${kept.length - most} more steps</button>`}
   </section>`;
-}
-
-function CancelButton({ task }) {
-  const cancel = async () => {
-    const sure = await confirmed({
-      title: "Cancel this task?",
-      text: "What is out is revoked and cannot spend any more. The task ends as aborted; what was produced is kept.",
-      yes: "Cancel the task",
-      no: "Let it go on",
-      danger: true,
-      why: "Why, for the record",
-    });
-    if (!sure) return;
-    try {
-      const { asked } = await post(`/v1/tasks/${encodeURIComponent(task.id)}/cancel`, sure);
-      toast(asked ? "The owner was asked to stop it." : "It had ended already.");
-    } catch (problem) {
-      toast(problem.message, "bad");
-    }
-  };
-  return html`<button type="button" class="button danger" onClick=${cancel}><${Icon} name="stop" />Cancel</button>`;
 }

@@ -7,7 +7,7 @@ import { useCellNames } from "../lib/cells.js";
 import { Ago, Countdown, count, shortId } from "../lib/format.js";
 import { useKeys } from "../lib/keys.js";
 import { Badge, Empty, Icon, Page, Shown, Skeleton, Table, Tabs, Tightest } from "../lib/parts.js";
-import { go, useQuery, useTitle } from "../lib/router.js";
+import { Link, go, useQuery, useTitle } from "../lib/router.js";
 import { overview } from "../lib/shell.js";
 import { stopped } from "../lib/whys.js";
 import { isFinal, useTasks } from "./tasks/list.js";
@@ -53,12 +53,12 @@ export function Tasks() {
     <div class="card flush">
       <${Fresh} count=${list.fresh} letIn=${list.letIn} />
       <${Shown} read=${list.read} skeleton=${html`<div class="padded"><${Skeleton} lines=${8} /></div>`}
-        empty=${() => !shown.length && html`<${Nothing} wanted=${wanted} want=${want} make=${make} />`}>
+        empty=${() => !shown.length && html`<${Nothing} wanted=${wanted} want=${want} make=${make} list=${list} />`}>
         ${() => html`<${Table} caption="Tasks, newest first" columns=${COLUMNS} rows=${shown}
           rowKey=${(task) => task.id} href=${(task) => `/tasks/${task.id}`} chosen=${chosen} />`}
       <//>
     </div>
-    ${list.rows && !list.end && html`<div class="row center">
+    ${shown.length > 0 && !list.end && html`<div class="row center">
       <button type="button" class="button" onClick=${list.more}>Show older tasks</button>
     </div>`}
     ${making && html`<${NewTask} onClose=${() => setMaking(false)} />`}
@@ -111,7 +111,7 @@ function Tenants({ wanted, want, rows }) {
     ...(rows ?? []).map((task) => task.tenant),
     ...(wanted.tenant ? [wanted.tenant] : []),
   ]);
-  if (who.tenant || names.size < 2) return null;
+  if (who.tenant || (names.size < 2 && !wanted.tenant)) return null; // What is chosen can be taken back.
   return html`<select class="input tenants" aria-label="Tenant" value=${wanted.tenant ?? ""}
     onChange=${(event) => want({ tenant: event.target.value })}>
     <option value="">All tenants</option>
@@ -136,10 +136,17 @@ function Fresh({ count: n, letIn }) {
   </button>`}</div>`;
 }
 
-function Nothing({ wanted, want, make }) {
+const AN_ID = /^[0-9a-f]{20}$/;
+
+function Nothing({ wanted, want, make, list }) {
   if (wanted.state || wanted.tenant || wanted.cell || wanted.text) {
+    const id = (wanted.text ?? "").trim();
+    const more = wanted.text && !list.end;
+    const looked = more ? `None of the ${count(list.rows.length)} newest tasks, which were read, matches.` : "";
     return html`<${Empty} icon="search" title="No task fits">
-      <p>Nothing that is shown matches what you ask for.</p>
+      <p>${looked || "Nothing matches what you ask for."}</p>
+      ${AN_ID.test(id) && html`<${Link} to=${`/tasks/${id}`} class="button primary">Open task ${shortId(id)}<//>`}
+      ${more && html`<button type="button" class="button" onClick=${list.more}>Look through older tasks</button>`}
       <button type="button" class="button" onClick=${() => want({ state: "", tenant: "", cell: "", text: "" })}>Show all tasks</button>
     <//>`;
   }

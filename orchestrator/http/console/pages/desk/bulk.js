@@ -106,6 +106,7 @@ function Preview({ said }) {
           ${letter.agent && html` <span class="muted">at <bdi>${letter.agent}</bdi></span>`}
         </span>
         <span class="muted bulk-age"><${Ago} at=${letter.filed_ms} /></span>
+        ${letter.goal && html`<span class="bulk-why" dir="auto">${letter.goal.slice(0, 160)}</span>`}
         <span class="bulk-why muted" dir="auto">${String(letter.why ?? "").slice(0, 160)}</span>
       </li>`)}
     </ul>

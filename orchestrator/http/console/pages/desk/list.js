@@ -8,7 +8,7 @@ import { Ago, count, duration, useNow } from "../../lib/format.js";
 import { Icon, ProblemBox, STATES } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
 import { hasDraft } from "../letter/drafts.js";
-import { causeOf, doneOf, whoOf } from "../letter/words.js";
+import { causeOf, doneOf, plainWhy, whoOf } from "../letter/words.js";
 
 const MINUTE_MS = 60_000;
 const SOON_MS = 30 * MINUTE_MS;
@@ -45,6 +45,7 @@ function Row({ row, fresh, chosen, href }) {
           <span class="queue-cause"><bdi>${causeOf(row)}</bdi></span>
           <span class="queue-age"><${Ago} at=${row.filed_ms} /></span>
         </span>
+        ${row.goal && html`<span class="queue-goal" dir="auto">${cut(row.goal)}</span>`}
         <span class="queue-why" dir="auto">${cut(saidOf(row))}</span>
         <span class="queue-foot">
           ${row.agent && html`<span class="queue-agent"><bdi>${row.agent}</bdi></span>`}
@@ -66,7 +67,7 @@ function Decided({ verb, by }) {
 
 /* Who asks is said in the line above. */
 function saidOf({ kind, agent, why }) {
-  return kind === "question" ? String(why).replace(`${agent} asks: `, "") : why;
+  return kind === "question" ? String(why).replace(`${agent} asks: `, "") : plainWhy(why);
 }
 
 /* A row is two lines of text at most: neither the page nor the eye needs more of it. */

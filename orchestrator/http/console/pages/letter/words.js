@@ -110,6 +110,10 @@ export function fateOf(letter) {
 export const plainRefusal = (text) =>
   text.replace(/^verb: /, "").replace(/^[a-z]+ by [^:]*: /, "").replace(/; the letter stays open$/, "");
 
+/* The finish line that was crossed, by its name in the API: the rest of the sentence is plain. */
+export const plainWhy = (text) =>
+  String(text ?? "").replace(/^[a-z]+(_[a-z]+)+(?=, but )/, (name) => name.replaceAll("_", " "));
+
 export const BY_NOBODY = "nobody";
 export const BY_DEFAULT = "default";
 

@@ -8,6 +8,7 @@ import { Dialog } from "../../lib/dialog.js";
 import { Field, ProblemBox, isAbout } from "../../lib/parts.js";
 import { go } from "../../lib/router.js";
 import { toast } from "../../lib/toast.js";
+import { someKey } from "./key.js";
 
 const FIELDS = ["goal", "agent", "budget", "timeout", "until", "tenant"];
 const LINES = [
@@ -21,7 +22,7 @@ export function NewTask({ onClose }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const [line, setLine] = useState("plan_done");
-  const [key] = useState(someKey);
+  const [key] = useState(someKey); // Sent twice, it is submitted once.
   const send = async (event) => {
     event.preventDefault();
     setBusy(true);
@@ -97,10 +98,4 @@ function asked(form) {
 function told(agents) {
   const live = (agents?.items ?? []).filter((each) => each.workers > 0).map((each) => each.name);
   return live.length ? `At work now: ${live.slice(0, 8).join(", ")}` : "";
-}
-
-/* Sent twice, it is submitted once: the key is made when the dialog opens. */
-function someKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `console-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
