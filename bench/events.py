@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from envelopes.keys import Keys  # noqa: E402
 from orchestrator.embedded import EmbeddedServer  # noqa: E402
-from tests.shop import Office, Worker, until  # noqa: E402
+from tests.shop import Office, Worker  # noqa: E402
+from tests.until import until  # noqa: E402
 
 KEYS = Keys()
 WARM_UP = 300
@@ -75,7 +76,7 @@ def cpu_us_per_subtask(client: Redis, pid: int, count: int) -> float:
     messages = [office.message("noop") for _ in range(count)]
     before = cpu_s(pid)
     office.publish(*messages)
-    until(lambda: client.llen(KEYS.mail(office.task)) == count, 120, "all reports")
+    until("all reports", lambda: client.llen(KEYS.mail(office.task)) == count, 120)
     return (cpu_s(pid) - before) / count * 1e6
 
 

@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from orchestrator.embedded import EmbeddedServer, free_port
 from orchestrator.leash import leashed
 from tests import acl
 from tests.fleet import ROOT, Fleet
+from tests.until import until
 
 KEYS = Keys()
 READY_S = 60
-PATIENCE_S = 40
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Garden:
         return self.get("/api/tasks").get(subtask, {})
 
     def ended(self, subtask: str) -> dict[str, Any]:
-        return until(lambda: (t := self.task(subtask)).get("runtime") and t, "its end is shown")
+        return until("its end is shown", lambda: (t := self.task(subtask)).get("runtime") and t)
 
     def ask(self, agent: str, given: Any, **more: Any) -> str:
         """Submit a task of one step; return the id of its subtask."""
@@ -74,15 +73,6 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def until(look: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    """Wait for something to be there; return it."""
-    ends = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < ends, f"not within {timeout_s} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 def started(settings: flower.Flower, url: str, log: Path) -> "subprocess.Popen[bytes]":
@@ -123,7 +113,7 @@ def planted(folder: Path) -> Iterator[Garden]:
                 Buckstop(server.url) as buckstop,
             ):
                 here = Garden(buckstop, client, fleet, api, log)
-                until(lambda: follows(here), f"Flower follows the worker, see {log}", READY_S)
+                until(f"Flower follows the worker, see {log}", lambda: follows(here), READY_S)
                 yield here
         finally:
             process.terminate()

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.shop import until
+from tests.until import until
 
 ERROR = 2
 
@@ -66,7 +66,7 @@ class Collector:
 
     def wait(self, name: str, count: int = 1) -> list[Seen]:
         """Wait until so many spans of that name have come."""
-        until(lambda: len(self.named(name)) >= count, 20, f"{count} spans {name}")
+        until(f"{count} spans {name}", lambda: len(self.named(name)) >= count, 20)
         return self.named(name)
 
     def take(self, path: str, raw: bytes) -> None:

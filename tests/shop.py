@@ -24,6 +24,7 @@ from envelopes.seal import Signer, Verifier
 from orchestrator.keyfile import encode, public_of
 from orchestrator.store import Commit, Outgoing, Store, Submission
 from orchestrator.wire import Fields, body_of, encode_with_celery
+from tests.until import until
 from workers import gate
 from workers.agent import Agent
 from workers.claims import LUA, Claims
@@ -166,7 +167,7 @@ class Office:
 
     def report(self, subtask: str, timeout_s: float = 15) -> Report:
         """Wait for one subtask's report."""
-        until(lambda: subtask in self.reports(), timeout_s, f"a report of {subtask}")
+        until(f"a report of {subtask}", lambda: subtask in self.reports(), timeout_s)
         return self.reports()[subtask]
 
     def claim(self, subtask: str) -> dict[str, str]:
@@ -184,14 +185,6 @@ class Office:
         return f"{self.task}/{number}", Report(
             Amounts(*map(int, charged)), Envelope.model_validate_json(envelope)
         )
-
-
-def until(holds, timeout_s: float = 15, what: str = "") -> None:
-    """Wait for something to be so."""
-    ends = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < ends, f"not within {timeout_s} s: {what or holds}"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -256,7 +249,7 @@ class Worker:
         self.process.wait(10)
 
     def wait_ready(self, timeout_s: float = 20) -> "Worker":
-        until(lambda: "ready." in self.log.read_text(), timeout_s, "ready")
+        until("ready", lambda: "ready." in self.log.read_text(), timeout_s)
         return self
 
     def terminate(self, timeout_s: float) -> int:

@@ -8,7 +8,7 @@ from orchestrator.embedded import EmbeddedServer
 from orchestrator.settings import Settings
 from tests.fleet import Fleet
 from tests.openai_server import Calls, OpenAIServer, Says
-from tests.shop import until
+from tests.until import until
 
 KEYS = Keys("adapt:")
 AGENTS = ("pydantic", "openai", "graph", "shout")
@@ -40,7 +40,7 @@ def buckstop(server, tmp_path_factory):
             fleet.orchestrator("orchestrator")
             fleet.worker("worker")
             with Buckstop(settings=settings) as buckstop:
-                until(lambda: len(buckstop.agents()) == len(AGENTS), 60, "agents")
+                until("agents", lambda: len(buckstop.agents()) == len(AGENTS), 60)
                 yield buckstop
         finally:
             fleet.stop()

@@ -23,6 +23,7 @@ from orchestrator.view import State
 from orchestrator.wanted import ALL
 from tests.conftest import Fresh
 from tests.hands import Hand
+from tests.until import soon
 from tests.web import TASK, orchestrating
 
 T = TypeVar("T")
@@ -43,13 +44,6 @@ def run(fresh: Fresh, story: Callable[[AsyncBuckstop], Awaitable[T]]) -> T:
             return await story(buckstop)
 
     return asyncio.run(told())
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(WITHIN_S):
-        while not holds():  # noqa: ASYNC110 -- nobody tells of it
-            await asyncio.sleep(0.005)
 
 
 def followed(fresh: Fresh) -> list[bytes]:
@@ -160,7 +154,7 @@ def test_a_thousand_waits_share_one_connection_and_hold_no_thread(fresh: Fresh) 
     async def story(buckstop: AsyncBuckstop) -> list[Result]:
         tasks = [await buckstop.task(each) for each in ids]
         waits = [asyncio.create_task(task.result()) for task in tasks]
-        await until(lambda: len(followed(fresh)) == len(ids))
+        await soon("all are followed", lambda: len(followed(fresh)) == len(ids))
         subscribers = [each for each in fresh.client.client_list() if int(each["sub"])]
         assert len(subscribers) == 1
         threads = [each for each in threading.enumerate() if "AnyIO" in each.name]
@@ -182,15 +176,18 @@ def test_whoever_stops_waiting_leaves_nothing_behind(fresh: Fresh, stop: str) ->
         staying = asyncio.create_task(other.result())
         if stop == "cancel":
             waiting = asyncio.create_task(task.result())
-            await until(lambda: len(followed(fresh)) == 2)
+            await soon("both are followed", lambda: len(followed(fresh)) == 2)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         else:
             async for _ in task.watch():
-                await until(lambda: len(followed(fresh)) == 2)
+                await soon("both are followed", lambda: len(followed(fresh)) == 2)
                 break
-        await until(lambda: followed(fresh) == [fresh.keys.events(other.id).encode()])
+        await soon(
+            "one is followed still",
+            lambda: followed(fresh) == [fresh.keys.events(other.id).encode()],
+        )
         staying.cancel()
 
     run(fresh, story)
@@ -202,14 +199,14 @@ def test_two_who_follow_one_task_share_its_channel(fresh: Fresh) -> None:
     async def story(buckstop: AsyncBuckstop) -> None:
         task = await buckstop.submit(TASK)
         first, second = (asyncio.create_task(task.result()) for _ in range(2))
-        await until(lambda: bool(followed(fresh)))
+        await soon("it is followed", lambda: bool(followed(fresh)))
         third = asyncio.create_task(task.result())
         first.cancel()
         with orchestrating(fresh):
             await task.cancel()
             ended = await asyncio.gather(second, third)
         assert ended[0] == ended[1]
-        await until(lambda: followed(fresh) == [])
+        await soon("nothing is followed", lambda: followed(fresh) == [])
 
     run(fresh, story)
 
@@ -237,7 +234,7 @@ def test_a_restart_of_the_server_is_waited_out(fresh: Fresh, server: EmbeddedSer
         assert (await anext(views)).state is State.SUBMITTED
         waiting = asyncio.create_task(task.result())
         telling = asyncio.create_task(told(task))
-        await until(lambda: bool(followed(fresh)))
+        await soon("it is followed", lambda: bool(followed(fresh)))
         server.kill()
         server.restart()
         with orchestrating(fresh):
@@ -317,7 +314,10 @@ def test_news_are_followed_and_gone_on_with(fresh: Fresh) -> None:
     async def story(buckstop: AsyncBuckstop) -> None:
         coming = aiter(buckstop.news())
         next_ = asyncio.create_task(anext(coming))
-        await until(lambda: any(each["cmd"] == "xread" for each in fresh.client.client_list()))
+        await soon(
+            "it reads the news",
+            lambda: any(each["cmd"] == "xread" for each in fresh.client.client_list()),
+        )
         first, second = await buckstop.submit(TASK), await buckstop.submit(TASK)
         told = [await next_, await anext(coming)]
         assert [(each.event, each.fields["task"]) for each in told] == [
@@ -365,12 +365,14 @@ def test_decisions_that_wait_for_an_orchestrator_hold_up_nobody_else(fresh: Fres
     async def story(buckstop: AsyncBuckstop) -> None:
         task = await buckstop.submit(SOON, at_cap="escalate")
         with orchestrating(fresh):
-            await until(lambda: fresh.client.exists(fresh.keys.letters) == 1)
+            await soon("it is on the desk", lambda: fresh.client.exists(fresh.keys.letters) == 1)
         [letter] = (await buckstop.letters()).items
         abort = Decision(letter=letter["id"], verb=Verb.ABORT, by="ada")
         decide = partial(buckstop.decide, abort, timeout=WITHIN_S)
         waiting = [asyncio.create_task(decide()) for _ in range(limits.ASYNC_CALLS_MAX)]
-        await until(lambda: fresh.client.llen(fresh.keys.mail(task.id)) == len(waiting))
+        await soon(
+            "all are decided", lambda: fresh.client.llen(fresh.keys.mail(task.id)) == len(waiting)
+        )
         await asyncio.wait_for(buckstop.overview(), WITHIN_S / 2)
         assert not any(each.done() for each in waiting)
         with orchestrating(fresh):

@@ -21,6 +21,7 @@ from orchestrator.running import DIRECTORY, Running
 from orchestrator.view import State
 from orchestrator.wanted import ALL
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
+from tests.until import soon
 
 T = TypeVar("T")
 WITHIN_S = 60
@@ -61,13 +62,6 @@ def run(several: Several, story: Callable[[AsyncBuckstop], Awaitable[T]]) -> T:
             return await story(buckstop)
 
     return asyncio.run(told())
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(WITHIN_S):
-        while not holds():  # noqa: ASYNC110 -- nobody tells of it
-            await asyncio.sleep(0.005)
 
 
 def followed(several: Several, cell: str) -> int:
@@ -152,7 +146,7 @@ def test_one_cell_killed_is_named_and_whoever_waits_for_it_goes_on_when_it_is_ba
     async def story(buckstop: AsyncBuckstop) -> None:
         lost = await buckstop.submit(TASK, tenant=TENANTS["west"])
         waiting = asyncio.create_task(lost.result())
-        await until(lambda: followed(several, "west") == 1)
+        await soon("it is followed", lambda: followed(several, "west") == 1)
         several.servers["west"].kill()
         with pytest.raises(CellAway, match="cell 'west' is away"):
             await buckstop.submit(TASK, tenant=TENANTS["west"])
@@ -210,7 +204,10 @@ def test_a_thousand_waits_are_one_connection_to_each_cell(several: Several) -> N
     async def story(buckstop: AsyncBuckstop) -> list[Result]:
         tasks = [await buckstop.task(each) for each in ids]
         waits = [asyncio.create_task(task.result()) for task in tasks]
-        await until(lambda: followed(several, "east") == followed(several, "west") == 500)
+        await soon(
+            "all are followed",
+            lambda: followed(several, "east") == followed(several, "west") == 500,
+        )
         assert subscribers(several, "east") == subscribers(several, "west") == 1
         threads = [each for each in threading.enumerate() if "AnyIO" in each.name]
         assert len(threads) <= 3 * limits.ASYNC_CALLS_MAX
@@ -286,7 +283,7 @@ def test_who_waits_finds_a_cell_that_is_started_again_elsewhere(
     async def story(buckstop: AsyncBuckstop) -> None:
         before = await buckstop.submit(TASK, tenant=TENANTS["west"])
         waiting = asyncio.create_task(before.result())
-        await until(lambda: followed(several, "west") == 1)
+        await soon("it is followed", lambda: followed(several, "west") == 1)
         with several.client("west") as old, several.client("north") as new:
             for key in old.scan_iter():
                 new.restore(key, 0, old.dump(key))

@@ -9,7 +9,6 @@ import time
 from itertools import pairwise
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from envelopes.decision import Cancellation
 from envelopes.keys import Keys
@@ -20,6 +19,7 @@ from orchestrator.sim.auditor import audit
 from orchestrator.store import Store
 from tests.collector import collect
 from tests.fleet import Fleet
+from tests.until import until
 
 TASKS = int(os.environ.get("BUCKSTOP_CHAOS_TASKS", "300"))
 SEED = int(os.environ.get("BUCKSTOP_CHAOS_SEED", "11"))
@@ -89,19 +89,6 @@ def request(rng: random.Random) -> dict:
             return bounds | {"plan": [step(rng, names[0]), *chain]}
     wide = [f"w{n}" for n in range(rng.randint(2, 8))]
     return bounds | {"plan": [*(step(rng, w) for w in wide), step(rng, "sum", needs=wide)]}
-
-
-def until(what, condition, timeout_s):
-    """Wait for a condition, through a server that is away."""
-    give_up = time.monotonic() + timeout_s
-    while time.monotonic() < give_up:
-        try:
-            if condition():
-                return
-        except RedisConnectionError:
-            pass  # it is being restarted: that is the point
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {timeout_s} s")
 
 
 def ended(store: Store) -> int:

@@ -21,7 +21,8 @@ from envelopes.limits import MESSAGE_BYTES_MAX
 from envelopes.seal import Signer, Verifier
 from orchestrator.keyfile import public_of
 from orchestrator.wire import body_of
-from tests.shop import PRIVATE_KEY, Hands, Office, Worker, until
+from tests.shop import PRIVATE_KEY, Hands, Office, Worker
+from tests.until import until
 from workers.claims import Claims
 from workers.gate import REASONS, Kind, Message, Refusal, as_celery_reads_it, inspect
 from workers.held import Held
@@ -454,7 +455,7 @@ def test_a_worker_survives_them_all_runs_none_and_goes_on(pool, fresh, office, t
         begun = time.monotonic()
         office.report(good)
         assert time.monotonic() - begun < 1
-        until(lambda: len(office.letters()) >= sum(expected.values()), 20, "all letters")
+        until("all letters", lambda: len(office.letters()) >= sum(expected.values()), 20)
         letters = office.letters()
         assert Counter(letter["reason"].decode() for letter in letters) == expected
         assert Counter(letter["bytes"] for letter in letters) == raws

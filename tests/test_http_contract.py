@@ -8,20 +8,20 @@ Streams are left out: one that follows everything has no end (tests/test_live.py
 """
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from orchestrator import keyfile
+from orchestrator.embedded import free_port
 from orchestrator.tokens import Tokens
 from tests.conftest import Fresh
+from tests.until import until
 from tests.web import TASK, Web, asked, on_the_desk, set_aside
 
 ROOT = Path(__file__).parents[1]
@@ -43,15 +43,13 @@ def web(fresh: Fresh, tmp_path: Path) -> Iterator[Web]:
         "BUCKSTOP_PREFIX": fresh.keys.prefix,
         "BUCKSTOP_SIGNING_KEY_FILE": str(keyfile.make(tmp_path).private),
     }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     app = ["orchestrator.http", "--port", str(port)]
     with ended(app, environ, tmp_path), ended(["orchestrator.serve"], environ, tmp_path):
         web = Web(
             f"http://127.0.0.1:{port}", fresh.client, fresh.keys, Tokens(fresh.client, fresh.keys)
         )
-        until_ready(web.url)
+        until("ready", lambda: httpx.get(f"{web.url}/readyz").status_code == 200)
         yield web
         for client in web.clients:
             client.close()
@@ -68,16 +66,6 @@ def ended(words: list[str], environ: dict[str, str], folder: Path) -> Iterator[N
         finally:
             process.terminate()
             process.wait(30)
-
-
-def until_ready(url: str) -> None:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError("never ready")
 
 
 def there(fresh: Fresh, web: Web) -> dict[str, list[str]]:

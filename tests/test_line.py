@@ -7,7 +7,7 @@ import pytest
 from redis import exceptions
 
 from envelopes.scripts import Scripts
-from tests.shop import until
+from tests.until import until
 from workers.line import BATCH_MAX, POSTED_MAX, Line
 
 SCRIPT = "local n = redis.call('INCR', KEYS[1]) return ARGV[1] .. ':' .. n"
@@ -63,7 +63,7 @@ def test_calls_that_wait_go_together_and_each_gets_its_own_reply(line, watched, 
         replies[n] = line.run("count", ["k"], [n])
 
     threads = in_threads(50, work)
-    until(lambda: len(line._waiting) == 49)
+    until("all but the first wait", lambda: len(line._waiting) == 49)
     watched.gate.set()
     for thread in threads:
         thread.join(10)
@@ -76,7 +76,7 @@ def test_calls_that_wait_go_together_and_each_gets_its_own_reply(line, watched, 
 def test_a_batch_has_a_bound_and_the_rest_comes_next(line, watched, fresh) -> None:
     watched.gate.clear()
     threads = in_threads(BATCH_MAX + 51, lambda n: line.run("count", ["k"], [n]))
-    until(lambda: len(line._waiting) == BATCH_MAX + 50)
+    until("all but the first wait", lambda: len(line._waiting) == BATCH_MAX + 50)
     watched.gate.set()
     for thread in threads:
         thread.join(10)
@@ -94,7 +94,7 @@ def test_one_that_goes_wrong_takes_no_other_with_it(line, watched) -> None:
             found[n] = error
 
     threads = in_threads(6, work)
-    until(lambda: len(line._waiting) == 5)
+    until("all but the first wait", lambda: len(line._waiting) == 5)
     watched.gate.set()
     for thread in threads:
         thread.join(10)
@@ -105,22 +105,22 @@ def test_what_is_posted_is_sent_though_nobody_waits_for_it(line, fresh) -> None:
     replies = []
     for n in range(20):
         line.post(("count", ["k"], [n]), replies.append)
-    until(lambda: len(replies) == 20, 5)
-    until(lambda: line.idle)
+    until("all are answered", lambda: len(replies) == 20, 5)
+    until("the line is idle", lambda: line.idle)
 
 
 def test_what_is_posted_goes_along_with_the_next_call(line, watched) -> None:
     watched.gate.clear()
     first = in_threads(1, lambda n: line.run("count", ["k"], [n]))
-    until(lambda: watched.batches == [1])
+    until("the first is on its way", lambda: watched.batches == [1])
     replies = []
     line.post(("count", ["k"], [1]), replies.append)
     second = in_threads(1, lambda n: line.run("count", ["k"], [n]))
-    until(lambda: len(line._waiting) == 2)
+    until("both wait", lambda: len(line._waiting) == 2)
     watched.gate.set()
     for thread in (*first, *second):
         thread.join(10)
-    until(lambda: len(replies) == 1)
+    until("it is answered", lambda: len(replies) == 1)
     assert watched.batches == [1, 2]
 
 
@@ -128,17 +128,17 @@ def test_an_heir_far_back_in_the_line_is_not_forgotten(line, watched) -> None:
     """Whoever is given the turn sends its own call too."""
     watched.gate.clear()
     first = in_threads(1, lambda n: line.run("count", ["k"], [n]))
-    until(lambda: watched.batches == [1])
+    until("the first is on its way", lambda: watched.batches == [1])
     replies: list = []
     for n in range(BATCH_MAX + 20):
         line.post(("count", ["k"], [n]), replies.append)
     last = in_threads(1, lambda n: line.run("count", ["k"], [n]))
-    until(lambda: len(line._waiting) == BATCH_MAX + 21)
+    until("all but the first wait", lambda: len(line._waiting) == BATCH_MAX + 21)
     watched.gate.set()
     for thread in (*first, *last):
         thread.join(10)
         assert not thread.is_alive()
-    until(lambda: len(replies) == BATCH_MAX + 20, 5)
+    until("all are answered", lambda: len(replies) == BATCH_MAX + 20, 5)
 
 
 def test_whoever_posts_too_much_waits(line, watched) -> None:
@@ -154,14 +154,14 @@ def test_whoever_posts_too_much_waits(line, watched) -> None:
     assert poster.is_alive()
     watched.gate.set()
     poster.join(10)
-    until(lambda: len(replies) == POSTED_MAX + 1)
+    until("all are answered", lambda: len(replies) == POSTED_MAX + 1)
 
 
 def test_a_callback_that_fails_stops_nobody(line) -> None:
     replies: list = []
     line.post(("count", ["k"], [1]), lambda _: 1 / 0)
     line.post(("count", ["k"], [2]), replies.append)
-    until(lambda: len(replies) == 1, 5)
+    until("it is answered", lambda: len(replies) == 1, 5)
 
 
 @pytest.mark.parametrize("lose_replies", [False, True])
@@ -204,5 +204,5 @@ def test_no_call_is_lost_or_made_twice_under_a_crowd(line, fresh) -> None:
     for thread in in_threads(30, work):
         thread.join(30)
         assert not thread.is_alive()
-    until(lambda: line.idle and len(replies) == 200, 10)
+    until("all are answered", lambda: line.idle and len(replies) == 200, 10)
     assert int(fresh.client.get("k")) == 600

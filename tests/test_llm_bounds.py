@@ -25,7 +25,7 @@ from tests.llm_server import (
     usage,
     wait_for,
 )
-from tests.shop import until
+from tests.until import until
 from workers import Context, Price
 from workers.context import Grant
 from workers.llm import BadAnswer, LLMError, RefusedByServer
@@ -315,7 +315,7 @@ def test_a_signal_ends_the_wait_and_the_question(bench):
         raise Terminated
 
     def strike():
-        until(lambda: bench.server.seen, what="a request")
+        until("a request", lambda: bench.server.seen)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, end)

@@ -23,7 +23,7 @@ from tests.llm_server import (
     wait_for,
     wants,
 )
-from tests.shop import until
+from tests.until import until
 from workers import BudgetExhausted, Context, Envelope, Late, Revoked
 from workers.agent import Agent
 from workers.llm import BadAnswer, LLMError, Patience, RefusedByServer, ServerAway
@@ -159,7 +159,7 @@ def test_taking_the_subtask_away_closes_the_connection(bench, is_async):
     bench.said(Reply([b" ", HOLD]))
 
     def take_away() -> bool:
-        until(lambda: bench.server.seen, what="a request")
+        until("a request", lambda: bench.server.seen)
         run.context.cancel()
         return bench.server.gone.wait(WAIT_S)  # long before the subtask's own time is over
 

@@ -25,7 +25,7 @@ from tests.fleet import Fleet
 from tests.front import ROOT, Front
 from tests.llm_server import KEY, ModelServer, completion
 from tests.pages import block, commands
-from tests.shop import until
+from tests.until import until
 
 GOAL, INPUT, ANSWER = "planted-goal-4711", "planted-input-4711", "planted-answer-4711"
 HOOK = "/planted-path-4711"
@@ -239,7 +239,7 @@ def test_the_pages_serve_writes_text(fresh, fleet, tmp_path) -> None:
             stdin=subprocess.DEVNULL,
         )
     try:
-        until((tmp_path / "serve.log").read_text, 20, "a line")
+        until("a line", (tmp_path / "serve.log").read_text, 20)
         assert "info    buckstop.serve: serving" in (tmp_path / "serve.log").read_text()
     finally:
         serve.terminate()

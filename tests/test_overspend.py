@@ -6,7 +6,6 @@ dollars; of each, the ceiling holds the allowances of twenty steps.
 """
 
 import json
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from orchestrator.store import Store
 from tests import account
 from tests.collector import collect
 from tests.fleet import Fleet
+from tests.until import until
 
 KEYS = Keys("spend:")
 STEPS, FIT = 64, 20
@@ -57,14 +57,6 @@ def wish(agent: str, allowance: dict, budget: dict) -> dict:
     return BOUNDS | {"plan": steps, "budget": budget | {"ending_share": 0}}
 
 
-def until(what, condition, timeout_s=DRAIN_S):
-    give_up = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < give_up, f"{what}: not within {timeout_s} s"
-        time.sleep(0.05)
-    return found
-
-
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     """Start two orchestrators and three workers on a server of their own."""
@@ -78,7 +70,7 @@ def fleet(tmp_path_factory):
                 fleet.worker(name, concurrency=8)
             fleet.client = connect(server.url)
             fleet.store = Store(fleet.client, KEYS)
-            until("agents are registered", lambda: len(fleet.store.agents()) == 3)
+            until("agents are registered", lambda: len(fleet.store.agents()) == 3, DRAIN_S)
             yield fleet
         finally:
             fleet.stop()
@@ -92,11 +84,13 @@ def aftermath(fleet) -> Aftermath:
         name: store.submit(intake.submission(wish(*asked))).task_id
         for name, asked in WISHES.items()
     }
-    until("they spend", lambda: len(_made(fleet)) > CALLS_BEFORE_THE_KILL)
+    until("they spend", lambda: len(_made(fleet)) > CALLS_BEFORE_THE_KILL, DRAIN_S)
     fleet.kill(WORKERS[0])
     fleet.kill(WORKERS[1])
-    records = {name: until("they end", lambda t=t: _over(store, t)) for name, t in tasks.items()}
-    until("workers are idle", lambda: not list(fleet.client.scan_iter(KEYS.claim("*"))))
+    records = {
+        name: until("they end", lambda t=t: _over(store, t), DRAIN_S) for name, t in tasks.items()
+    }
+    until("workers are idle", lambda: not list(fleet.client.scan_iter(KEYS.claim("*"))), DRAIN_S)
     return Aftermath(
         tasks=tasks,
         heads={name: json.loads(record["head"]) for name, record in records.items()},
@@ -204,12 +198,12 @@ def test_a_killed_workers_step_runs_again_elsewhere(aftermath, fleet):
     store: Store = fleet.store
     request = BOUNDS | {"agent": "slow", "budget": {"calls": 5}}
     task_id = store.submit(intake.submission(request)).task_id
-    until("it runs", lambda: _began(fleet, task_id))
+    until("it runs", lambda: _began(fleet, task_id), DRAIN_S)
     first = _holder(fleet, f"{task_id}/1")
     fleet.running[first].kill()
-    until("it runs again", lambda: len(_began(fleet, task_id)) == 2)
+    until("it runs again", lambda: len(_began(fleet, task_id)) == 2, DRAIN_S)
     assert _holder(fleet, f"{task_id}/2") != first
-    until("it ends", lambda: _over(store, task_id))
+    until("it ends", lambda: _over(store, task_id), DRAIN_S)
     lines = list(map(json.loads, store.journal(task_id)))
     assert [(line["why"], line["subtask"]) for line in lines] == [
         ("publish", 1),

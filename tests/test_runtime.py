@@ -10,7 +10,8 @@ import pytest
 
 from envelopes import Amounts, Envelope, Fault, Limits, Status, Usage
 from envelopes.limits import ENVELOPE_BYTES_MAX
-from tests.shop import Hands, Office, Report, until
+from tests.shop import Hands, Office, Report
+from tests.until import until
 from workers import BudgetExhausted, Context, Price
 from workers.agent import Agent, _takes
 from workers.runtime import perform, report, stopped
@@ -448,7 +449,7 @@ def test_a_report_through_an_outage_arrives_once(office, run, fresh, server) -> 
 
     opened = run(agent)
     assert perform(opened) is not None
-    until(lambda: server.alive)
+    until("the server is back", lambda: server.alive)
 
 
 def test_the_context_says_where_it_stands(came_of) -> None:

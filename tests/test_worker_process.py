@@ -15,7 +15,8 @@ import pytest
 from envelopes import Amounts, Fault, Status
 from envelopes.limits import BEAT_MS
 from orchestrator.keyfile import encode, public_of
-from tests.shop import PRIVATE_KEY, ROOT, Office, Worker, until
+from tests.shop import PRIVATE_KEY, ROOT, Office, Worker
+from tests.until import until
 
 
 @pytest.fixture
@@ -66,13 +67,13 @@ def test_the_same_agents_run_under_every_pool(pool, office, worker) -> None:
             *send_many(office, "payer", 20),
             *send_many(office, "waiter", 4, 0.05),
         ]
-        until(lambda: len(office.reports()) == 64, 30, "64 reports")
+        until("64 reports", lambda: len(office.reports()) == 64, 30)
         told = office.reports()
         assert all(told[each].envelope.status is Status.SUCCESS for each in sent)
         assert all(told[each].charged == Amounts(30, 0, 1) for each in sent[40:])
         assert sorted(running.ran()) == sorted(sent), "each ran once"
         assert office.store.stats()["reports"] == 64
-        until(lambda: ended_lines(running.log) == 64, what="one line for each subtask")
+        until("one line for each subtask", lambda: ended_lines(running.log) == 64)
         assert running.terminate(10) == 0
 
 
@@ -81,10 +82,10 @@ def test_hundreds_of_async_agents_wait_in_one_process(office, worker) -> None:
     with worker("threads", 200) as running:
         running.wait_ready()
         send_many(office, "noop", 1)
-        until(lambda: len(office.reports()) == 1)
+        until("the pool is warm", lambda: len(office.reports()) == 1)
         begun = time.monotonic()
         send_many(office, "watcher", 200, 1.0)
-        until(lambda: len(office.reports()) == 201, 20, "all reports")
+        until("all reports", lambda: len(office.reports()) == 201, 20)
         assert time.monotonic() - begun < 6
 
 
@@ -93,7 +94,7 @@ def test_a_slow_agent_hoards_nothing_that_another_worker_could_do(office, worker
     with worker("threads", 2) as running:
         running.wait_ready()
         send_many(office, "sleeper", 10, 5)
-        until(lambda: len(running.ran()) == 2)
+        until("both slots are taken", lambda: len(running.ran()) == 2)
         time.sleep(1.5)  # longer than one wait at the bell
         assert office.store.queue_depth("sleeper") == 8
 
@@ -102,18 +103,18 @@ def test_a_busy_slow_agent_does_not_keep_a_quick_one_from_its_slot(office, worke
     with worker("threads", 2) as running:
         running.wait_ready()
         slow = send_many(office, "sleeper", 1, 3)
-        until(lambda: running.ran() == slow)
+        until("the slow one runs", lambda: running.ran() == slow)
         send_many(office, "noop", 300)
-        until(lambda: len(office.reports()) == 300, 2.5, "the quick ones, beside the slow one")
+        until("the quick ones, beside the slow one", lambda: len(office.reports()) == 300, 2.5)
 
 
 def test_the_orchestrator_learns_which_agents_there_are(office, worker) -> None:
     with worker() as running:
         running.wait_ready()
-        until(lambda: "noop" in office.store.agents())
+        until("its agents are known", lambda: "noop" in office.store.agents())
         facts = office.store.agents()["noop"].facts
         assert facts == {"handoffs": [], "skills": [], "in_flight_max": None, "price": None}
-        until(lambda: office.client.zcard(office.keys.workers) == 1)
+        until("the worker is known", lambda: office.client.zcard(office.keys.workers) == 1)
         (name,) = office.client.zrange(office.keys.workers, 0, -1)
         about = json.loads(office.client.get(office.keys.worker(name.decode())))
         assert about["pid"] == running.process.pid
@@ -125,7 +126,7 @@ def test_remote_control_works_beside_the_gate(office, worker) -> None:
     with worker() as running:
         running.wait_ready()
         slow = send_many(office, "sleeper", 1, 20)
-        until(lambda: running.ran() == slow)
+        until("the slow one runs", lambda: running.ran() == slow)
         inspected = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "workers.app", "inspect", "active", "--json"],
             cwd=ROOT,
@@ -184,9 +185,9 @@ def test_told_to_stop_it_ends_what_runs_and_gives_back_the_rest(pool, office, wo
     with worker(pool, 2) as running:
         running.wait_ready()
         quick = send_many(office, "napper", 400)  # so that it takes some work ahead
-        until(lambda: len(office.reports()) > 300, 20)
+        until("it is under load", lambda: len(office.reports()) > 300, 20)
         slow = send_many(office, "napper", 60, 0.7)
-        until(lambda: any(each in running.ran() for each in slow), 10)
+        until("a slow one runs", lambda: any(each in running.ran() for each in slow), 10)
         assert running.terminate(30) == 0
         told, ran = office.reports(), set(running.ran())
         assert ran == set(told), "what began was ended and reported"
@@ -196,7 +197,7 @@ def test_told_to_stop_it_ends_what_runs_and_gives_back_the_rest(pool, office, wo
         assert office.store.queue_depth("napper") == len(left), "for another worker to take"
         assert len(running.ran()) == len(ran), "none ran twice"
     with worker(pool, 10) as another:
-        until(lambda: len(office.reports()) == 460, 30, "another worker does the rest")
+        until("another worker does the rest", lambda: len(office.reports()) == 460, 30)
         assert Counter(another.ran()).most_common(1)[0][1] == 1
 
 
@@ -208,7 +209,7 @@ def test_what_does_not_end_within_the_grace_is_reported_as_stopped(
     with worker(pool, 2, BUCKSTOP_GRACE="1") as running:
         running.wait_ready()
         sent = send_many(office, "sleeper", 2, 60)
-        until(lambda: len(running.ran()) == 2)
+        until("both slots are taken", lambda: len(running.ran()) == 2)
         begun = time.monotonic()
         assert running.terminate(10) == 0
         assert 1 <= time.monotonic() - begun < 5
@@ -222,7 +223,7 @@ def test_an_async_agent_that_does_not_end_is_stopped_too(office, worker) -> None
     with worker("threads", 2, BUCKSTOP_GRACE="1") as running:
         running.wait_ready()
         (sent,) = send_many(office, "watcher", 1, 60)
-        until(lambda: running.ran() == [sent])
+        until("it runs", lambda: running.ran() == [sent])
         assert running.terminate(10) == 0
         assert office.reports()[sent].envelope.fault is Fault.STOPPED
 
@@ -235,8 +236,11 @@ def test_a_killed_child_falls_silent_while_its_worker_lives_on(office, worker) -
     with worker("prefork", 2) as running:
         running.wait_ready()
         (sent,) = send_many(office, "sleeper", 1, 60)
-        until(lambda: running.ran() == [sent])
-        until(lambda: int(office.claim(sent)["beat_ms"]) > int(office.claim(sent)["since_ms"]))
+        until("it runs", lambda: running.ran() == [sent])
+        until(
+            "its worker has said that it lives",
+            lambda: int(office.claim(sent)["beat_ms"]) > int(office.claim(sent)["since_ms"]),
+        )
         for child in children(running.process.pid):
             os.kill(child, signal.SIGKILL)
         killed_ms = int(office.claim(sent)["beat_ms"])
@@ -269,9 +273,9 @@ def test_an_agent_whose_subtask_is_taken_away_is_cancelled_and_its_slot_free(
     with worker("threads", 1) as running:
         running.wait_ready()
         (sent,) = send_many(office, "watcher", 1, 60)
-        until(lambda: running.ran() == [sent])
+        until("it runs", lambda: running.ran() == [sent])
         office.store.look(office.task, [], [1])
-        until(lambda: running.ran() == [sent, sent], BEAT_MS / 1000 + 2, "its cancellation")
+        until("its cancellation", lambda: running.ran() == [sent, sent], BEAT_MS / 1000 + 2)
         office.report(office.send("noop"))
         assert sent not in office.reports()
 
@@ -283,7 +287,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(server, fresh, office, wor
     """Unreachable server at start: retry."""
     server.kill()
     with worker() as running:
-        until(lambda: "Cannot connect" in running.log.read_text(), 20)
+        until("the worker has noticed", lambda: "Cannot connect" in running.log.read_text(), 20)
         server.restart()
         running.wait_ready(20)
         assert office.report(office.send("noop")).envelope.status is Status.SUCCESS
@@ -297,11 +301,11 @@ def test_a_server_that_restarts_under_load_costs_nothing(
     with worker(pool, 4) as running:
         running.wait_ready()
         sent = send_many(office, "napper", 300, 0.02)
-        until(lambda: len(running.ran()) > 50)
+        until("it is under load", lambda: len(running.ran()) > 50)
         server.kill()
         threading.Event().wait(2.5)
         server.restart()
-        until(lambda: len(office.reports()) == 300, 30, "all reports")
+        until("all reports", lambda: len(office.reports()) == 300, 30)
         assert running.process.poll() is None
         assert sorted(running.ran()) == sorted(sent), "each ran once"
         assert states(office, sent) == {"reported": 300}

@@ -9,8 +9,8 @@ import httpx
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-PATIENCE_S: Final = 30
-"""What nearly everything takes a fraction of; a test that needs more says so."""
+PATIENCE_S: Final = 60
+"""What takes a fraction of it on a quiet machine; what needs more says so."""
 AWAY: Final = (RedisConnectionError, RedisTimeoutError, httpx.TransportError)
 Seen = TypeVar("Seen")
 

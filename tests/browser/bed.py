@@ -4,8 +4,6 @@ Server, orchestrator, worker and HTTP app run as they would for a user; people l
 their own. Any part can be killed and started again under the same address.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,8 @@ from orchestrator.embedded import EmbeddedServer, free_port
 from orchestrator.settings import Settings
 from orchestrator.tokens import Scope, Tokens, id_of
 from tests.fleet import Fleet
+from tests.until import until
 
-READY_S = 60
-LOOK_EVERY_S = 0.05
 EVERYTHING = (Scope.SUBMIT, Scope.READ, Scope.DECIDE)
 """What a tenant's own person may do."""
 
@@ -121,11 +118,3 @@ class Bed(Fleet):
         self.buckstop.close()
         self.client.close()
         self.server.stop()
-
-
-def until(what: str, condition: Callable[[], bool]) -> None:
-    """Wait for a condition outside the browser."""
-    give_up = time.monotonic() + READY_S
-    while not condition():
-        assert time.monotonic() < give_up, f"{what}: not within {READY_S} s"
-        time.sleep(LOOK_EVERY_S)

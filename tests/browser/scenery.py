@@ -7,7 +7,8 @@ import random
 from dataclasses import dataclass
 
 from orchestrator.tokens import Scope
-from tests.browser.bed import Bed, Person, until
+from tests.browser.bed import Bed, Person
+from tests.until import until
 
 VENDORS = ["Nordwärme", "Thermia Süd", "Ventus"]
 REPORT = """## Recommendation: Nordwärme

@@ -3,8 +3,9 @@
 from playwright.sync_api import Locator, Page, expect
 
 from orchestrator.tokens import Scope
-from tests.browser.bed import Bed, Person, until
+from tests.browser.bed import Bed, Person
 from tests.browser.conftest import Visit
+from tests.until import until
 
 
 def row(page: Page, agent: str) -> Locator:

@@ -5,9 +5,10 @@ import re
 import pytest
 from playwright.sync_api import Error, expect
 
-from tests.browser.bed import Person, until
+from tests.browser.bed import Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import MARKER, Eyes
+from tests.until import until
 
 INLINE = "document.body.append(Object.assign(document.createElement('script'), {text: '%s'}))"
 PIXEL = "document.body.append(Object.assign(new Image(), {src: 'http://stranger.example/x'}))"

@@ -6,9 +6,10 @@ from itertools import count
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.bed import Bed, Person, until
+from tests.browser.bed import Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import Eyes, without_reload
+from tests.until import until
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,15 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from orchestrator.embedded import free_port
+from tests.until import Seen
+from tests.until import until as patiently
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "buckstop-under-test"
@@ -32,7 +33,6 @@ for i, claim in ipairs(ARGV) do
 end
 return states
 """
-Seen = TypeVar("Seen")
 
 
 def missing() -> str | None:
@@ -47,17 +47,8 @@ def missing() -> str | None:
 
 
 def until(what: str, look: Callable[[], Seen], good: Callable[[Seen], bool] = bool) -> Seen:
-    """Return what is seen once it is good; what cannot be reached yet is looked at again."""
-    give_up, seen = time.monotonic() + PATIENCE_S, None
-    while time.monotonic() < give_up:
-        try:
-            seen = look()
-            if good(seen):
-                return seen
-        except httpx.TransportError as error:
-            seen = error
-        time.sleep(0.5)
-    raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s; seen last: {seen}")
+    """Return what is seen once it is good; a look may be a command of Docker's."""
+    return patiently(what, look, PATIENCE_S, good=good, every_s=0.5)
 
 
 class Deployment:

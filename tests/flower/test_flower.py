@@ -11,7 +11,8 @@ from redis import Redis
 
 from envelopes import Envelope, Fault, Limits
 from envelopes.envelope import Usage
-from tests.garden import BOUNDS, KEYS, Garden, planted, until
+from tests.garden import BOUNDS, KEYS, Garden, planted
+from tests.until import until
 from workers.outcome import event_of, outcome_line
 
 SECRET = "correct horse battery staple"
@@ -48,7 +49,7 @@ def test_workers_of_either_pool_tell_the_same(garden: Garden) -> None:
         told[shown["worker"].partition("@")[0]] = f"{shown['state']} {shown['result']}"
         return len(told) == 2
 
-    until(both, "each of the workers had one")
+    until("each of the workers had one", both)
     assert told["prefork"] == told["threads"]
     assert told["threads"].startswith("FAILURE failed, raised; 30 of 900")
 
@@ -86,7 +87,7 @@ def test_each_outcome_is_told_with_its_reason(
 def test_what_takes_its_time_is_shown_while_it_runs(garden: Garden, tmp_path: Path) -> None:
     """Events are sparse, and a person sees what runs all the same."""
     subtask = garden.ask("waits", str(tmp_path / "enough"))
-    shown = until(lambda: garden.task(subtask), "it is shown")
+    shown = until("it is shown", lambda: garden.task(subtask))
     assert (shown["state"], shown["args"]) == ("STARTED", "light the lamp")
     (tmp_path / "enough").touch()
     assert garden.ended(subtask)["result"].startswith("success 1.00")
@@ -97,7 +98,7 @@ def test_flower_sees_neither_what_an_agent_is_given_nor_what_it_made(
 ) -> None:
     """Never secrets or whole payloads: of a payload Flower sees the goal, shortened."""
     subtask = garden.ask("waits", str(tmp_path / SECRET), goal="x" * 500)
-    until(lambda: garden.task(subtask), "it is shown")
+    until("it is shown", lambda: garden.task(subtask))
     garden.ended(garden.ask("says", SECRET))
     pages = ["/api/tasks", "/tasks"]
     for name in garden.get("/api/workers"):
@@ -161,8 +162,8 @@ def test_a_task_sent_from_flower_is_accepted(garden: Garden, options: dict[str, 
     sent = garden.send("buckstop.submit", kwargs={**ASKED, "labels": {"to": key[:60]}}, **options)
     assert sent.status_code == 200
     accepted = until(
-        lambda: [t for t in garden.buckstop.tasks().items if t.labels.get("to") == key[:60]],
         "accepted",
+        lambda: [t for t in garden.buckstop.tasks().items if t.labels.get("to") == key[:60]],
     )
     assert len(accepted) == 1
 
@@ -175,7 +176,7 @@ def test_anything_else_sent_from_flower_becomes_a_letter(garden: Garden, where: 
     sent = garden.send("agent.says", kwargs={"payload": '{"goal": "x"}'}, **SOMEWHERE[where])
     assert sent.status_code == 200
     message = sent.json()["task-id"]
-    filed = until(lambda: [o for o in garden.letters() if o["id"] not in before], "a letter")
+    filed = until("a letter", lambda: [o for o in garden.letters() if o["id"] not in before])
     assert message in filed[0]["why"]
     assert message not in garden.get("/api/tasks").keys() - ran
 

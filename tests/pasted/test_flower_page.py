@@ -15,8 +15,8 @@ import pytest
 from orchestrator.embedded import free_port
 from orchestrator.flower import ensure_login
 from orchestrator.running import DIRECTORY, Running
-from tests.garden import until
 from tests.pages import block, commands
+from tests.until import until
 
 UP = block("docs/how-to/flower.md", "$ buckstop up")
 BY_HAND = block("docs/how-to/flower.md", "$ celery -A workers.app flower")
@@ -83,7 +83,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     reader = Reader(tmp_path_factory.mktemp("reader"))
     (line,) = reader.lines(UP)
     up = reader.start(f"{line} --flower-port {reader.ports['5555']}")
-    until(lambda: "flower: " in reader.said(), "it is up", STARTED_WITHIN_S)
+    until("it is up", lambda: "flower: " in reader.said(), STARTED_WITHIN_S)
     yield reader
     up.send_signal(signal.SIGINT)
     assert up.wait(60) == 0, "one Ctrl-C stops all"
@@ -106,13 +106,13 @@ def test_the_page_does_what_it_says(reader: Reader) -> None:
     kept = reader.folder / DIRECTORY / "flower_login"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert ensure_login(kept.parent) == login, "it stays the same for this directory"
-    until(lambda: answers(reader.ports["5555"]), "Flower answers", STARTED_WITHIN_S)
+    until("Flower answers", lambda: answers(reader.ports["5555"]), STARTED_WITHIN_S)
     (task,) = reader.paste(SUBMIT)
-    queues = until(lambda: depths(reader), "a worker has named its queues")
+    queues = until("a worker has named its queues", lambda: depths(reader))
     assert {"buckstop:agent.research", "buckstop:dead-letters", "buckstop:submit"} <= queues.keys()
     (sent,) = reader.paste(SEND)
     assert json.loads(sent)["task-id"]
-    until(lambda: "unknown-task" in "".join(reader.paste(WRONG)), "a letter")
+    until("a letter", lambda: "unknown-task" in "".join(reader.paste(WRONG)))
     (metrics,) = reader.paste(METRICS)
     assert "flower_events_total" in metrics
     assert task.strip()
@@ -132,7 +132,7 @@ def test_flower_starts_by_hand_too(reader: Reader) -> None:
     assert running is not None
     by_hand = reader.start(line, BUCKSTOP_URL=running.url)
     try:
-        until(lambda: answers(reader.ports["5556"]), "it answers", STARTED_WITHIN_S)
+        until("it answers", lambda: answers(reader.ports["5556"]), STARTED_WITHIN_S)
         address = f"http://127.0.0.1:{reader.ports['5556']}/tasks"
         assert httpx.get(address).status_code == 401
         assert httpx.get(address, auth=("me", "secret")).is_success

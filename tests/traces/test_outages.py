@@ -11,8 +11,8 @@ from envelopes.trace import span_of, trace_of
 from tests.fleet import Fleet
 from tests.otlp import ERROR
 from tests.pages import block, commands
-from tests.shop import until
 from tests.tracing import CALLER, PAGE, TASK, parent_of, started
+from tests.until import until
 
 AGENTS = """from workers import Envelope, agent
 
@@ -28,7 +28,7 @@ def test_a_killed_workers_subtask_has_a_span_and_so_has_the_one_in_its_place(
     """Silence becomes an envelope: "its step is re-issued to the same agent under a new id"."""
     started(fleet)
     handle = buckstop.submit(TASK, agent="mortal")
-    until((tmp_path / "was-here").exists, 30, "the agent runs")
+    until("the agent runs", (tmp_path / "was-here").exists, 30)
     fleet.kill("w")
     assert handle.result(60).outcome == "completed"
     lost, again = sorted(collector.wait("buckstop.subtask", 2), key=lambda s: s.begun_ns)
@@ -105,7 +105,7 @@ def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> 
             ["sh", "-c", f"{export}; exec {up}"], cwd=tmp_path, stdout=log, stderr=log
         )
     try:
-        until(lambda: "console: " in (tmp_path / "up.log").read_text(), 40, "buckstop up")
+        until("buckstop up", lambda: "console: " in (tmp_path / "up.log").read_text(), 40)
         subprocess.run(["sh", "-c", f"{export}; {submit}"], cwd=tmp_path, check=True, timeout=60)
         (task,) = collector.wait("buckstop.task")
         (invoked,) = collector.wait("invoke_agent research")

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from orchestrator.store import Store
 from tests.collector import collect
 from tests.fleet import Fleet
 from tests.next_version import NEXT, make_next
+from tests.until import until
 
 WITHIN_S = 90
 """For what must happen: a killed worker's lease alone is ten seconds."""
@@ -40,13 +40,6 @@ def fleet(fresh, tmp_path) -> Iterator[Fleet]:
         yield fleet
     finally:
         fleet.stop()
-
-
-def until(holds, what: str, within_s: float = WITHIN_S) -> None:
-    give_up = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up, f"{what}: not within {within_s} s"
-        time.sleep(0.05)
 
 
 def submit(store: Store, count: int = TASKS) -> list[str]:
@@ -91,7 +84,7 @@ def heads(store: Store, tasks: list[str]) -> list[dict]:
 
 def all_well(store: Store, tasks: list[str]) -> None:
     """Wait until they have ended, and look that none was harmed by a version it did not know."""
-    until(lambda: ended(store, tasks) == len(tasks), "every task ends")
+    until("every task ends", lambda: ended(store, tasks) == len(tasks), WITHIN_S)
     outcomes = [store.task(task)["outcome"] for task in tasks]
     assert set(outcomes) == {b"completed"}
 
@@ -102,14 +95,16 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
     told = []
     fleet.orchestrator("old-o")
     fleet.worker("old-w")
-    until(lambda: "one" in store.agents(), "agents are registered")
+    until("agents are registered", lambda: "one" in store.agents(), WITHIN_S)
     told += submit(store)
 
     fleet.orchestrator("new-o", next_tree)
     fleet.worker("new-w", tree=next_tree)
     told += submit(store) + submit_by_next(fleet, next_tree)
     for number, name in enumerate(("old-o", "new-o", "new-w", "old-w", "new-o", "old-o"), 1):
-        until(lambda n=number: ended(store, told) >= len(told) * n // 8, "the run goes on")
+        until(
+            "the run goes on", lambda n=number: ended(store, told) >= len(told) * n // 8, WITHIN_S
+        )
         fleet.kill(name)
     all_well(store, told)
     assert {head["v"] for head in heads(store, told)} == {1}, "while an old one lives"
@@ -118,7 +113,11 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
     for name in ("old-w", "old-o"):
         fleet.running.pop(name).terminate()
     newest = []
-    until(lambda: _is_next(store, newest), "the new form is written once the last old one is gone")
+    until(
+        "the new form is written once the last old one is gone",
+        lambda: _is_next(store, newest),
+        WITHIN_S,
+    )
     told += newest
     told += submit(store)
     fleet.kill("new-w")
@@ -126,7 +125,7 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
 
     fleet.worker("old-w")
     fleet.orchestrator("old-o")
-    until(lambda: fresh.client.exists(fresh.keys.speaks("1")), "an old one is back")
+    until("an old one is back", lambda: fresh.client.exists(fresh.keys.speaks("1")), WITHIN_S)
     told += submit(store)
     all_well(store, told)
     fleet.stop()
@@ -139,7 +138,7 @@ def _is_next(store: Store, told: list[str]) -> bool:
     """Submit one task, and look in which version its end is written."""
     (task,) = submit(store, 1)
     told.append(task)
-    until(lambda: ended(store, [task]) == 1, "it ends")
+    until("it ends", lambda: ended(store, [task]) == 1, WITHIN_S)
     (head,) = heads(store, [task])
     return head["v"] == NEXT and head["weather"] == "sunny"
 
@@ -157,20 +156,20 @@ def test_what_is_too_new_is_never_run_and_never_lost(fresh, fleet, store, next_t
     """An old worker files it as a letter, an old orchestrator leaves it to one that can read it."""
     fleet.orchestrator("new-o", next_tree)
     (task,) = submit(store, 1)
-    until(lambda: store.queue_depth("one") == 1, "a message in the new form waits")
+    until("a message in the new form waits", lambda: store.queue_depth("one") == 1, WITHIN_S)
     (raw,) = fresh.client.lrange(fresh.keys.queue("one"), 0, -1)
     assert '"v":2' in json.loads(raw)["headers"]["buckstop"]
     fleet.end("new-o")
-    until(lambda: not fresh.client.exists(fresh.keys.serving), "nobody serves", 30)
+    until("nobody serves", lambda: not fresh.client.exists(fresh.keys.serving), 30)
 
     fleet.orchestrator("old-o")
     fleet.worker("old-w")
-    until(lambda: store.count_letters() == 1, "the message is a letter")
+    until("the message is a letter", lambda: store.count_letters() == 1, WITHIN_S)
     (letter,) = store.find_letters(count=5)
     filed = store.letter(letter.id)
     assert filed["reason"] == b"schema"
     assert re.search(rb"version 2; this worker knows 1 to 1", filed["why"])
-    until(lambda: "left to a newer one" in fleet.log("old-o"), "the old one leaves it alone", 30)
+    until("the old one leaves it alone", lambda: "left to a newer one" in fleet.log("old-o"), 30)
     assert ended(store, [task]) == 0
     assert not fleet.effects.read_text(), "nobody has run it"
 
