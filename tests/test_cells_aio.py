@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -244,6 +245,37 @@ def test_news_of_all_cells_go_on_behind_a_place_and_wait_for_one_that_is_away(
         assert (await anext(going_on)).fields["task"] == missed
 
     run(several, story)
+
+
+def test_news_begin_though_a_cell_is_away_and_are_of_it_once_it_is_back(several: Several) -> None:
+    """A cell whose place nobody knew is told from when it is back."""
+
+    async def story(buckstop: AsyncBuckstop) -> None:
+        await buckstop.submit(TASK, tenant=TENANTS["west"])
+        several.servers["west"].kill()
+        coming = aiter(buckstop.news())
+        first = asyncio.create_task(anext(coming))  # type: ignore[arg-type,var-annotated]
+        await soon("east is listened to", lambda: busy(several, "east"))
+        here = (await buckstop.submit(TASK, tenant=TENANTS["east"])).id
+        assert (await first).fields["task"] == here
+        several.servers["west"].restart()
+        next_ = asyncio.create_task(anext(coming))  # type: ignore[arg-type,var-annotated]
+        made = set[str]()
+        while not next_.done():
+            with suppress(CellAway):
+                made.add((await buckstop.submit(TASK, tenant=TENANTS["west"])).id)
+            await asyncio.sleep(0.05)
+        told = await next_
+        assert told.fields["task"] in made, "and not what was before"
+        assert told.fields["cell"] == "west"
+
+    run(several, story)
+
+
+def busy(several: Several, cell: str) -> bool:
+    """Say whether somebody waits for the news of a cell."""
+    with several.client(cell) as client:
+        return any(each["cmd"] == "xread" for each in client.client_list())
 
 
 def test_letters_are_decided_where_they_are_and_in_all_cells_at_once(several: Several) -> None:

@@ -1,6 +1,8 @@
 """Commands over several cells, on real servers: what each does, also where one is away."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -180,6 +182,30 @@ def test_a_cell_that_is_away_is_a_finding_and_the_other_is_looked_at(
             compared = "home, which is east, is away, so the others cannot be compared with it"
             assert (compared in unknown) == (cell == "east")
     assert f"cell {cell}\n  refused  server: it is away" in run("buckstop check").out
+
+
+def test_a_cell_that_hangs_or_turns_us_away_is_a_finding_too(several: Several, run: Run) -> None:
+    """It is looked at for two seconds, and no longer; one that is named is looked at alone."""
+    hung = several.servers["west"].pid
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        [gone] = [one for one in run("buckstop doctor --json").json["findings"] if of(one, "west")]
+        assert gone["found"].startswith("it is away: no answer within 2 s")
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    alone = run("buckstop doctor --cell east --json").json["findings"]
+    assert alone
+    assert "cell" not in alone[0]
+    url = several.servers["west"].url.replace("redis://:", "redis://:wrong")
+    several.settings["west"]["url"] = url
+    several.list("east")
+    [gone] = [one for one in run("buckstop check --json").json if of(one, "west")]
+    assert "invalid username-password pair" in gone["found"]
+    assert url not in gone["found"]
+
+
+def of(finding: dict[str, Any], cell: str) -> bool:
+    return bool(finding["cell"] == cell)
 
 
 # --- purge ---------------------------------------------------------------------------------------
