@@ -3,9 +3,13 @@
 import json
 import logging
 import re
+import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from worlds import commit, submission
 
 from envelopes import limits
 from orchestrator import log
+from orchestrator.courier.apprise_held import hold
 from orchestrator.courier.causes import cause_of
 from orchestrator.courier.wording import Occasion, message, plain
 from orchestrator.news import News
@@ -186,6 +191,56 @@ def test_a_service_that_hangs_is_cut_off(office: PostOffice, receiver: Receiver)
     office.deliver(timeout_s=0.5, turns=1)
     [delivery] = office.subscriptions.deliveries(person.id, 9)
     assert (delivery.state, delivery.why) == ("waiting", "not taken within 0.5 s")
+
+
+def test_a_name_that_leads_elsewhere_once_it_was_checked_leads_nowhere(
+    fresh: Fresh, receiver: Receiver
+) -> None:
+    """apprise_url.py: "as it is Apprise that connects then, each ... is judged once more"."""
+    office = PostOffice(fresh, lambda _host, _port: ["93.184.216.34"])
+    hook = office.person(f"json://localhost:{receiver.port}/", allow_private=False)
+    office.subscriptions.test(hook.id)
+    office.deliver()
+    assert receiver.heard == []
+    (delivery,) = office.subscriptions.deliveries(hook.id, 10)
+    assert re.search(r"leads to (127\.0\.0\.1|::1) by now, which only we can reach", delivery.why)
+
+
+def test_whoever_calls_no_held_service_connects_as_before(receiver: Receiver) -> None:
+    """The guard is about notifications: Redis stands inside, and is asked by other threads."""
+    held = hold(SimpleNamespace(notify=lambda: None), environ=dict)
+    with socket.create_connection(("127.0.0.1", receiver.port)):
+        assert held.refused is None
+
+
+@pytest.mark.parametrize(
+    ("proxies", "reached"), [({}, False), ({"https": "http://127.0.0.1:3128"}, True)]
+)
+def test_a_proxy_that_the_operator_has_named_is_asked(
+    receiver: Receiver, proxies: dict[str, str], *, reached: bool
+) -> None:
+    """apprise_held.py: "A proxy that the environment names is let pass"."""
+
+    def connect() -> bool:
+        with suppress(ConnectionRefusedError), socket.create_connection(here):
+            return True
+        return False
+
+    here = ("127.0.0.1", receiver.port)
+    service = SimpleNamespace(notify=connect)
+    held = hold(service, environ=lambda: proxies)
+    assert service.notify() is reached
+    assert (held.refused is None) is reached
+
+
+def test_a_socket_of_this_machine_is_no_service(tmp_path: Path) -> None:
+    """The same for whatever is no address at all."""
+    name = str(tmp_path / "here")
+    service = SimpleNamespace(notify=lambda: socket.socket(socket.AF_UNIX).connect(name))
+    held = hold(service, environ=dict)
+    with pytest.raises(ConnectionRefusedError, match="a socket of this machine"):
+        service.notify()
+    assert held.refused is not None
 
 
 def test_redirects_of_a_service_are_not_followed(office: PostOffice, receiver: Receiver) -> None:

@@ -3,10 +3,10 @@
 Apprise's services open connections of their own, so the guard can only look at what a URL says:
 the host, for the 56 services that have one in their URL (json://, mailto://, ntfy:// ...), and
 whatever points at a file or at another URL. The others, such as Slack, know by themselves where
-they connect. A host is looked up and checked here at creation and before every message, but it is
-Apprise that connects: unlike a webhook's, its connection is not held to the address that was
-checked, and it asks a proxy if the environment names one. Redirects are off. `allow_private` leaves
-the guard out, but for templates: a file that is sent is a way to read this machine.
+they connect. A host is looked up and checked here at creation and before every message; as it is
+Apprise that connects then, each of its connections is judged once more (apprise_held.py). It asks a
+proxy if the environment names one. Redirects are off. `allow_private` leaves the guard out, but for
+templates: a file that is sent is a way to read this machine.
 """
 
 import logging

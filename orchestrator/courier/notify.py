@@ -1,8 +1,8 @@
 """Send one notification through Apprise, to Slack, mail, PagerDuty or whatever its URL names.
 
 Apprise waits for its services in threads; so does this. Where it leads is looked at anew before
-every message (apprise_url.py). What Apprise says of a failure may repeat its URL, so nothing of it
-is kept but the status that the service answered.
+every message (apprise_url.py), and once more when it connects (apprise_held.py). What Apprise says
+of a failure may repeat its URL, so nothing of it is kept but the status that the service answered.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from apprise.result import AppriseResultStatus
 from envelopes import limits
 from envelopes.strict import Refused
 from orchestrator.courier.address import Resolve, resolve
+from orchestrator.courier.apprise_held import hold
 from orchestrator.courier.apprise_url import check_apprise_url
 from orchestrator.courier.box import Claimed, Sent, Verb
 from orchestrator.courier.subscription import Subscription
@@ -64,7 +65,11 @@ class Notifications:
         occasion = self._occasion(claimed)
         if occasion is None:
             return Sent(Verb.MOOT, why="it is told of under the reason that was found since")
-        return _notify(service, message(occasion), self._timeout_s)
+        held = None if to.allow_private else hold(service)
+        sent = _notify(service, message(occasion), self._timeout_s)
+        if held and held.refused and sent.verb is not Verb.DONE:
+            return Sent(Verb.RETRY, why=held.refused)
+        return sent
 
     def _occasion(self, claimed: Claimed) -> Occasion | None:
         """Gather what the message says; None where its letters have another reason by now."""
