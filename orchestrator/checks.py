@@ -262,7 +262,8 @@ def _memory(info: Mapping[str, Any]) -> Finding:
             f"{used:,} of {most:,} bytes are used; the rest is for work under way to end in",
             "wait until tasks have ended, or: CONFIG SET maxmemory <more>",
         )
-    return Finding(_MEMORY, Verdict.GOOD, f"{used:,} bytes of {f'{most:,}' if most else 'all'}")
+    bound = f"{most:,}" if most else "what the machine has"
+    return Finding(_MEMORY, Verdict.GOOD, f"{used:,} bytes of {bound}")
 
 
 def _info(client: Redis, *sections: str) -> tuple[Mapping[str, Any], str]:

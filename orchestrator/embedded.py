@@ -74,8 +74,6 @@ class EmbeddedServer:
         self.password = secrets.token_urlsafe(24)
         self.port = 0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._others: Mapping[str, int] = {}
-        self._console: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._start_on_some_port()
@@ -106,7 +104,10 @@ class EmbeddedServer:
             self._process.wait()
 
     def restart(self) -> None:
-        """Start a server that died again, under the same URL and with the same state."""
+        """Start a server that died again, under the same URL and with the same state.
+
+        The note that is there names it still, but for its process; see note().
+        """
         assert not self.alive, "still running"
         self._start()
 
@@ -141,6 +142,7 @@ class EmbeddedServer:
                 if left == 0 or "in use" not in str(error):
                     raise
             else:
+                self.note({})
                 return
 
     def _start(self) -> None:
@@ -158,11 +160,9 @@ class EmbeddedServer:
             umask=0o077,  # what it writes holds the tasks, whoever may look into the directory
         )
         self._wait_until_ready(self._process)
-        self.note(self._others, self._console)
 
     def note(self, others: Mapping[str, int], console: str | None = None) -> None:
         """Write down where the server is, for the commands that look for it, and who else runs."""
-        self._others, self._console = others, console
         pids = {"up": os.getpid(), "server": self.pid, **others}
         Running(self.url, self.started, pids, console).write(self.directory)
 

@@ -113,8 +113,12 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         raise KeyFileError(_in_the_way(path)) from None
-    with os.fdopen(file, "w") as new:
-        new.write(text + "\n")
+    try:
+        with os.fdopen(file, "w") as new:
+            new.write(text + "\n")
+    except OSError:  # half a key is worse than none: it would be in the way of the next one
+        path.unlink()
+        raise
 
 
 def _in_the_way(path: Path) -> str:

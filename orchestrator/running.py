@@ -12,6 +12,7 @@ from typing import Self
 
 DIRECTORY = ".buckstop"
 _FILE = "run.json"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,13 @@ class Running:
     def write(self, directory: Path) -> None:
         """Put the note down in one step, so that nobody ever reads half of it."""
         draft = directory / f"{_FILE}.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(asdict(self), file)
-        draft.replace(directory / _FILE)
+        try:
+            with os.fdopen(os.open(draft, _NEW, 0o600), "w") as file:
+                json.dump(asdict(self), file)
+            draft.replace(directory / _FILE)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 def forget(directory: Path) -> None:

@@ -4,7 +4,7 @@ Such a task is accepted all the same: its worker may be on its way. Pure: from t
 what is known of the agents.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -14,7 +14,7 @@ from envelopes.until import Custom, parts
 from orchestrator.view import AgentView
 
 _NAMED_MAX: Final = 12
-"""Agents that are named as those there are; more are to be asked for."""
+"""Names in one sentence; of more it is said how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,14 @@ class Unstaffed:
 
     def sentences(self) -> Iterator[str]:
         """Say who is missing, whom it may have meant, and what to do."""
-        for name in self.agents:
-            yield f"no living worker runs the agent {name!r}{_meant(name, self.running)}"
-        for name in self.skills:
-            yield f"no living worker has the skill {name!r}{_meant(name, self.offered)}"
+        if self.agents:
+            yield f"no living worker runs {_each(self.agents, self.running)}"
+        if self.skills:
+            yield f"no living worker has the skill {_each(self.skills, self.offered)}"
         if not self.running:
             yield "no worker lives; start one with: buckstop up MODULE, or buckstop worker MODULE"
         else:
-            more = len(self.running) - _NAMED_MAX
-            shown = ", ".join(self.running[:_NAMED_MAX]) + (f" and {more} more" * (more > 0))
-            yield f"there are: {shown}; who is missing is started with: buckstop worker MODULE"
+            yield f"there are: {_some(self.running)}; start who is missing: buckstop worker MODULE"
 
 
 def unstaffed(request: TaskRequest, agents: Iterable[AgentView]) -> Unstaffed:
@@ -78,6 +76,15 @@ def _skills_of(request: TaskRequest) -> set[str]:
     return {step.skill for plan in request.plans for step in plan if step.skill}
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def _each(missing: Sequence[str], known: Sequence[str]) -> str:
+    return _some([f"{name!r}{_meant(name, known)}" for name in missing])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -15,6 +15,7 @@ Children log to files in `.buckstop/log/`; what happens to them is told to `say`
 
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -32,6 +33,8 @@ from orchestrator.settings import Settings, person
 
 STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
+_FREE_BYTES_MIN = 256 * 1024
+"""With less on its disk a server ends, for what it has acknowledged would not last."""
 _STOPPED_IN_TURN = ("http", "flower", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
@@ -98,9 +101,13 @@ class Up:
 
     def _note(self) -> None:
         """Keep the note up to date, so that others can see (and tests kill) who runs."""
-        if self._server is not None and self._server.alive:
-            pids = {c.name: c.process.pid for c in self._children if c.process}
+        if self._server is None or not self._server.alive:
+            return
+        pids = {c.name: c.process.pid for c in self._children if c.process}
+        try:
             self._server.note(pids, self._wanted.http_url)
+        except OSError as error:  # a disk that is full; the note before names the same server
+            self._say("unnoted", {"why": str(error)})
 
     # --- until all are at work -------------------------------------------------------------------
 
@@ -164,7 +171,7 @@ class Up:
         if server is None or server.alive:
             return False
         if lives.start_at is None:
-            self._died("server", lives, f"see {server.log}")
+            self._died("server", lives, self._why_it_died(server))
         if not lives.due:
             return False
         try:
@@ -172,8 +179,18 @@ class Up:
         except EmbeddedError as error:
             self._died("server", lives, str(error))
             return False
+        except OSError as error:
+            self._died("server", lives, f"{self._why_it_died(server)}; {error}")
+            return False
         self._server_started(server)
         return True
+
+    def _why_it_died(self, server: EmbeddedServer) -> str:
+        """Say that the disk is full, where it is: then the server's own log says nothing."""
+        free = shutil.disk_usage(server.directory).free
+        if free < _FREE_BYTES_MIN:
+            return f"no space is left on the disk of {server.directory}; free some"
+        return f"see {server.log}"
 
     def _server_started(self, server: EmbeddedServer) -> None:
         self._server_lives.began()

@@ -92,6 +92,32 @@ def test_every_command_takes_json_and_explains_itself(name: str) -> None:
     assert silent == []
 
 
+def test_whoever_mistypes_is_told_what_is_meant(tmp_path: Path) -> None:
+    """Helpful errors: the nearest command, the module as for import, a whole example."""
+    (tmp_path / "my_agents.py").touch()
+    for words, meant in (
+        (["sumbit"], "No such command 'sumbit'. Did you mean 'submit'?"),
+        (["frobnicate"], "buckstop --help"),
+        (["up", "./my_agents.py"], "write it as for import: my_agents"),
+        (["up", "-c", "0"], "is not in the range x>=1"),
+        (["submit"], "--goal"),
+        ([*_BOUND, "--until", "confidence"], "such as confidence=0.85"),
+        ([*_BOUND, "--until", "rounds=many"], "such as rounds=6"),
+    ):
+        said = call(tmp_path, *words, BUCKSTOP_URL="redis://127.0.0.1:1/0")
+        assert (said.code, meant in said.err) == (Exit.REFUSED, True), said
+
+
+_BOUND = ["submit", *HELLO]
+
+
+def test_a_timeout_may_be_a_number_of_seconds(run: Run) -> None:
+    """The message of a timeout that is none says so: "a number of seconds, or text"."""
+    task = run("submit", *HELLO[:-1], "90", *DONE, "--json").json["task"]
+    shown = run("show", task, "--json").json
+    assert shown["deadline_ms"] - shown["accepted_ms"] == 90_000
+
+
 def test_without_a_server_it_says_how_to_get_one(tmp_path: Path) -> None:
     """Helpful errors: what happened, why, what to do next."""
     said = call(tmp_path, "tasks")
@@ -159,8 +185,9 @@ def test_a_name_that_nobody_has_is_told_at_once_and_the_task_is_submitted(
     misspelt = [*HELLO[:3], "gret", *HELLO[4:], "--validator", "judge", *DONE]
     said = run("submit", *misspelt)
     assert (said.code, len(said.out.splitlines())) == (0, 1)
-    assert "runs the agent 'gret'; did you mean 'greet'?" in said.err
-    assert "runs the agent 'judge'; there are: greet, write; who is missing" in said.err
+    assert (
+        "runs 'gret' (did you mean 'greet'?), 'judge'; there are: greet, write; start" in said.err
+    )
     assert f"buckstop cancel {said.out[:8]}" in said.err
     told = run("submit", *misspelt, "--json").json["unstaffed"]
     assert (told["agents"], told["running"]) == (["gret", "judge"], ["greet", "write"])
@@ -171,7 +198,7 @@ def test_a_name_that_nobody_has_is_told_at_once_and_the_task_is_submitted(
 def test_whoever_submits_to_nobody_is_told_how_to_start_one(run: Run) -> None:
     said = run("submit", *HELLO, *DONE)
     assert said.code == 0
-    assert "runs the agent 'greet'; no worker lives; start one with: buckstop up" in said.err
+    assert "runs 'greet'; no worker lives; start one with: buckstop up" in said.err
 
 
 def test_a_missing_task_and_letter_are_not_found(run: Run) -> None:
@@ -668,6 +695,34 @@ def test_what_dies_is_started_again(tmp_path: Path, up: Callable[..., Up]) -> No
     assert running.pids["orchestrator-1"] != before["orchestrator-1"]
     assert call(tmp_path, "tasks").code == 0
     assert running.stop() == 0
+
+
+def test_up_goes_on_where_its_note_cannot_be_written(tmp_path: Path, up: Callable[..., Up]) -> None:
+    """A full disk stops what cannot write, and not whoever starts it again."""
+    running = up("--no-http")
+    running.until("ready")
+    (tmp_path / DIRECTORY / f"run.json.{running.process.pid}").mkdir()  # where a draft would be
+    os.kill(running.pids["orchestrator-1"], signal.SIGKILL)
+    running.until("started", "orchestrator-1")
+    assert "directory" in running.until("unnoted")["why"]
+    assert call(tmp_path, "tasks").code == 0, "the note before names the same server"
+    assert running.stop() == 0
+
+
+def test_what_a_disk_refuses_is_told_with_a_way_out(tmp_path: Path) -> None:
+    """Helpful errors: what happened and what to do next; and no half key is in the way then."""
+    command = f"ulimit -f 0; exec {sys.executable} -m orchestrator.cli keys --dir new"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.REFUSED
+    assert "File too large; let larger files be written" in done.stderr
+    assert call(tmp_path, "keys", "--dir", "new").code == 0
 
 
 def test_a_second_up_is_told_where_the_first_is(tmp_path: Path, up: Callable[..., Up]) -> None:

@@ -48,7 +48,7 @@ def test_an_agent_whose_workers_are_gone_is_not_run() -> None:
     gone = [agent("first", "facts", workers=0), agent("other", "fact")]
     found = unstaffed(asked(plan=[{"id": "a", "skill": "facts"}]), gone)
     [skill, there] = found.sentences()
-    assert skill == "no living worker has the skill 'facts'; did you mean 'fact'?"
+    assert skill == "no living worker has the skill 'facts' (did you mean 'fact'?)"
     assert "there are: other; " in there
 
 

@@ -63,6 +63,18 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; for one that is misspelt, name the nearest."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 -- only who mistypes needs it
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            meant = f"Did you mean {near[0]!r}?" if near else "They are listed by: buckstop --help"
+            raise click.UsageError(f"No such command {args[0]!r}. {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a reader that has seen enough, such as `head`, is no failure."""
         try:

@@ -4,9 +4,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,27 +13,44 @@ from envelopes.scripts import connect
 from orchestrator import checks, children, flower, keyfile, login
 from orchestrator import up as everything
 from orchestrator.a2a.declared import read_defaults
+from orchestrator.cli import up_screen
 from orchestrator.cli.options import json_option, settings, url_option, write_json
 from orchestrator.running import DIRECTORY
 from orchestrator.settings import Settings, SettingsError, named_server, person
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
+_SOME = click.IntRange(min=1)
+_AT_ONCE = "Steps at once"
 _PORT = 8780
 _PORTS_TRIED = 100
 
 
 @click.command()
 @click.argument("modules", nargs=-1, metavar="[MODULE]...")
-@click.option("--workers", default=1, show_default=True, help="Worker processes.")
-@click.option("--concurrency", "-c", default=8, show_default=True, help="Steps per worker at once.")
+@click.option("--workers", default=1, type=_SOME, show_default=True, help="Worker processes.")
+@click.option(
+    *("--concurrency", "-c"),
+    default=8,
+    type=_SOME,
+    show_default=True,
+    help=f"{_AT_ONCE} per worker.",
+)
 @click.option("--pool", type=_POOLS, default="threads", show_default=True, help="Celery's pool.")
-@click.option("--orchestrators", default=1, show_default=True, help="Orchestrator processes.")
+@click.option(
+    "--orchestrators", default=1, type=_SOME, show_default=True, help="Orchestrator processes."
+)
 @click.option("--http/--no-http", default=True, help="Run the API and the console, or not.")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"Theirs; {_PORT}, or the next free.")
 @click.option("--flower", "with_flower", is_flag=True, help="Run Flower, Celery's own window, too.")
 @click.option("--flower-port", type=click.IntRange(1, 65535), help=f"Its; {flower.PORT} or so.")
 @click.option("--dir", "directory", type=Path, help=f"Where state lives; {DIRECTORY}/ here.")
-@click.option("--grace", default=25.0, show_default=True, help="Seconds to finish in when stopped.")
+@click.option(
+    *("--grace",),
+    default=25.0,
+    type=click.FloatRange(min=0),
+    show_default=True,
+    help="Seconds to finish in when stopped.",
+)
 @url_option
 @json_option
 def up(
@@ -61,6 +77,7 @@ def up(
     _check_modules(modules)
     if http:
         read_defaults(os.environ)  # what is wrong in it is said now, not by a process that dies
+    say = up_screen.as_json if as_json else up_screen.as_text
     directory = (directory or Path(DIRECTORY)).absolute()
     wanted = children.Wanted(
         directory=directory,
@@ -74,7 +91,9 @@ def up(
         http=_listening(port) if http else None,
         flower=_flower(directory, flower_port) if with_flower or flower_port else None,
     )
-    everything.Up(wanted, _as_json if as_json else _as_text).run()
+    if wanted.http is not None and port is None:
+        _tell_of_another_port(wanted.http.getsockname()[1], say)
+    everything.Up(wanted, say).run()
 
 
 @click.command()
@@ -110,7 +129,9 @@ def serve(url: str | None, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
-@click.option("--concurrency", "-c", default=8, show_default=True, help="Steps at once.")
+@click.option(
+    *("--concurrency", "-c"), default=8, type=_SOME, show_default=True, help=f"{_AT_ONCE}."
+)
 @click.option("--pool", type=_POOLS, default="threads", show_default=True, help="Celery's pool.")
 @click.option("--name", default="worker", show_default=True, help="Its name before the @host.")
 @url_option
@@ -162,9 +183,10 @@ def _check_modules(modules: tuple[str, ...]) -> None:
     sys.path.insert(0, str(Path.cwd()))  # where Celery looks for it too
     for module in modules:
         if not _exists(module):
+            meant = module.removesuffix(".py").removeprefix("./").replace("/", ".")
             raise click.UsageError(
                 f"there is no module {module!r} in {Path.cwd()} or among what is installed; write "
-                "it as for import: package.module"
+                f"it as for import: {meant if meant != module else 'package.module'}"
             )
 
 
@@ -192,6 +214,12 @@ def _listening(named: int | None, first: int = _PORT, option: str = "--port") ->
     raise click.UsageError(f"ports {tried[0]} to {tried[-1]} are all taken; name one with {option}")
 
 
+def _tell_of_another_port(port: int, say: everything.Say) -> None:
+    """Say that it is not the one in all examples: there somebody else would answer."""
+    if port != _PORT:
+        say("port", {"port": port, "taken": _PORT})
+
+
 def _exists(module: str) -> bool:
     """Look for a module without importing anything: its packages are the workers' business."""
     path: Sequence[str] | None = None
@@ -214,35 +242,3 @@ def _for_worker(chosen: Settings) -> dict[str, str]:
     if chosen.signing_key is not None and not named:
         environ["BUCKSTOP_PUBLIC_KEYS"] = keyfile.encode(keyfile.public_of(chosen.signing_key))
     return environ
-
-
-def _as_json(event: str, fields: Mapping[str, object]) -> None:
-    write_json({"event": event, **fields})
-
-
-def _as_text(event: str, fields: Mapping[str, object]) -> None:
-    match event:
-        case "server":
-            text = f"server on 127.0.0.1:{fields['port']} (pid {fields['pid']})"
-        case "started":
-            text = f"{fields['name']} started (pid {fields['pid']}, log {fields['log']})"
-        case "died":
-            text = f"{fields['name']} died ({fields['why']}); again in {fields['again_in_s']:g} s"
-        case "waiting":
-            text = f"waiting for {_waited_for(fields['for'])}; ready once all are at work"
-        case "ready":
-            text = "ready: buckstop submit --help, in another terminal; Ctrl-C stops everything"
-        case "console":
-            text = f"console: {fields['link']}  (logs you in once; again: buckstop console)"
-        case "flower":
-            user, _, password = str(fields["login"]).partition(":")
-            text = f"flower:  {fields['link']}  (user {user}, password {password})"
-        case "stopping":
-            text = f"stopping; what is under way gets {fields['grace_s']:g} s. Again: at once"
-        case _:
-            text = f"{fields['name']} {'killed' if fields['killed'] else 'stopped'}"
-    print(text, flush=True)
-
-
-def _waited_for(missing: Any) -> str:
-    return " and ".join(f"{one['name']} (see {one['log']})" for one in missing)

@@ -30,6 +30,10 @@ _FLAGS = (
 )
 """Flags that are a field of the request, under the same name."""
 _BUDGET = ("tokens", "usd", "calls")
+_NOTHING = (
+    'nothing is asked for; give a FILE, or for example: --goal "compare three vendors" --agent '
+    "research --tokens 20000 --timeout 5m --until plan_done"
+)
 
 
 @click.command()
@@ -70,6 +74,8 @@ def submit(file: str | None, url: str | None, *, as_json: bool, **given: Any) ->
     request = {**(_read(file) if file else {}), **_from_flags(given)}
     if bounds := _budget(given):
         request["budget"] = _joined(request.get("budget"), bounds)
+    if not request:
+        raise click.UsageError(_NOTHING)
     with connected(url) as buckstop, exporting("buckstop.cli"):
         checked = intake.submission(request)
         task = buckstop.accept(checked)
@@ -148,6 +154,8 @@ def _watch(task: TaskHandle, timeout: float | None, *, quiet: bool) -> TaskView:
 def _from_flags(given: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the flags that were given into a request's fields."""
     request = {name: given[name] for name in _FLAGS if given[name] is not None}
+    if str(request.get("timeout")).isdecimal():
+        request["timeout"] = int(request["timeout"])  # seconds, as in a file
     if given["plan"] is not None:
         plan = _parsed(_text(str(given["plan"])), "plan")
         request["plan"] = plan.get("plan", plan) if isinstance(plan, dict) else plan
@@ -172,13 +180,13 @@ def _budget(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FIGURE = {
-    "confidence": "at_least",
-    "rounds": "at_least",
-    "stalled": "at_least",
-    "spent": "share",
-    "elapsed": "seconds",
+    "confidence": ("at_least", "0.85"),
+    "rounds": ("at_least", "6"),
+    "stalled": ("at_least", "3"),
+    "spent": ("share", "0.5"),
+    "elapsed": ("seconds", "60"),
 }
-"""What the figure behind a condition is called in the request."""
+"""What the figure behind a condition is called in the request, and one for an example."""
 
 
 def finish_line(text: str) -> Any:
@@ -190,7 +198,11 @@ def finish_line(text: str) -> Any:
         return {"kind": kind, "agent": figure}
     if kind not in _FIGURE:
         return {"kind": kind}
-    return {"kind": kind, _FIGURE[kind]: _json(figure or "null", "until")}
+    name, example = _FIGURE[kind]
+    try:
+        return {"kind": kind, name: float(figure) if "." in figure else int(figure)}
+    except ValueError:
+        raise Refused("until", f"{kind} needs a figure, such as {kind}={example}") from None
 
 
 def _label(text: str) -> tuple[str, str]:
