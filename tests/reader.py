@@ -1,6 +1,7 @@
 """A reader of the documentation: an empty directory, Buckstop on the path, commands as pasted."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,19 +17,19 @@ WITHIN_S = 90
 """What a command of a page may take at most."""
 
 
-def environ(*more: Path) -> dict[str, str]:
-    """Return the surroundings of somebody who has Buckstop installed, and names no server."""
+def environ(*more: Path, **settings: str) -> dict[str, str]:
+    """Return the surroundings of somebody who has Buckstop installed, and has set only this."""
     path = ":".join([str(Path(sys.executable).parent), os.environ["PATH"], *map(str, more)])
     plain = {name: value for name, value in os.environ.items() if name[:9] != "BUCKSTOP_"}
-    return {**plain, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return {**plain, "PATH": path, "PYTHONPATH": str(ROOT), **settings}
 
 
-def sh(lines: Sequence[str], place: Path, *more: Path) -> str:
+def sh(lines: Sequence[str], place: Path, *more: Path, **settings: str) -> str:
     """Run lines as one terminal does, and stop at the first that fails."""
     done = subprocess.run(
         ["sh", "-e", "-c", "\n".join(lines)],
         cwd=place,
-        env=environ(*more),
+        env=environ(*more, **settings),
         capture_output=True,
         text=True,
         timeout=WITHIN_S,
@@ -43,7 +44,7 @@ def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProce
     return subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env={**environ(), "BUCKSTOP_URL": fresh.url, "BUCKSTOP_PREFIX": fresh.keys.prefix},
+        env=environ(BUCKSTOP_URL=fresh.url, BUCKSTOP_PREFIX=fresh.keys.prefix),
         capture_output=True,
         text=True,
         timeout=WITHIN_S,
@@ -53,22 +54,28 @@ def shell(fresh: Fresh, command: str, folder: Path) -> subprocess.CompletedProce
 
 @contextmanager
 def running(
-    command: str, place: Path, ready: Callable[[str], bool]
+    command: str, place: Path, ready: Callable[[str], bool], **settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in a terminal of its own, from when its log says so; then one Ctrl-C."""
-    log = place / f"{command.replace(' ', '-')}.log"
+    log, surroundings = place / f"{re.sub(r'[ /]', '-', command)}.log", environ(**settings)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], cwd=place, env=environ(), stdout=out, stderr=out
+            ["sh", "-c", f"exec {command}"], cwd=place, env=surroundings, stdout=out, stderr=out
         )
+    try:
+        _wait_ready(process, log, ready)
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(WITHIN_S)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], log: Path, ready: Callable[[str], bool]) -> None:
     give_up = time.monotonic() + WITHIN_S
     while not ready(said := log.read_text()):
         assert process.poll() is None, said
         assert time.monotonic() < give_up, said
         time.sleep(0.05)
-    yield process
-    process.send_signal(signal.SIGINT)
-    process.wait(WITHIN_S)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from orchestrator.store import Store
 from tests.collector import collect
 from tests.fleet import Fleet
 from tests.pages import block, commands
+from tests.reader import sh
 from tests.test_chaos import AGENTS, request
 from tests.until import until
 
@@ -149,29 +148,9 @@ def ended(store: Store) -> int:
 
 def test_the_commands_do_it_as_the_page_says(source: EmbeddedServer, tmp_path: Path) -> None:
     """docs/how-to/backup.md, as pasted."""
-    environ = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "BUCKSTOP_URL": source.url,
-    }
-    backing_up, restoring = (
-        block(PAGE, "$ buckstop backup"),
-        block(PAGE, "$ buckstop restore"),
-    )
     with Redis.from_url(source.url) as client:
         client.config_set("repl-diskless-sync-delay", 0)
         client.set("buckstop:x", 1)
-    said = ""
-    for line in [*commands(backing_up), *commands(restoring)]:
-        done = subprocess.run(
-            ["sh", "-c", line],
-            cwd=tmp_path,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        said += done.stdout
-    assert "restored: 1 keys" in said
+    there = commands(block(PAGE, "$ buckstop backup"))
+    there_and_back = [*there, *commands(block(PAGE, "$ buckstop restore"))]
+    assert "restored: 1 key;" in sh(there_and_back, tmp_path, BUCKSTOP_URL=source.url)
