@@ -4,16 +4,25 @@ Whoever can reach the server can do anything already, so they need no password t
 code stands in the link's fragment, which browsers keep to themselves: it is in no log.
 """
 
-from redis import Redis
+from collections.abc import Sequence
+from typing import Protocol
 
 from envelopes import limits
-from envelopes.keys import Keys
-from orchestrator.tokens import Scope, Token, Tokens, id_of
+from orchestrator.tokens import Scope, Token, id_of
 
 
-def link(client: Redis, keys: Keys, page: str, name: str, ttl_s: int = limits.LOGIN_CODE_S) -> str:
+class Issuer(Protocol):
+    """Who makes tokens: Tokens of one server, or CellTokens of several."""
+
+    # ruff: noqa: D102 -- each method is described where Tokens has it
+
+    def list(self) -> list[Token]: ...
+    def new(self, name: str, scopes: Sequence[Scope]) -> str: ...
+    def login_code(self, token_id: str, ttl_s: int) -> str: ...
+
+
+def link(tokens: Issuer, page: str, name: str, ttl_s: int = limits.LOGIN_CODE_S) -> str:
     """Return a link to a page that logs in once, as an administrator of this name."""
-    tokens = Tokens(client, keys)
     known = next((one.id for one in tokens.list() if _is_theirs(one, name)), None)
     token_id = known or id_of(tokens.new(name, [Scope.ADMIN]))
     return f"{page}#code={tokens.login_code(token_id, ttl_s)}"

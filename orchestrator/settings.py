@@ -28,7 +28,7 @@ from typing import Self
 from pydantic import TypeAdapter
 
 from envelopes import limits
-from envelopes.address import SENTINEL_SCHEME, Sentinels, require_readable, with_password
+from envelopes.address import SCHEMES, Sentinels, require_readable, with_password
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from envelopes.request import Age
@@ -179,7 +179,11 @@ def _cell(environ: Mapping[str, str]) -> tuple[str, str, Path | None]:
         cells = CellsFile.read(Path(file))
         if not name:
             known = ", ".join(one.name for one in cells.cells)
-            raise SettingsError(f"this is done in one cell; say which, with --cell: {known}")
+            raise SettingsError(
+                f"{file} names several cells, and one is asked for here; set BUCKSTOP_CELL to one "
+                f"of them: {known}. A Python program asks all of them through "
+                "orchestrator.cells.facade.opened()"
+            )
         cell = cells.find(name)
         return cell.where(), f"cell {name} of {file}", cell.directory
     except NobodyHome as nobody:
@@ -194,7 +198,7 @@ def named_server(environ: Mapping[str, str], url: str | None = None) -> str | No
     named = url or environ.get("BUCKSTOP_URL")
     if not named:
         return None
-    if not named.startswith(("redis://", "rediss://", "unix://", f"{SENTINEL_SCHEME}://")):
+    if not named.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise SettingsError(f"{source} must be a URL such as redis://host:6379/0")
     try:
         require_readable(named)
@@ -203,18 +207,23 @@ def named_server(environ: Mapping[str, str], url: str | None = None) -> str | No
     kept = Sentinels.of(named)
     if kept is not None and kept.password_file is not None:
         _password(f"{source}: sentinel_password_file", kept.password_file)
+    for name, path in ({} if kept is None else kept.tls_files).items():
+        _content(f"{source}: {name}", path)
     file = environ.get("BUCKSTOP_PASSWORD_FILE")
     return with_password(named, _password("BUCKSTOP_PASSWORD_FILE", file)) if file else named
 
 
 def _password(source: str, file: str) -> str:
-    try:
-        password = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{source}: {file} cannot be read: {error}") from None
-    if not password:
+    if not (password := _content(source, file)):
         raise SettingsError(f"{source}: {file} is empty; write the password into it")
     return password
+
+
+def _content(source: str, file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{source}: {file} cannot be read: {error}") from None
 
 
 def _signing_key(environ: Mapping[str, str], directory: Path | None) -> bytes | None:

@@ -30,6 +30,7 @@ from orchestrator.children import Wanted, planned
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
 from orchestrator.readiness import LOOK_EVERY_S, TELL_EVERY_S, Readiness
 from orchestrator.settings import Settings, person
+from orchestrator.tokens import Tokens
 
 STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
@@ -135,7 +136,7 @@ class Up:
     def _login_link(self) -> str:
         settings = Settings.read(url=self._url)
         with connect(settings.url) as client:
-            return login.link(client, settings.keys, f"{self._wanted.http_url}/", person())
+            return login.link(Tokens(client, settings.keys), f"{self._wanted.http_url}/", person())
 
     # --- keep running ----------------------------------------------------------------------------
 

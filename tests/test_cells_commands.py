@@ -16,7 +16,7 @@ from orchestrator.answers import NotFound
 from orchestrator.cells.facade import Cells
 from orchestrator.cells.where import noting
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
-from orchestrator.tokens import Scope
+from orchestrator.tokens import Credential, Scope
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
 
 
@@ -295,7 +295,7 @@ def test_lists_and_figures_are_of_all_cells_or_of_the_one_that_is_named(
 
 
 @pytest.mark.parametrize(
-    "line", ["backup copy.rdb", "broker", "console", "serve", "courier", "worker json"]
+    "line", ["backup copy.rdb", "broker", "serve", "courier", "worker json"]
 )
 def test_what_is_done_in_one_cell_says_how_to_name_it(run: Run, line: str) -> None:
     """Every message a person reads says what to do next: here, which words to add."""
@@ -305,6 +305,22 @@ def test_what_is_done_in_one_cell_says_how_to_name_it(run: Run, line: str) -> No
     assert (
         said.err == f"buckstop: {words} is for one cell; say which: {words} --cell east (or west)\n"
     )
+
+
+def test_a_link_opens_the_console_in_front_of_all_cells(
+    several: Several, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/how-to/cells.md: sessions are at home, so is what the link logs in with."""
+    said = run("buckstop console")
+    assert (said.code, "set BUCKSTOP_PUBLIC_URL" in said.err) == (2, True)
+    monkeypatch.setenv("BUCKSTOP_PUBLIC_URL", "http://127.0.0.1:8800")
+    link = run("buckstop console").out.strip()
+    page, _, code = link.partition("#code=")
+    assert page == "http://127.0.0.1:8800/"
+    with several.cells() as cells:
+        who, _ = cells.tokens.open_session(Credential.code(code), "here")
+        assert who.token is not None
+        assert [each.name for each in cells.tokens.list()] == [who.token.name]
 
 
 def test_each_cell_is_backed_up_by_its_name(several: Several, run: Run, tmp_path: Path) -> None:

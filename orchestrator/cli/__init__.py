@@ -17,7 +17,7 @@ from orchestrator.cli.exits import MEANING, Exit
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "up": ("run", "Run server, orchestrator, console and workers on this machine."),
-    "console": ("run", "Make a link that opens the console."),
+    "console": ("login", "Make a link that opens the console."),
     "serve": ("run", "Run one orchestrator."),
     "worker": ("run", "Run a Celery worker with the agents of some modules."),
     "keys": ("run", "Make a pair of signing keys."),

@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from envelopes.scripts import connect
-from orchestrator import checks, children, flower, keyfile, login
+from orchestrator import checks, children, flower, keyfile
 from orchestrator import up as everything
 from orchestrator.a2a.declared import read_defaults
 from orchestrator.cli import up_screen
 from orchestrator.cli.options import json_option, settings, url_option, write_json
 from orchestrator.running import DIRECTORY
-from orchestrator.settings import Settings, SettingsError, named_server, person
+from orchestrator.settings import Settings, named_server
 
 _POOLS = click.Choice(["threads", "prefork", "solo"])
 _SOME = click.IntRange(min=1)
@@ -94,22 +94,6 @@ def up(
     if wanted.http is not None and port is None:
         _tell_of_another_port(wanted.http.getsockname()[1], say)
     everything.Up(wanted, say).run()
-
-
-@click.command()
-@url_option
-@json_option
-def console(url: str | None, *, as_json: bool) -> None:
-    """Make a link that opens the console, logged in as you. It is good once, for ten minutes."""
-    chosen = settings(url)
-    if chosen.console is None:
-        raise SettingsError(
-            "no console is known here; start one with: buckstop up, or buckstop http; where it "
-            "runs elsewhere, set BUCKSTOP_PUBLIC_URL to its address"
-        )
-    with connect(chosen.url) as client:
-        link = login.link(client, chosen.keys, f"{chosen.console.rstrip('/')}/", person())
-    write_json({"link": link}) if as_json else print(link)
 
 
 @click.command()

@@ -95,7 +95,7 @@ def new(
     deployment. NAME stands in the record of whatever is decided with it.
     """  # fmt: skip
     known = None if file is None else file.read_text(encoding="utf-8").strip()
-    with _tokens(url) as tokens:
+    with issuing(url) as tokens:
         text = tokens.new(
             name,
             list(map(Scope, scopes)),
@@ -117,7 +117,7 @@ def new(
 @click.pass_obj
 def list_(url: str | None, *, as_json: bool) -> None:
     """List tokens, the newest first; their secrets are known to nobody."""
-    with _tokens(url) as tokens:
+    with issuing(url) as tokens:
         found = tokens.list()
     if as_json:
         write_json([one.as_json() for one in found])
@@ -133,7 +133,7 @@ def list_(url: str | None, *, as_json: bool) -> None:
 @click.pass_obj
 def revoke(url: str | None, token_id: str, *, as_json: bool) -> None:
     """Revoke a token, and end every session that was opened with it."""
-    with _tokens(url) as tokens:
+    with issuing(url) as tokens:
         if not tokens.revoke(token_id):
             raise NotFound(f"no token {token_id!r}; see which there are: buckstop token list")
     write_json({"id": token_id, "revoked": True}) if as_json else print(f"{token_id}: revoked")
@@ -150,7 +150,7 @@ def _table(tokens: Iterable[Token]) -> Table:
 
 
 @contextmanager
-def _tokens(url: str | None) -> Iterator[Tokens | CellTokens]:
+def issuing(url: str | None) -> Iterator[Tokens | CellTokens]:
     """Open the tokens of the server that is meant, or of all cells."""
     with opened(url) as deployment, changing():
         if isinstance(deployment, Cells):

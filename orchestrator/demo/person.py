@@ -90,4 +90,4 @@ def _decide_over_http(stage: Stage, letter: str) -> None:
 
 def _link(stage: Stage, path: str) -> str:
     where = f"{stage.http_url}{path}"
-    return login.link(stage.client, stage.keys, where, person(), ttl_s=_DESK_TIMEOUT_S)
+    return login.link(Tokens(stage.client, stage.keys), where, person(), ttl_s=_DESK_TIMEOUT_S)
