@@ -33,6 +33,7 @@ const WHYS = {
   unclaimed: ["never fetched", "partial", "clock", "No worker fetched the message in time; it was taken back at no cost and goes out again."],
   revoked: ["taken back", "partial", "stop", "The owner took the subtask away; its worker cannot spend any more."],
   poison: ["poison", "aborted", "warn", "Several workers fell silent over this step, so it is not tried again."],
+  undecidable: ["undecidable", "aborted", "warn", "Deciding about this task failed several times in a row. Its claims were taken away, and a person is asked."],
   step_timeout: ["step timed out", "aborted", "clock", "No envelope came within the step's own time. What was charged is booked."],
   late_envelope: ["came too late", "idle", "letter", "An answer to a subtask that was settled before. It changes nothing."],
   payload_too_large: ["too large to send", "aborted", "warn", "The message is larger than what may travel."],

@@ -16,7 +16,9 @@ const SOON_MS = 30 * MINUTE_MS;
 export function List({ queue, chosen, href, sort }) {
   const list = useRef(null);
   const above = useStill(list, queue.rows);
+  const came = queue.fresh.size;
   return html`
+    <p class="sr-only" role="status">${came > 0 && `${count(came)} new ${came === 1 ? "letter" : "letters"} in the queue.`}</p>
     <ol class="queue" ref=${list} data-testid="queue">
       ${queue.rows.map((row) => html`<${Row} key=${row.id} row=${row} fresh=${queue.fresh.has(row.id)}
         chosen=${row.id === chosen} href=${href(row.id)} />`)}

@@ -36,6 +36,7 @@ const RULES = {
   same_answer: "An agent repeats its answer",
   ping_pong: "Two agents pass it back and forth",
   repetition: "The same work is sent out repeatedly",
+  undecidable: "No decision can be made: a fault of the software, or of the record",
 };
 
 /* Why a message was set aside: the check that it failed. */
@@ -78,7 +79,7 @@ export const isMessage = (letter) => MESSAGES.has(letter.kind);
 
 export function causeOf({ kind, reason, agent }) {
   if (kind === "question") return agent ? `${agent} asks a question` : "An agent asks a question";
-  if (kind === "poison") return "Workers fell silent over this step";
+  if (kind === "poison" && reason !== "undecidable") return "Workers fell silent over this step";
   const known = { ...RULES, ...CHECKS };
   return known[reason] ?? `Stopped: ${String(reason || kind).replaceAll("_", " ")}`;
 }
