@@ -16,7 +16,7 @@ class LetterKind(StrEnum):
     QUESTION = "question"
     """An agent asks something."""
     POISON = "poison"
-    """A task with a step that took several workers down with it."""
+    """A task with a step that took several workers down with it, or one that cannot be decided."""
     UNDELIVERABLE = "undeliverable"
     """A message that nobody here can run."""
     EXPIRED = "expired"

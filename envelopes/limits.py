@@ -184,6 +184,9 @@ SERVING_TTL_MS: Final = 15_000
 """How long the sign that an orchestrator looks for work lasts; an idle one looks each 4 seconds."""
 WAKE_LEASE_MS: Final = 5_000
 """How long an orchestrator may think about a task before another one may."""
+UNDECIDED_MAX: Final = 5
+"""Decisions of one task that may fail in a row, a wake lease apart, before a person is asked: an
+orchestrator that is being replaced, or one bad answer of the server, is over by then."""
 LEFT_MS: Final = 30_000
 """How long an orchestrator does not claim what only a newer one can read, so that one gets it."""
 LEFT_MAX: Final = 100

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisGone
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisSilent
 
 from envelopes import TaskRequest, exports, limits
@@ -34,6 +34,7 @@ from envelopes.strict import Refused, parse
 from envelopes.trace import trace_of
 from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION, Newer
 from orchestrator import log as log_lines
+from orchestrator import undecidable
 from orchestrator.caps import AgentSeen
 from orchestrator.checks import Verdict, desk, wait_until_fit
 from orchestrator.core import state
@@ -55,6 +56,7 @@ from orchestrator.core.facts import Agent, Claim, Mail, Sight
 from orchestrator.core.task import Task
 from orchestrator.door.door import Door
 from orchestrator.door.porter import Fitness, Porter
+from orchestrator.failures import Failures
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Mark, Settled, Store
@@ -121,6 +123,7 @@ class Orchestrator:
         retention_ms: int | None = None,
     ) -> None:
         self._store = store
+        self._failures = Failures(store)
         self._wire = wire
         self._traces = traces
         self._newest = newest
@@ -213,10 +216,26 @@ class Orchestrator:
     def _decide_all(self, task_ids: Sequence[str]) -> list[str]:
         """Decide these tasks and commit what was decided; return those that met a conflict."""
         drafts = [d for d in map(self._draft, self._load(task_ids)) if d is not None]
-        landed = self._store.commit([draft.commit for draft in drafts])
-        for draft, done in zip(drafts, landed, strict=True):
+        written = self._write(drafts)
+        for draft, done in written:
             self._landed(draft) if done else self._conflicted(draft)
-        return [d.commit.task_id for d, done in zip(drafts, landed, strict=True) if not done]
+        return [draft.commit.task_id for draft, done in written if not done]
+
+    def _write(self, drafts: Sequence[Draft]) -> list[tuple[Draft, bool]]:
+        """Commit; where the server refuses one as senseless, the others are committed all the same.
+
+        A commit that is sent again is known by its op.
+        """
+        try:
+            landed = self._store.commit([draft.commit for draft in drafts])
+        except (RedisGone, RedisSilent):
+            raise
+        except (Refused, ResponseError) as error:
+            if len(drafts) > 1:
+                return [done for draft in drafts for done in self._write([draft])]
+            self._failed(drafts[0].commit.task_id, error)
+            return []
+        return list(zip(drafts, landed, strict=True))
 
     def _sleep(self, at_most_ms: int) -> None:
         self._asleep = True
@@ -266,6 +285,9 @@ class Orchestrator:
     def _draft(self, loaded: Loaded) -> Draft | None:
         """Decide one task. One that cannot be decided is left to its alarm; the others go on."""
         try:
+            if undecidable.is_waiting(loaded):
+                self._failures.act(loaded)
+                return None
             return self._decide(loaded)
         except Newer as newer:
             log.warning("left to a newer one", extra={"task": loaded.task_id, "why": str(newer)})
@@ -273,10 +295,15 @@ class Orchestrator:
             return None
         except (RedisGone, RedisSilent):
             raise
-        except Exception:
-            log.exception("a decision failed", extra={"task": loaded.task_id})
-            self._known.pop(loaded.task_id, None)
+        except Exception as error:  # noqa: BLE001  our bug, or a broken record: see _failed
+            self._failed(loaded.task_id, error)
             return None
+
+    def _failed(self, task_id: str, error: Exception) -> None:
+        """Say so and count it; after some in a row the task is a person's."""
+        log.error("a decision failed", exc_info=error, extra={"task": task_id})
+        self._known.pop(task_id, None)
+        self._failures.count(task_id, error)
 
     def _decide(self, loaded: Loaded) -> Draft | None:
         claims: Mapping[int, Claim] | None = None

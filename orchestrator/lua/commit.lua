@@ -176,7 +176,7 @@ local function write_state()
   redis.call('HSET', task, 'op', op, 'version', digits(version + (raises and 1 or 0)))
   in_chunks('HSET', task, fields.first, fields.last)
   in_chunks('HDEL', task, dropped.first, dropped.last)
-  redis.call('HDEL', task, 'held_until', 'recall', 'called')
+  redis.call('HDEL', task, 'held_until', 'recall', 'called', 'failed', 'rested')
   in_chunks('RPUSH', journal, lines.first, lines.last)
   if lines.some then
     lines_added(task, journal, lines.last - lines.first + 1)

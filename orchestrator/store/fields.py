@@ -8,7 +8,7 @@ from envelopes.scripts import Arg
 OWN_FIELDS: Final = frozenset(
     (
         *("version", "op", "held_until", "posted", "outcome"),
-        *("recall", "place", "rooms", "called", "noted"),
+        *("recall", "place", "rooms", "called", "noted", "failed", "rested"),
         *("request", "tenant", "accepted_ms", "retention_ms", "idem"),
     )
 )

@@ -103,6 +103,15 @@ class Turns(Part):
         replies = self._scripts.run("look", [], args)
         return dict(zip(numbers, map(_seen, replies), strict=True))
 
+    def fail(self, task_id: str, op: str) -> int:
+        """Count one more decision that could not be made; return how many failed in a row."""
+        return int(self._scripts.run("fail", [self._keys.task(task_id)], [op]))
+
+    def rest(self, task_id: str, alarm_ms: int) -> bool:
+        """Let a task sleep beside its mail; False where more has come: it is looked at again."""
+        keys = [self._keys.task(task_id), self._keys.mail(task_id)]
+        return bool(self._scripts.run("rest", keys, [task_id, alarm_ms]))
+
     def wait(self, timeout_ms: int) -> bool:
         """Wait for the bell, WAIT_MS_MAX at most; say whether it rang."""
         if timeout_ms <= 0:  # to BLPOP zero means for ever

@@ -1,0 +1,71 @@
+"""What the loop does about decisions that fail: count them, and ask a person after some in a row.
+
+The count stands with the task, so it survives restarts and is the same for all orchestrators; it is
+written on failure only, and the next commit forgets it. A server that takes no writes cannot be
+counted on either: then the whole loop backs off, and no task is to blame.
+
+What such a task becomes is decided in undecidable.py.
+"""
+
+import logging
+from dataclasses import replace
+from typing import Final
+
+from envelopes import Refused, limits
+from envelopes.scripts import new_op
+from orchestrator import undecidable
+from orchestrator.store import Commit, Loaded, Store
+
+log: Final = logging.getLogger("buckstop.serve")
+_SHOWN: Final = 300
+
+
+class Failures:
+    """The failures of all tasks, as this orchestrator meets them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def count(self, task_id: str, error: Exception) -> None:
+        """Count a decision that failed; the last one of a row puts the task on the desk."""
+        if self._store.fail(task_id, new_op()) >= limits.UNDECIDED_MAX:
+            first = next(iter(str(error).splitlines()), "")
+            self._ask(task_id, f"{type(error).__name__}: {first}"[:_SHOWN].rstrip(": "))
+
+    def _ask(self, task_id: str, trouble: str) -> None:
+        """Take the claims away and file a letter; who loses the race for it has nothing to do."""
+        [loaded] = self._store.load([(task_id, None)])
+        if loaded is None or undecidable.is_waiting(loaded):
+            return
+        opened = undecidable.open_subtasks(loaded)
+        claims = self._store.look(task_id, opened, opened)
+        [fresh] = self._store.load([(task_id, None)])  # a report may have come in between
+        if fresh is not None and (fresh.version, fresh.op) == (loaded.version, loaded.op):
+            self._write(undecidable.filed(fresh, claims, trouble))
+
+    def act(self, loaded: Loaded) -> None:
+        """Do what a person said of a task that waits for one, or let it sleep on."""
+        opened = undecidable.open_subtasks(loaded)
+        claims = self._store.look(loaded.task_id, opened, opened) if opened else {}
+        commit = undecidable.acted(loaded, claims)
+        if commit is None:
+            self._store.rest(loaded.task_id, undecidable.due_ms(loaded))
+        else:
+            self._write(commit)
+
+    def _write(self, commit: Commit) -> None:
+        try:
+            [landed] = self._store.commit([commit])
+        except Refused as refused:
+            # What its claims say makes no sense. A person's word counts all the same: the task is
+            # let go unsettled, and the books of its agents lack it.
+            log.warning(
+                "its claims cannot be settled", extra={"task": commit.task_id, "why": str(refused)}
+            )
+            [landed] = self._store.commit([replace(commit, settled=(), op=new_op())])
+        if landed:
+            letter = commit.letter.letter if commit.letter else None
+            log.warning(
+                "a task that cannot be decided is a person's",
+                extra={"task": commit.task_id, "letter": letter, "outcome": commit.outcome},
+            )
