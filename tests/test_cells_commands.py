@@ -294,9 +294,7 @@ def test_lists_and_figures_are_of_all_cells_or_of_the_one_that_is_named(
         assert run("buckstop agents --json").code == run("buckstop calibration --json").code == 0
 
 
-@pytest.mark.parametrize(
-    "line", ["backup copy.rdb", "broker", "serve", "courier", "worker json"]
-)
+@pytest.mark.parametrize("line", ["backup copy.rdb", "broker", "serve", "courier", "worker json"])
 def test_what_is_done_in_one_cell_says_how_to_name_it(run: Run, line: str) -> None:
     """Every message a person reads says what to do next: here, which words to add."""
     said = run(f"buckstop {line}")
