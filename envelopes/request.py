@@ -199,7 +199,8 @@ class TaskRequest(Frozen):
     confidence_min: float = Field(default=limits.CONFIDENCE_DEFAULT, ge=0, le=1)
     """The bar: how sure a result must be to leave without a person."""
     result_schema: dict[str, JsonValue] | None = None
-    """JSON Schema that a result must fit."""
+    """JSON Schema that a result must fit. Its patterns are in RE2's syntax: no look-around, no
+    reference back. Only "$ref" inside it are followed."""
     predicates: tuple[Predicate, ...] = Field(default=(), max_length=limits.PREDICATES_MAX)
     """Rules that a result must keep."""
     validators: tuple[Name, ...] = Field(default=(), max_length=limits.VALIDATORS_MAX)
