@@ -16,19 +16,13 @@ Used by aio_servers.py. Not here: what every process of the API hears, which is 
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-
-from redis.exceptions import RedisError
+from typing import Any
 
 from envelopes import limits
 from envelopes.keys import Keys
-
-_log = logging.getLogger("buckstop.announcements")
-_WORLD: Final = (RedisError, OSError)
-_FIRST_PAUSE_S: Final = 0.05
+from orchestrator.listening import Listener
 
 
 class Ear:
@@ -54,11 +48,12 @@ class Ear:
         return True
 
 
-class Announcements:
+class Announcements(Listener):
     """All ears of one event loop, and the connection behind them; begun with the first ear."""
 
     def __init__(self, connected: Callable[[], Awaitable[Any]], keys: Keys) -> None:
         """Listen through the client that `connected` gives; after an outage it is asked again."""
+        super().__init__(logging.getLogger("buckstop.announcements"))
         self._keys = keys
         self._connected = connected
         self._ears: dict[str, set[Ear]] = {}
@@ -67,18 +62,11 @@ class Announcements:
         """Tasks whose channel is subscribed to."""
         self._changed = asyncio.Event()
         """Set when there are ears for other tasks than a moment ago."""
-        self._hearing: Any = None
-        """The subscription in use. The loops on it end when it is another one, for a cancellation
-        can be lost: `wait_for` of Python 3.11, inside the library, drops one that comes late."""
-        self._failures = 0
-        self._leaving = False
-        self._listening: asyncio.Task[None] | None = None
 
     @contextmanager
     def of(self, task: str, *, only_the_end: bool = False) -> Iterator[Ear]:
         """Listen for a task, as long as the block lasts."""
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
+        self._begin()
         ear = Ear(only_the_end=only_the_end)
         self._ears.setdefault(task, set()).add(ear)
         self._changed.set()
@@ -94,38 +82,18 @@ class Announcements:
 
     async def close(self) -> None:
         """Hear no more."""
-        self._leaving = True
-        self._hang_up()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-
-    async def _listen(self) -> None:
-        """Hear until told to leave."""
-        while not self._leaving:
-            try:
-                await self._hear()
-            except* _WORLD as gone:
-                _log.warning("the server is away", extra={"why": repr(gone.exceptions[0])})
-            self._confirmed.clear()
-            if not self._leaving:
-                await asyncio.sleep(self._pause_s())
-
-    def _pause_s(self) -> float:
-        self._failures += 1
-        longest = min(float(limits.LIVE_BACKOFF_MAX_S), _FIRST_PAUSE_S * 2.0**self._failures)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 -- no secret
+        await self._leave()
 
     async def _hear(self) -> None:
         async with (await self._connected()).pubsub() as pubsub:
             await pubsub.subscribe(self._keys.events(""))  # nobody's, so that there always is one
-            self._hearing = None if self._leaving else pubsub
-            async with asyncio.TaskGroup() as both:
-                for loop in (self._subscribe(pubsub), self._take(pubsub)):
-                    both.create_task(loop).add_done_callback(lambda _: self._hang_up())
+            await self._both(pubsub, self._subscribe(pubsub), self._take(pubsub))
+
+    def _lost(self) -> None:
+        self._confirmed.clear()
 
     def _hang_up(self) -> None:
-        self._hearing = None
+        super()._hang_up()
         self._changed.set()
 
     async def _subscribe(self, pubsub: Any) -> None:

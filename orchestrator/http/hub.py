@@ -17,7 +17,6 @@ Everything here runs in the event loop and waits for nobody but the server.
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -26,20 +25,17 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from envelopes import limits
 from envelopes.connection import connect_async
 from envelopes.keys import Keys
 from orchestrator.http.ring import EVERYBODY, ONE, Item, Ring, frame
+from orchestrator.listening import Listener
 from orchestrator.news import START, Line, news_of, place
 
 HINT: Final = "task"
 """The event that says only: this task has changed."""
-_log = logging.getLogger("buckstop.http.hub")
-_FIRST_PAUSE_S: Final = 0.05
-_WORLD: Final = (RedisError, OSError)
 _GLOB: Final = str.maketrans({each: f"\\{each}" for each in "*?[]^\\"})
 
 
@@ -59,7 +55,7 @@ class Ear(Protocol):
         """Hear that the server is away, or back; hints may have been lost."""
 
 
-class Hub:
+class Hub(Listener):
     """Listens, as long as its `async with` block lasts."""
 
     def __init__(
@@ -71,6 +67,7 @@ class Hub:
         cell: str = ONE,
     ) -> None:
         """Listen to the server whose URL `where` says, and tell into the ring."""
+        super().__init__(logging.getLogger("buckstop.http.hub"))
         self.ring = ring or Ring(limits.LIVE_KEPT)
         self.cell = cell
         self.away = False
@@ -81,15 +78,9 @@ class Hub:
         self._connected: Redis | None = None
         self._readers = asyncio.Semaphore(limits.LIVE_READERS)
         self._hints = Hints(self._tell_hint)
-        self._failures = 0
-        self._hearing: Any = None
-        """The subscription in use. Both listeners end when it is another one: a cancellation can be
-        lost, since `wait_for` of Python 3.11, inside the library, drops one that meets a reply."""
-        self._leaving = False
-        self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._listening = asyncio.create_task(self._listen())
+        self._begin()
         return self
 
     async def __aexit__(
@@ -98,11 +89,7 @@ class Hub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._listening is not None
-        self._leaving = True
-        self._hang_up()
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+        await self._leave()
         self._hints.close()
         if self._connected is not None:
             await self._connected.aclose()
@@ -132,25 +119,6 @@ class Hub:
 
     # --- listening ------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        """Hear until told to leave."""
-        while not self._leaving:
-            try:
-                await self._hear()
-            except* _WORLD as gone:
-                _log.warning("the server is away", extra={"why": repr(gone.exceptions[0])})
-            except* Exception as bug:  # noqa: BLE001 -- logged; the next line may be understood
-                _log.error("what was heard was not understood", exc_info=bug)
-            if self._leaving:
-                return
-            self._turn(away=True)
-            await asyncio.sleep(self._pause_s())
-
-    def _pause_s(self) -> float:
-        self._failures += 1
-        longest = min(float(limits.LIVE_BACKOFF_MAX_S), _FIRST_PAUSE_S * 2.0**self._failures)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 -- no secret
-
     async def _connect(self) -> None:
         """Connect to where the server is said to be by now; it raises OSError where it is not."""
         if (url := self._where()) == self._url:
@@ -167,14 +135,7 @@ class Hub:
                 raise RedisTimeoutError("the server did not confirm a subscription")
             last = await self._find_place()
             self._turn(away=False)
-            self._hearing = None if self._leaving else pubsub
-            async with asyncio.TaskGroup() as both:
-                for listener in (self._hear_news(pubsub, last), self._hear_hints(pubsub)):
-                    both.create_task(listener).add_done_callback(lambda _: self._hang_up())
-
-    def _hang_up(self) -> None:
-        """Let both listeners end; one that is alone would be as good as none."""
-        self._hearing = None
+            await self._both(pubsub, self._hear_news(pubsub, last), self._hear_hints(pubsub))
 
     async def _find_place(self) -> str:
         """Begin at the end, and after an outage where it was."""
@@ -184,6 +145,9 @@ class Hub:
         elif await self.has_gap(self.last):
             self.ring.add(gap(self.last))
         return self.last
+
+    def _lost(self) -> None:
+        self._turn(away=True)
 
     def _turn(self, *, away: bool) -> None:
         if not away:

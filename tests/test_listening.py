@@ -133,3 +133,23 @@ async def follow_and_leave(fresh: Fresh, subscribed: asyncio.Event) -> None:
         with announcements.of("t1"):
             await subscribed.wait()
             await announcements.close()
+
+
+def test_what_is_not_understood_ends_nothing(fresh: Fresh) -> None:
+    """ARCHITECTURE: every subscription that is confirmed rings, one after a stranger's line too."""
+
+    async def follow() -> bool:
+        async with asyncio.timeout(WITHIN_S), connect(fresh.url) as client:
+
+            async def connected() -> Asynchronous:
+                return client
+
+            announcements, never = Announcements(connected, fresh.keys), float("inf")
+            with announcements.of("t1") as ear:
+                assert await ear.rings(never), "the first subscription"
+                fresh.client.publish(fresh.keys.events("t1"), "{")
+                rung = await ear.rings(never)
+            await announcements.close()
+            return rung
+
+    assert asyncio.run(follow())
