@@ -36,6 +36,8 @@ STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
 _FREE_BYTES_MIN = 256 * 1024
 """With less on its disk a server ends, for what it has acknowledged would not last."""
+_REFUSED = 2
+"""The exit code of a child that cannot start as it was asked to."""
 _STOPPED_IN_TURN = ("http", "flower", "worker", "orchestrator", "courier")
 
 Say = Callable[[str, Mapping[str, object]], None]
@@ -161,7 +163,7 @@ class Up:
         Later it is: what was edited into a mistake while all runs is edited again.
         """
         words = child.last_words()
-        if code == os.EX_CONFIG and self._readiness is not None:
+        if code == _REFUSED and self._readiness is not None:
             raise NotStarted(f"{child.name} cannot start: {words}. Nothing runs now")
         why = ": ".join(part for part in (how_it_ended(code), words) if part)
         self._died(child.name, child.lives, f"{why}; log: {child.log}")

@@ -9,7 +9,6 @@ worker starts, so `celery -A mymodule worker` works too where mymodule imports `
 """
 
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -41,6 +40,10 @@ _TRANSPORT = {
     "socket_keepalive": True,
     "health_check_interval": SOCKET_TIMEOUT_S,
 }
+
+
+_REFUSED = 2
+"""The exit code of whoever cannot start as it was asked to; as of the command line."""
 
 
 class App(Celery):
@@ -188,7 +191,7 @@ def _prepare(instance: Any, **_: Any) -> None:
 def _cannot_start(error: SettingsError) -> NoReturn:
     """End with a code that says: starting again is of no use before something is mended."""
     sys.stderr.write(f"buckstop worker: {error}\n")
-    sys.exit(os.EX_CONFIG)
+    sys.exit(_REFUSED)
 
 
 def _place(error: BaseException) -> str:

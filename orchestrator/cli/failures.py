@@ -57,11 +57,7 @@ def explained(error: Exception) -> tuple[Exit, str, dict[str, Any]]:
         case TimedOut():
             return Exit.TIMED_OUT, str(error), {}
         case AuthenticationError() | NoPermissionError():
-            return (
-                Exit.NO_SERVER,
-                f"the server turns us away: {_bare(error)}; check user and password",
-                {},
-            )
+            return Exit.NO_SERVER, _turned_away(error), {}
         case RedisConnectionError() | RedisTimeoutError():
             return Exit.NO_SERVER, _unreachable(error), {}
         case RedisError():
@@ -74,6 +70,15 @@ def _of_the_disk(error: Exception) -> str:
     if not isinstance(error, OSError) or error.errno not in _WORLDS:
         raise error
     return f"{error}; {_WORLDS[error.errno]}"
+
+
+def _turned_away(error: Exception) -> str:
+    if "HELLO must be called" in str(error) or "Authentication required" in str(error):
+        return (
+            "the server wants a password, and the URL names none; write "
+            "redis://USER:PASSWORD@host:6379/0, or keep it in a file: BUCKSTOP_PASSWORD_FILE"
+        )
+    return f"the server turns us away: {_bare(error)}; check user and password"
 
 
 def _bare(error: object) -> str:
