@@ -15,7 +15,8 @@ from tests.pages import ROOT
 
 SLOW = frozenset(
     {
-        *("apprise", "celery", "fastapi", "flower", "httpx", "jsonschema", "kombu", "mcp"),
+        *("apprise", "celery", "fastapi", "flower", "genai_prices", "httpx", "jsonschema"),
+        *("kombu", "mcp"),
         *("opentelemetry.exporter", "prometheus_client", "requests", "rich.progress", "starlette"),
         *("tornado", "uvicorn"),
     }

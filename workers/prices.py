@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Self
 
-from genai_prices import Usage, calc_price
-from genai_prices.types import TieredPrices
-
 from envelopes.limits import MICROS_PER_USD
 
 _PER: int = 1_000_000
@@ -97,16 +94,14 @@ class Price:
 
 def price_of(model: str) -> Price:
     """Look a model up, as "openai:gpt-5-mini" or "gpt-5-mini"; raise PriceUnknown."""
-    provider, _, name = model.rpartition(":")
+    from workers.listed import listed  # noqa: PLC0415 -- the tables of all models are slow to load
+
     try:
-        found = calc_price(Usage(), name, provider_id=provider or None).model_price
+        rates = listed(model)
+        into, out = rates["input_mtok"], rates["output_mtok"]
     except LookupError:
         raise PriceUnknown(_unknown(model)) from None
-    rates = {kind: _rate(getattr(found, kind, None)) for kind in (*_INPUT_KINDS, "output_mtok")}
-    into, out = rates["input_mtok"], rates["output_mtok"]
-    if into is None or out is None:
-        raise PriceUnknown(_unknown(model))
-    return Price(into, out, _dearest([rate for k in _INPUT_KINDS if (rate := rates[k])]))
+    return Price(into, out, _dearest([rates[kind] for kind in _INPUT_KINDS if kind in rates]))
 
 
 def resolve(price: "Price | str | None") -> Price | None:
@@ -119,13 +114,6 @@ def _unknown(model: str) -> str:
         f"nobody knows what {model!r} costs and there is a usd ceiling, so it is not called; "
         'declare it: @agent(..., price=Price.per_million("0.25", "2"))'
     )
-
-
-def _rate(listed: object) -> Rate | None:
-    if isinstance(listed, TieredPrices):
-        tiers = sorted((tier.start, tier.price) for tier in listed.tiers)
-        return Rate(listed.base, tuple(tiers))
-    return Rate(listed) if isinstance(listed, Decimal) else None
 
 
 def _dearest(rates: list[Rate]) -> Rate:
