@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from envelopes.strict import Refused
+from orchestrator.settings import NO_PERSON
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _UNSEEN_LETTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -32,8 +33,6 @@ _TOGETHER: Final = frozenset(
     {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "HANGUL", "BOPOMOFO"}
 )
 """Scripts that are written side by side, also with Latin letters; none looks like those."""
-_OURS: Final = ("nobody", "default")
-"""Who stands in a record where no person has decided; a person must not be taken for it."""
 _ALIKE: Final = (
     ("Il1|", "llll"),
     ("0", "O"),
@@ -63,7 +62,7 @@ def plain(name: str) -> str:
         raise Refused("name", f"it can be taken for {usual!r}; if that is meant, write it so")
     for word in name.split(" "):
         _require_one_alphabet(word)
-    if name.lower() in _OURS or taken_for(name.lower(), _OURS):
+    if name.lower() in NO_PERSON or taken_for(name.lower(), NO_PERSON):
         raise Refused("name", "records say so where no person has decided; choose another")
     return name
 

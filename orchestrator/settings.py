@@ -23,7 +23,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import TypeAdapter
 
@@ -35,6 +35,9 @@ from envelopes.request import Age
 from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 from orchestrator import keyfile
 from orchestrator.running import Running, find
+
+NO_PERSON: Final = ("nobody", "default")
+"""Who stands in a record where no person has decided: nobody is called so."""
 
 
 class SettingsError(Exception):
@@ -131,9 +134,10 @@ class Settings:
 def person() -> str:
     """Name whoever gives a command, for the record."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
         return f"uid {os.getuid()}"
+    return f"user {user}" if user in NO_PERSON else user
 
 
 def all_cells(environ: Mapping[str, str], url: str | None = None) -> Path | None:

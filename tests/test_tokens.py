@@ -7,6 +7,8 @@ import pytest
 
 from envelopes import Refused, limits
 from envelopes.keys import Keys
+from orchestrator.login import link
+from orchestrator.settings import person
 from orchestrator.tokens import Credential, NoRoom, Scope, Tokens, id_of
 from tests.conftest import Fresh
 from tests.typed import Said, typed
@@ -225,6 +227,18 @@ def test_names_that_differ_to_the_eye_and_the_same_name_again_are_taken(tokens: 
     for name in ("ada", "ada", "Ada", "a da", "adam"):
         tokens.new(name, [Scope.DECIDE])
     assert len(tokens.list()) == 5
+
+
+@pytest.mark.parametrize(
+    ("user", "called"), [("ada", "ada"), ("nobody", "user nobody"), ("default", "user default")]
+)
+def test_a_machines_user_nobody_is_not_taken_for_the_default(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch, user: str, called: str
+) -> None:
+    """A container often runs as `nobody`: its person logs in, and their decisions are theirs."""
+    monkeypatch.setenv("LOGNAME", user)
+    assert person() == called
+    assert "#code=" in link(tokens, "http://desk/", person())
 
 
 def test_an_accent_is_one_letter_however_it_was_typed(tokens: Tokens) -> None:
