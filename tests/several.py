@@ -27,6 +27,7 @@ from orchestrator.store import Store
 from orchestrator.tokens import Scope
 from orchestrator.wire import Wire
 from tests.hands import Hand
+from tests.until import until
 
 TASK: dict[str, Any] = {
     "goal": "say hello",
@@ -134,7 +135,7 @@ def work(several: Several, name: str, count: int = 1) -> None:
         hand = Hand(client, KEYS, "greet")
         done = 0
         while done < count:
-            for job in hand.take():
+            for job in until("it is handed out", hand.take):
                 hand.answer(job, Envelope.success({"said": name}, 0.9), Amounts(7, 0, 1))
                 done += 1
 

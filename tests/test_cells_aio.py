@@ -47,8 +47,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
 
 
 @pytest.fixture
-def several(servers: Several) -> Several:
-    """Give three empty servers, two of them listed as cells."""
+def several(servers: Several, monkeypatch: pytest.MonkeyPatch) -> Several:
+    """Give three empty servers, two of them listed as cells; one that was away rests briefly."""
+    monkeypatch.setattr(limits, "CELL_REST_S", 0.2)
     servers.empty()
     servers.add("east")
     servers.add("west")

@@ -18,6 +18,7 @@ from orchestrator.cells.where import noting
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
 from orchestrator.tokens import Credential, Scope
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
+from tests.until import until
 
 
 @dataclass(frozen=True)
@@ -279,8 +280,7 @@ def test_lists_and_figures_are_of_all_cells_or_of_the_one_that_is_named(
     with several.cells() as cells, orchestrated(several, "east", "west"):
         tasks = {c: cells.submit(TASK, tenant=t, **late) for c, t in TENANTS.items()}
         for task in tasks.values():
-            while task.status().letter is None:
-                pass
+            until("it is on the desk", lambda t=task: t.status().letter)
         for what in ("tasks", "letters"):
             assert len(run(f"buckstop {what} --json").json) == 2
             [only] = run(f"buckstop {what} --cell west --json").json
@@ -289,6 +289,8 @@ def test_lists_and_figures_are_of_all_cells_or_of_the_one_that_is_named(
         assert (decided["decided"], len(run("buckstop letters --json").json)) == (1, 1)
         for tenant in TENANTS.values():
             cells.submit(TASK, tenant=tenant)
+        first = run("buckstop tasks -n 1 --cell west")
+        assert "there are more: buckstop tasks --cell west --before " in first.err
         assert sorted(run("buckstop tenants --json").json) == sorted(TENANTS.values())
         assert [*run("buckstop tenants --cell west --json").json] == [TENANTS["west"]]
         assert run("buckstop agents --json").code == run("buckstop calibration --json").code == 0

@@ -13,6 +13,7 @@ from orchestrator.settings import Settings
 from orchestrator.wanted import TasksWanted, Wanted
 from tests.conftest import Fresh
 from tests.several import TASK, TENANTS, Several, orchestrated, served
+from tests.until import until
 
 LATE = {**TASK, "timeout": 0.001, "at_cap": "escalate"}
 EAST, WEST = Wanted(cell="east"), Wanted(cell="west")
@@ -32,8 +33,7 @@ def on_desk(several: Several) -> dict[str, str]:
     with several.cells() as cells, orchestrated(several, *TENANTS):
         tasks = {cell: cells.submit(LATE, tenant=tenant) for cell, tenant in TENANTS.items()}
         for task in tasks.values():
-            while task.status().letter is None:
-                pass
+            until("it is on the desk", lambda t=task: t.status().letter)
         return {cell: task.id for cell, task in tasks.items()}
 
 

@@ -11,6 +11,7 @@ from envelopes import Envelope
 from envelopes.envelope import Question, Status
 from tests.hands import Hand
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, served, work
+from tests.until import until
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,7 @@ def test_one_door_in_front_of_all_cells(several: Several) -> None:
         assert both == [one["id"] for one in listed["items"]], "their states go on meanwhile"
         assert caller.get(f"/v1/tasks/{west['id']}/journal").json()["items"]
         submitted(caller, "west", **late)
-        while not (letters := caller.get("/v1/letters").json()["items"]):
-            pass
+        letters = until("it is on the desk", lambda: caller.get("/v1/letters").json()["items"])
         assert letters[0]["cell"] == "west"
         said = {"verb": "abort"}
         decided = caller.post(f"/v1/letters/{letters[0]['id']}/decision", json=said)
@@ -102,11 +102,10 @@ def test_a_question_is_answered_in_its_cell_by_whoever_has_the_address(several: 
         task = submitted(caller, "west")
         with several.client("west") as client:
             hand = Hand(client, KEYS, "greet")
-            while not (jobs := hand.take()):
-                pass
+            jobs = until("it is handed out", hand.take)
             hand.answer(jobs[0], asks)
-        while not (letter := caller.get(f"/v1/tasks/{task['id']}").json()["letter"]):
-            pass
+        path = f"/v1/tasks/{task['id']}"
+        letter = until("it is on the desk", lambda: caller.get(path).json()["letter"])
         made = caller.post(f"/v1/letters/{letter}/wait-token", json={})
         assert made.status_code == 201, made.text
         address = f"/waits/{made.json()['token']}"
