@@ -27,6 +27,7 @@ from redis import Redis
 from envelopes.keys import Keys
 from envelopes.limits import PURGE_MAX
 from envelopes.scripts import Scripts
+from orchestrator.clock import server_ms
 from orchestrator.courier.subscriptions import Subscriptions
 from orchestrator.lua import LUA
 from orchestrator.news import START
@@ -121,8 +122,7 @@ class Purge:
 
     def _over(self, wanted: PurgeWanted) -> Iterator[str]:
         """Yield finished tasks that fit, from the index of what expires when."""
-        seconds, micros = self._client.time()
-        until_ms = int(seconds) * 1000 + int(micros) // 1000 - wanted.older_ms
+        until_ms = server_ms(self._client) - wanted.older_ms
         lines = self._client.zscan_iter(self._keys.expiring, count=PURGE_MAX)
         found = (line.decode() for line, _ in lines)
         for some in _batches(_task_in(line) for line in found if _fits(line, wanted)):

@@ -29,6 +29,7 @@ from envelopes.keys import Keys
 from envelopes.request import Name
 from envelopes.scripts import Scripts
 from envelopes.strict import Frozen, Refused, parse
+from orchestrator.clock import server_ms
 from orchestrator.lookalikes import plain, taken_for
 from orchestrator.lua import LUA
 
@@ -150,7 +151,7 @@ class Tokens:
         same one, and what is said of it last holds.
         """
         token_id, secret = _fresh() if text is None else _taken_apart(text)
-        now_ms = self._now_ms()
+        now_ms = server_ms(self._client)
         record = {
             "id": token_id,
             "name": plain(name),
@@ -204,7 +205,7 @@ class Tokens:
         if cookie is not None and not self._client.exists(self._keys.session(hashed(cookie))):
             return False
         token = self.find(token_id)
-        return token is not None and (token.expires_ms or math.inf) > self._now_ms()
+        return token is not None and (token.expires_ms or math.inf) > server_ms(self._client)
 
     def open_session(self, credential: Credential, address: str) -> tuple[Answer, str]:
         """Log in with a token or a code; return whose it is, and the new session's cookie."""
@@ -232,10 +233,6 @@ class Tokens:
         others = (each.name for each in self.list() if each.id != token.id)
         if other := taken_for(token.name, others):
             raise Refused("name", f"it looks like {other!r}, whose token is another; choose one")
-
-    def _now_ms(self) -> int:
-        seconds, micros = self._client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
 
 def id_of(text: str) -> str:

@@ -21,6 +21,7 @@ from envelopes.decision import Decision
 from envelopes.keys import Keys
 from envelopes.scripts import Scripts, new_op
 from envelopes.versions import written_for_anybody
+from orchestrator.clock import server_ms
 from orchestrator.lua import LUA
 from orchestrator.tokens import hashed
 
@@ -59,8 +60,7 @@ class WaitTokens:
         """Make an address for a letter; return its secret, and when it is over."""
         token = secrets.token_urlsafe(limits.TOKEN_SECRET_BITS // 8)
         key = self._keys.wait(hashed(token))
-        seconds, _ = self._client.time()
-        until_ms = min((int(seconds) + ttl_s) * 1000, due_ms)
+        until_ms = min(server_ms(self._client) + ttl_s * 1000, due_ms)
         about = {"letter": letter, "task": task, "by": by, "until_ms": until_ms}
         with self._client.pipeline(transaction=True) as pipe:
             pipe.hset(key, mapping=about)

@@ -22,6 +22,7 @@ from envelopes.keys import Keys
 from envelopes.scripts import Scripts, new_op
 from envelopes.strict import Refused
 from orchestrator.client import NotFound
+from orchestrator.clock import server_ms
 from orchestrator.courier.address import Resolve, resolve
 from orchestrator.courier.delivery import Delivery, delivery_id, delivery_of
 from orchestrator.courier.signing import new_secret
@@ -61,7 +62,7 @@ class Subscriptions:
             tenant=new.tenant,
             quiet_s=new.quiet_s,
             allow_private=new.allow_private,
-            created_ms=self._now_ms(),
+            created_ms=server_ms(self._client),
             secret=new_secret() if new.kind is SubscriptionKind.WEBHOOK else "",
         )
         self._save(made, expected=b"")
@@ -76,7 +77,7 @@ class Subscriptions:
         fresh = {
             "secret": new_secret(),
             "old_secret": before.secret,
-            "old_until_ms": self._now_ms() + limits.HOOK_ROTATION_MS,
+            "old_until_ms": server_ms(self._client) + limits.HOOK_ROTATION_MS,
         }
         after = before.model_copy(update=fresh)
         self._save(after, expected=raw)
@@ -105,7 +106,7 @@ class Subscriptions:
     def test(self, subscription_id: str) -> str:
         """Tell this receiver, and nobody else, that it is a test; return the delivery's id."""
         self._raw(subscription_id)
-        said = {"event": TEST, "at_ms": self._now_ms(), "tenant": "", "task": ""}
+        said = {"event": TEST, "at_ms": server_ms(self._client), "tenant": "", "task": ""}
         said["subscription"] = subscription_id
         line: bytes = self._client.xadd(self._keys.news, said, maxlen=limits.NEWS_MAX)
         return delivery_id(line.decode(), subscription_id)
@@ -176,10 +177,6 @@ class Subscriptions:
         if raw is None:
             raise _unknown(subscription_id)
         return raw
-
-    def _now_ms(self) -> int:
-        seconds, micros = self._client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
 
 def _read(raw: bytes, disabled: bytes | None = None, failing: bytes | None = None) -> Subscription:

@@ -13,6 +13,7 @@ from envelopes.keys import Keys
 from envelopes.seal import key_id
 from orchestrator import keyfile
 from orchestrator.checks import Finding
+from orchestrator.clock import server_ms
 from orchestrator.store import Store
 
 
@@ -46,8 +47,7 @@ class Deployment:
     @cached_property
     def now_ms(self) -> int:
         """Return the server's time, as of the first question."""
-        seconds, micros = self.client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return server_ms(self.client)
 
     @cached_property
     def workers(self) -> Mapping[str, Mapping[str, Any]]:
