@@ -3,6 +3,7 @@
     redis://host:6379/0                          a server
     unix:///run/redis.sock                       the same, on this machine
     redis+sentinel://host:26379,host/service/0   whichever server the Sentinels call the primary
+    rediss://..., rediss+sentinel://...          by TLS
 
 Behind Sentinels a client asks them whenever it has to connect, so after a fail-over it finds the
 new primary by the same reconnecting that brings it through a restart. A primary that was demoted
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis, asyncio, exceptions, sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from envelopes import limits
@@ -56,14 +58,19 @@ def connect_async(url: str, **more: Any) -> asyncio.Redis:
     kept = Sentinels.of(url)
     if kept is None:
         return asyncio.Redis.from_url(url, **settings)
-    asked: Any = AsyncSentinel(kept.hosts, sentinel_kwargs=_asking(kept))  # type: ignore[no-untyped-call]
+    once = asking(kept) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    asked: Any = AsyncSentinel(kept.hosts, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
     found: asyncio.Redis = asked.master_for(kept.service, **_entrance(kept), **settings)
     return found
 
 
 def ask(kept: Sentinels) -> sentinel.Sentinel:
-    """Make what asks the Sentinels, one after the other, where their server is."""
-    return sentinel.Sentinel(kept.hosts, sentinel_kwargs=_asking(kept))  # type: ignore[no-untyped-call]
+    """Make what asks the Sentinels where their server is: each once, one after the other.
+
+    By itself redis-py would ask a dead one four times, for seconds, before it asks the next.
+    """
+    once = asking(kept) | {"retry": Retry(NoBackoff(), 0)}
+    return sentinel.Sentinel(kept.hosts, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
 
 
 def _noticing(url: str) -> dict[str, Any]:
@@ -80,14 +87,19 @@ def _noticing(url: str) -> dict[str, Any]:
 
 
 def _entrance(kept: Sentinels) -> dict[str, Any]:
-    return {"db": kept.db, "username": kept.username, "password": kept.password}
+    return {"db": kept.db, "username": kept.username, "password": kept.password, **_tls(kept)}
 
 
-def _asking(kept: Sentinels) -> dict[str, Any]:
-    """Say how the Sentinels themselves are connected to."""
+def asking(kept: Sentinels) -> dict[str, Any]:
+    """Say how the Sentinels themselves are connected to, in redis-py's words."""
     file = kept.password_file
     return {
         "socket_timeout": limits.SENTINEL_TIMEOUT_S,
         "socket_connect_timeout": limits.SENTINEL_TIMEOUT_S,
         "password": Path(file).read_text(encoding="utf-8").strip() if file else None,
+        **_tls(kept),
     }
+
+
+def _tls(kept: Sentinels) -> dict[str, Any]:
+    return {"ssl": True, **kept.tls_settings} if kept.tls else {}

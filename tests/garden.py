@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,25 +97,34 @@ def follows(garden: Garden) -> bool:
 def planted(folder: Path) -> Iterator[Garden]:
     """Start a server, an orchestrator, two workers and Flower."""
     with EmbeddedServer(folder / "server") as server, Redis.from_url(server.url) as client:
-        fleet = Fleet(folder, server.url, KEYS.prefix, "tests.shown_agents")
-        fleet.orchestrator("orchestrator")
-        fleet.worker("threads", "threads", 2)
-        fleet.worker("prefork", "prefork", 2)
         client.execute_command("ACL", "SETUSER", "flower", ">secret", *acl.rules()["flower"])
         url = f"redis://flower:secret@127.0.0.1:{server.port}/0"
-        log = folder / "flower.log"
-        settings = flower.Flower(free_port(), flower.ensure_login(folder))
-        process = started(settings, url, log)
-        user, _, password = settings.login.partition(":")
-        try:
-            with (
-                httpx.Client(base_url=settings.url, auth=(user, password), timeout=30) as api,
-                Buckstop(server.url) as buckstop,
-            ):
-                here = Garden(buckstop, client, fleet, api, log)
-                until(f"Flower follows the worker, see {log}", lambda: follows(here), READY_S)
-                yield here
-        finally:
-            process.terminate()
-            _ended(process)
-            fleet.stop()
+        with growing(folder, server.url, client, url, pools=("threads", "prefork")) as garden:
+            yield garden
+
+
+@contextmanager
+def growing(
+    folder: Path, url: str, client: Redis, flowers: str, pools: Sequence[str] = ("threads",)
+) -> Iterator[Garden]:
+    """Start an orchestrator, workers and Flower on a server; `flowers` is how Flower reaches it."""
+    fleet = Fleet(folder, url, KEYS.prefix, "tests.shown_agents")
+    fleet.orchestrator("orchestrator")
+    for pool in pools:
+        fleet.worker(pool, pool, 2)
+    log = folder / "flower.log"
+    settings = flower.Flower(free_port(), flower.ensure_login(folder))
+    process = started(settings, flowers, log)
+    user, _, password = settings.login.partition(":")
+    try:
+        with (
+            httpx.Client(base_url=settings.url, auth=(user, password), timeout=30) as api,
+            Buckstop(url) as buckstop,
+        ):
+            here = Garden(buckstop, client, fleet, api, log)
+            until(f"Flower follows the worker, see {log}", lambda: follows(here), READY_S)
+            yield here
+    finally:
+        process.terminate()
+        _ended(process)
+        fleet.stop()

@@ -21,7 +21,8 @@ from celery import Celery, Task, bootsteps, signals
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.entity import Queue
 
-from envelopes.address import Sentinels
+from envelopes.address import Sentinels, tls_of, without_password
+from envelopes.connection import asking
 from envelopes.limits import SOCKET_TIMEOUT_S
 from envelopes.seal import Verifier, key_id
 from workers import channel, log, panel
@@ -72,6 +73,7 @@ def configured(settings: Settings) -> Celery:
     made = App("buckstop", broker=_broker_url(settings.url), set_as_current=True)
     made.conf.update(
         broker_transport_options=_transport_options(settings.url),
+        broker_use_ssl=tls_of(settings.url) or False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         task_serializer="json",
@@ -95,20 +97,24 @@ def configured(settings: Settings) -> Celery:
 
 
 def _broker_url(url: str) -> str:
-    """Write the URL as Kombu does; of a server behind Sentinels, with one of them in its place."""
+    """Write the URL as Kombu does; behind Sentinels it names the first of them."""
     kept = Sentinels.of(url)
     if kept is None:
         return url.replace("unix://", "redis+socket://", 1)
     user = quote(kept.username or "", safe="")
     password = quote(kept.password or "", safe="")
     host, port = kept.hosts[0]
-    return f"redis://{user}:{password}@{host}:{port}/{kept.db}"
+    return f"sentinel://{user}:{password}@{host}:{port}/{kept.db}"
 
 
 def _transport_options(url: str) -> dict[str, Any]:
     tcp_only = {"socket_keepalive", "socket_connect_timeout"} if url.startswith("unix:") else set()
     chosen = {name: value for name, value in _TRANSPORT.items() if name not in tcp_only}
-    return chosen if Sentinels.of(url) is None else chosen | {"sentinels": url}
+    if (kept := Sentinels.of(url)) is None:
+        return chosen
+    # What is asked of a worker about its settings is shown by Flower, so no password is in them.
+    named = {"sentinels": without_password(url), "master_name": kept.service}
+    return chosen | named | {"sentinel_kwargs": asking(kept)}
 
 
 class Consumer(CeleryConsumer):

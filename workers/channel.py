@@ -8,11 +8,12 @@ A Kombu Redis transport whose channel, for the queues of agents, does three thin
             (intake.py), and hands on only those that pass the gate
     acks    nothing: a claim is what an acknowledgement would be, and better
 
-Where Sentinels keep the server, its connections are theirs to find: the URL of Kombu's that says so
-(`sentinel://`) would name a transport of its own, past which our gate would not stand.
+Where Sentinels keep the server, its connections are theirs to find. Kombu's own transport for that
+would have no gate; ours is known by an option, and any other `sentinel://` of this process is left
+to Kombu.
 
 All else (remote control, events, the queues of other programs) is Kombu's own. Registered under the
-name of the stock transport, so that a broker URL still begins with `redis://`.
+names of the stock transports, so that a broker URL is as Celery and Flower know it.
 
 Whoever frees a slot rings by a byte in a pipe, which wakes Celery's hub. Without a hub
 (`drain_events`) the poller looks before it waits.
@@ -30,7 +31,11 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
-from redis.sentinel import SentinelConnectionPool, SentinelManagedConnection
+from redis.sentinel import (
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 
 from envelopes.address import Sentinels
 from envelopes.connection import ask, takes_no_writes
@@ -125,6 +130,10 @@ class _Kept(_Hearing, SentinelManagedConnection):
     """The same, to a server that Sentinels keep."""
 
 
+class _KeptEncrypted(_Hearing, SentinelManagedSSLConnection):
+    """The same, by TLS."""
+
+
 class Channel(redis.Channel):
     """Kombu's channel, with a gate in front of the agents' queues."""
 
@@ -133,11 +142,11 @@ class Channel(redis.Channel):
     connection_class: Any = _Direct
     connection_class_ssl: Any = _Encrypted
     sentinels: str | None = None
-    """The URL of a server that Sentinels keep; the broker's own URL then names nothing real."""
+    """The URL of a server that Sentinels keep, without its password; Kombu's names one of them."""
 
     def __init__(self, connection: Any, *args: Any, **kwargs: Any) -> None:
         if "sentinels" in connection.client.transport_options:  # Kombu connects while it is made
-            self.connection_class = _Kept
+            self.connection_class, self.connection_class_ssl = _Kept, _KeptEncrypted
         super().__init__(connection, *args, **kwargs)
         self.QoS = _QoS  # type: ignore[assignment] # a plain class attribute to Kombu
         self._listens = False
@@ -257,7 +266,18 @@ class Transport(redis.Transport):
         self.cycle.take_more()
 
 
+class SentinelTransport(Transport):
+    """The same for a server that Sentinels keep, where it is ours."""
+
+    def __new__(cls, client: Any, **kwargs: Any) -> Any:
+        """Leave to Kombu what does not name our Sentinels."""
+        if "sentinels" in client.transport_options:
+            return super().__new__(cls)
+        return redis.SentinelTransport(client, **kwargs)
+
+
 def install() -> None:
-    """Make this the transport of every `redis://` and `rediss://` in this process."""
+    """Make this the transport of every `redis://` and `rediss://` in this process, and of ours."""
     for name in ("redis", "rediss"):
         TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"
+    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:{SentinelTransport.__name__}"

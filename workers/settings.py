@@ -71,6 +71,8 @@ def _url(environ: Mapping[str, str]) -> str:
     kept = Sentinels.of(url)
     if kept is not None and kept.password_file is not None:
         _read("BUCKSTOP_URL: sentinel_password_file", Path(kept.password_file))
+    for name, path in ({} if kept is None else kept.tls_files).items():
+        _read(f"BUCKSTOP_URL: {name}", Path(path))
     if not (file := environ.get("BUCKSTOP_PASSWORD_FILE")):
         return url
     password = _read("BUCKSTOP_PASSWORD_FILE", Path(file)).strip()

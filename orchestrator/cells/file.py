@@ -49,7 +49,7 @@ class NobodyHome(ConnectionError):
 class Entry(Frozen):
     """One cell, as it is written."""
 
-    url: str | None = Field(default=None, pattern=r"^(redis|rediss|unix|redis\+sentinel)://")
+    url: str | None = Field(default=None, pattern=r"^(rediss?(\+sentinel)?|unix)://")
     directory: str | None = None
     password_file: str | None = None
     draining: bool = False

@@ -18,8 +18,9 @@ def broker(url: str | None, *, as_json: bool) -> None:
     chosen = settings(url)
     found = celerys(chosen.url)
     if as_json:
-        options = {"transport_options": found.options} if found.options else {}
-        write_json({"broker": found.url, "queue": chosen.keys.submissions, **options})
+        options = {"transport_options": found.options, "use_ssl": found.tls}
+        some = {name: told for name, told in options.items() if told}
+        write_json({"broker": found.url, "queue": chosen.keys.submissions, **some})
     else:
         print(found.url, flush=True)
     _tell(found)
@@ -31,6 +32,11 @@ def _tell(found: Broker) -> None:
         complain(
             "a Celery client behind Sentinels also needs app.conf.broker_transport_options = "
             f"{dict(found.options)}, and the same as result_backend_transport_options"
+        )
+    if found.tls:
+        complain(
+            f"and, for TLS, app.conf.broker_use_ssl = {dict(found.tls)}, and the same as "
+            "redis_backend_use_ssl"
         )
     if found.password_file:
         complain(

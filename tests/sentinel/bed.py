@@ -4,7 +4,8 @@
         bed.url                 what a user sets: redis+sentinel://...
         bed.kill_primary()      SIGKILL whoever is it now
 
-Needs nothing but that binary: a Sentinel is the same program, started with another word.
+Needs nothing but that binary: a Sentinel is the same program, started with another word. By TLS it
+needs another one (tests/tls/).
 """
 
 import os
@@ -13,7 +14,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +24,7 @@ from redis.exceptions import RedisError, ResponseError
 from orchestrator.embedded import find_binary
 from orchestrator.leash import leashed
 from tests.sentinel.line import Line
+from tests.tls.bed import Certificates
 from tests.until import until
 
 SERVICE = "mymaster"
@@ -45,17 +48,27 @@ def free_ports(count: int) -> list[int]:
 class Bed:
     """Six processes that end with this one."""
 
-    def __init__(self, folder: Path, *, replicas_to_write: int = 0, cuttable: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        replicas_to_write: int = 0,
+        cuttable: bool = False,
+        tls: Certificates | None = None,
+        binary: Path | None = None,
+    ) -> None:
         """Prepare; `cuttable` puts a line in front of the first primary."""
         self._folder = folder
-        self._binary = str(find_binary(os.environ))
+        self._binary = str(binary or find_binary(os.environ))
+        self._tls = tls
         self._asked = replicas_to_write
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = free_ports(NODES + SENTINELS)
         self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
         self.line = Line(self.nodes[0]) if cuttable else None
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
-        self.url = f"redis+sentinel://:{PASSWORD.replace(' ', '%20')}@{hosts}/{SERVICE}/0"
+        scheme, query = ("rediss", f"?{tls.query}") if tls else ("redis", "")
+        self.url = f"{scheme}+sentinel://:{quote(PASSWORD)}@{hosts}/{SERVICE}/0{query}"
 
     def __enter__(self) -> Self:
         first = self.line.port if self.line else self.nodes[0]
@@ -83,13 +96,17 @@ class Bed:
         """Return the port of the primary, as most Sentinels have it."""
         found = []
         for port in self.sentinels:
-            with Redis(port=port, socket_timeout=2) as asked:
+            with self._reach(port) as asked:
                 found.append(int(asked.sentinel_get_master_addr_by_name(SERVICE)[1]))
         return max(found, key=found.count)
 
     def client(self, port: int) -> Redis:
         """Connect to one node, whatever it is."""
-        return Redis(port=port, password=PASSWORD, socket_timeout=5)
+        return self._reach(port, password=PASSWORD)
+
+    def _reach(self, port: int, **more: Any) -> Redis:
+        tls = dict(parse_qsl(self._tls.query)) if self._tls else {}
+        return Redis(port=port, socket_timeout=5, ssl=bool(tls), **tls, **more)
 
     def kill_primary(self) -> int:
         """SIGKILL the primary; return its port."""
@@ -129,7 +146,7 @@ class Bed:
 
     def _fail_over(self) -> bool:
         """Tell a Sentinel to; False where it knows nobody good enough yet."""
-        with Redis(port=self.sentinels[0], socket_timeout=2) as asked:
+        with self._reach(self.sentinels[0]) as asked:
             try:
                 asked.sentinel_failover(SERVICE)
             except ResponseError:
@@ -139,7 +156,6 @@ class Bed:
     def start_node(self, port: int, replica_of: int | None) -> None:
         """Start a node, or start it again on what it had written."""
         config = {
-            "port": port,
             "dir": self._home(port),
             "requirepass": f'"{PASSWORD}"',
             "masterauth": f'"{PASSWORD}"',
@@ -156,7 +172,6 @@ class Bed:
 
     def _start_sentinel(self, port: int, primary: int) -> None:
         lines = [
-            f"port {port}",
             f"dir {self._home(port)}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2",
             f'sentinel auth-pass {SERVICE} "{PASSWORD}"',
@@ -167,7 +182,11 @@ class Bed:
 
     def _start(self, port: int, lines: Sequence[str], *more: str) -> None:
         config = self._home(port) / "server.conf"
-        config.write_text("\n".join(["bind 127.0.0.1", f"logfile {port}.log", *lines]) + "\n")
+        listens = (
+            ["port 0", f"tls-port {port}", *self._tls.lines] if self._tls else [f"port {port}"]
+        )
+        always = ["bind 127.0.0.1", *listens, f"logfile {port}.log"]
+        config.write_text("\n".join([*always, *lines]) + "\n")
         self._processes[port] = subprocess.Popen(
             leashed([self._binary, str(config), *more]),
             stdin=subprocess.DEVNULL,
@@ -194,7 +213,7 @@ class Bed:
 
     def _knows_all(self, port: int) -> bool:
         try:
-            with Redis(port=port, socket_timeout=2) as asked:
+            with self._reach(port) as asked:
                 state = asked.sentinel_master(SERVICE)
         except RedisError:
             return False  # it is just starting

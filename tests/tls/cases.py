@@ -1,0 +1,154 @@
+"""By TLS: a deployment behind Sentinels, through a fail-over; one server; what errors say.
+
+Servers ask clients for a certificate too, as Redis does unless told otherwise.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import RedisError
+
+from envelopes.connection import connect_async
+from envelopes.scripts import connect
+from orchestrator.cli.exits import Exit
+from orchestrator.following import TaskHandle
+from tests.garden import BOUNDS, KEYS, Garden, growing
+from tests.pages import block, commands
+from tests.sentinel.bed import PASSWORD, Bed
+from tests.sentinel.test_flower import depths, is_readable, shows_no_password
+from tests.sentinel.test_page import HOSTS, PAGE, SECRET
+from tests.tls.bed import Certificates, find_server
+from tests.until import until
+
+BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
+ASKED = {"agent": "says", "goal": "light the lamp", "input": "well", **BOUNDS}
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    folder = tmp_path_factory.mktemp("tls")
+    with Bed(folder, tls=Certificates.make(folder / "made"), binary=find_server()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def garden(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Garden]:
+    """Run orchestrator, worker and Flower, all of them by TLS."""
+    folder = tmp_path_factory.mktemp("garden")
+    with connect(bed.url) as client, growing(folder, bed.url, client, bed.url) as running:
+        yield running
+
+
+def told(url: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command at this server."""
+    return subprocess.run(
+        [BUCKSTOP, *command],
+        env={**os.environ, "BUCKSTOP_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_everybody_works_by_tls_with_sentinels_and_server(bed: Bed, garden: Garden) -> None:
+    """docs/how-to/sentinel.md: "rediss+sentinel"; orchestrator, worker, Flower, doctor, asyncio."""
+    is_readable(garden)
+    shows_no_password(garden)
+    doctor = told(bed.url, "doctor").stdout
+    assert "ready to take over: 3 of 3" in doctor, doctor
+
+    async def asked() -> bool:
+        async with connect_async(bed.url) as client:
+            return bool(await client.ping())
+
+    assert asyncio.run(asked())
+
+
+def test_the_page_reaches_it_as_pasted(bed: Bed, tmp_path: Path) -> None:
+    """docs/how-to/sentinel.md, By TLS: one URL, and the doctor."""
+    (secret := tmp_path / "secret").write_text(f"{PASSWORD}\n")
+    pasted = "\n".join(commands(block(PAGE, '$ export BUCKSTOP_URL="rediss+sentinel')))
+    there = {
+        HOSTS: ",".join(f"127.0.0.1:{port}" for port in bed.sentinels),
+        SECRET: str(secret),
+        "//front@": "//default@",
+        "ssl_ca_certs=/etc/redis/ca.crt&ssl_certfile=/etc/redis/client.crt"
+        "&ssl_keyfile=/etc/redis/client.key": bed.url.partition("?")[2],
+    }
+    for theirs, ours in there.items():
+        assert theirs in pasted
+        pasted = pasted.replace(theirs, ours)
+    done = subprocess.run(
+        ["sh", "-c", pasted],
+        env={**os.environ, "PATH": f"{Path(BUCKSTOP).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "ready to take over: 3 of 3" in done.stdout, done.stderr
+
+
+def test_other_services_reach_the_door_by_tls_as_the_command_tells(
+    bed: Bed, garden: Garden
+) -> None:
+    """`buckstop broker` prints what a stock Celery client takes."""
+    said = told(bed.url, "broker", "--json").stdout
+    script = (
+        f"import json; from celery import Celery\nsaid = json.loads({said!r})\n"
+        "app = Celery(broker=said['broker'])\n"
+        "app.conf.broker_transport_options = said['transport_options']\n"
+        "app.conf.broker_use_ssl = said['use_ssl']\n"
+        f"app.send_task('buckstop.submit', kwargs={ASKED!r}, queue=said['queue'])\n"
+    )
+    store = garden.buckstop.store
+    before = store.stats()["submitted"]
+    sent = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert sent.returncode == 0, sent.stderr
+    until("a task is made", lambda: store.stats()["submitted"] > before)
+
+
+def test_work_goes_on_by_tls_after_a_fail_over(bed: Bed, garden: Garden) -> None:
+    """A new primary is found, and its certificate is checked as the old one's was."""
+    old = bed.kill_primary()
+    until("another is primary", lambda: bed.primary() != old)
+    ended = until("a task is taken", lambda: submitted(garden)).result(60)
+    assert ended.outcome == "completed"
+    until("queues have their depth", lambda: KEYS.queue("says") in depths(garden))
+
+
+def submitted(garden: Garden) -> TaskHandle | None:
+    """Submit, or return None while no server takes writes."""
+    try:
+        return garden.buckstop.submit(ASKED)
+    except RedisError:
+        return None  # its replicas are on their way
+
+
+def test_who_does_not_know_the_authority_or_speaks_plainly_is_told_of_tls(bed: Bed) -> None:
+    """Every message a person reads says what happened, and what to do next."""
+    stranger = bed.url.partition("?")[0]
+    for url in (stranger, stranger.replace("rediss+", "redis+")):
+        said = told(url, "tasks")
+        assert said.returncode == Exit.NO_SERVER
+        assert "Where they speak TLS, the URL begins with rediss+sentinel://" in said.stderr
+        assert "Traceback" not in said.stderr
+        assert PASSWORD not in said.stderr
+
+
+def test_one_server_by_tls(bed: Bed, tmp_path: Path) -> None:
+    """A rediss:// URL, for a server without Sentinels."""
+    query = bed.url.partition("?")[2]
+    password = PASSWORD.replace(" ", "%20")
+    url = f"rediss://:{password}@127.0.0.1:{bed.primary()}/3?{query}"
+    with connect(url) as client, growing(tmp_path, url, client, url) as garden:
+        is_readable(garden)
+        assert garden.buckstop.store.find_tasks()
