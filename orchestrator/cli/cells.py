@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from envelopes.counted import counted
 from orchestrator.cells.facade import Cells, opened
 from orchestrator.cells.state import CellState
 from orchestrator.cli.exits import Exit
@@ -44,7 +45,7 @@ def align(name: str, *, as_json: bool) -> None:
     if as_json:
         write_json({"cell": name, **done})
     else:
-        told = ", ".join(f"{count} {what}" for what, count in done.items())
+        told = ", ".join(counted(count, what[:-1]) for what, count in done.items())
         print(f"{name}: as home is now: {told}")
 
 

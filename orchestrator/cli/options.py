@@ -80,7 +80,7 @@ def _which(file: Path) -> str:
     command = click.get_current_context().command_path
     first, *others = [one.name for one in CellsFile.read(file).cells]
     among = f" (or {', '.join(others)})" if others else ""
-    return f"{command} is for one cell; say which: {command} --cell {first}{among}"
+    return f"this is done in one cell; say which: {command} --cell {first}{among}"
 
 
 def settings_of_all(url: str | None) -> Settings:
