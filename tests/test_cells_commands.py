@@ -135,6 +135,8 @@ def test_the_doctor_finds_what_a_cell_has_otherwise_than_home(several: Several, 
     assert "if west was home before, list it first in " in wrong["tokens"]["fix"]
     assert run(wrong["caps"]["fix"]).code == 0
     assert {one["verdict"] for one in between(run)} == {"good"}
+    told = run("buckstop cells align west").out
+    assert told == "west: as home is now: 1 token, 1 subscription, 1 cap\n"
 
 
 def between(run: Run) -> list[dict[str, Any]]:
@@ -302,9 +304,8 @@ def test_what_is_done_in_one_cell_says_how_to_name_it(run: Run, line: str) -> No
     said = run(f"buckstop {line}")
     assert said.code == 2
     words = f"buckstop {line.split(maxsplit=1)[0]}"
-    assert (
-        said.err == f"buckstop: {words} is for one cell; say which: {words} --cell east (or west)\n"
-    )
+    which = f"say which: {words} --cell east (or west)"
+    assert said.err == f"buckstop: this is done in one cell; {which}\n"
 
 
 def test_a_link_opens_the_console_in_front_of_all_cells(
