@@ -307,6 +307,21 @@ def _retry(turn: Turn) -> None:
     """Go on with what was granted. A person may repeat a plan; a loop's count starts anew."""
     task, decision = turn.task, turn.task.decision
     assert decision is not None
+    _set_out_again(turn, decision)
+    _grant(turn, decision)
+    _back_from_the_desk(turn, decision.time_ms)
+    if task.plan_fingerprints:
+        turn.change(plan_fingerprints=())
+        replan.remember(turn)
+    granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
+    whom = f" with {decision.agent}" if decision.agent else ""
+    turn.note("granted", f"{decision.by} lets the task go on{whom}", granted=granted)
+    if not turn.steps and task.terms.planner is not None:
+        planner.ask_planner(turn, "plan")  # the first one is no re-plan, however often it is asked
+
+
+def _set_out_again(turn: Turn, decision: Decided) -> None:
+    """Let what is to run again wait for its agent, or for the one that the person names."""
     for place in again.to_reassign(turn) if decision.agent else again.to_run_again(turn):
         step = turn.steps[place]
         agent = decision.agent or step.agent
@@ -323,6 +338,11 @@ def _retry(turn: Turn) -> None:
     for place, step in enumerate(turn.steps):
         if step.trail or step.holders:
             turn.set_step(place, trail=(), holders=())
+
+
+def _grant(turn: Turn, decision: Decided) -> None:
+    """Raise what may be used, and count anew what has led to the desk."""
+    task = turn.task
     turn.change(
         ledger=task.ledger.raised(decision.more),
         hops_max=min(task.hops_max + decision.hops, limits.HOPS_EVER_MAX),
@@ -334,15 +354,6 @@ def _retry(turn: Turn) -> None:
         satisfied=False,
         advice=decision.why,
     )
-    _back_from_the_desk(turn, decision.time_ms)
-    if task.plan_fingerprints:
-        turn.change(plan_fingerprints=())
-        replan.remember(turn)
-    granted = Granted(turn.task.ledger.ceiling, turn.task.hops_max, turn.task.deadline_ms)
-    whom = f" with {decision.agent}" if decision.agent else ""
-    turn.note("granted", f"{decision.by} lets the task go on{whom}", granted=granted)
-    if not turn.steps and task.terms.planner is not None:
-        planner.ask_planner(turn, "plan")  # the first one is no re-plan, however often it is asked
 
 
 def _back_from_the_desk(turn: Turn, more_ms: int = 0) -> None:
