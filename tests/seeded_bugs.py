@@ -138,7 +138,7 @@ CORE: Final = (
     _core(
         "gate",
         "the schema is not looked at",
-        "wrong = None if schema is None else misfit(json.loads(schema), result)",
+        "wrong = None if schema is None else misfit(schema, result)",
         "wrong = None",
     ),
     _core(

@@ -1,11 +1,13 @@
 """The simulation is only worth what it finds: every seeded bug, and nothing where there is none."""
 
 import os
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from plant import search
-from seeded_bugs import BUGS, CORE, METER, PATTERNS, STORE
+from plant import ROOT, plant, search
+from seeded_bugs import BUGS, CORE, METER, PATTERNS, STORE, Bug
 
 PLANTED = BUGS if os.environ.get("CI") else BUGS[::8]
 """All of them take minutes: in CI, and with `make seeds`."""
@@ -29,3 +31,11 @@ def test_the_list_is_as_long_and_as_varied_as_promised() -> None:
     assert len(PATTERNS) >= 15
     assert max(Counter((bug.file, bug.line, bug.wrong) for bug in BUGS).values()) == 1
     assert all(bug.line.strip() != bug.wrong.strip() for bug in BUGS)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_each_bug_can_be_planted(bug: Bug, tmp_path: Path) -> None:
+    """CONTRIBUTING: a line that is changed for a good reason is changed in the list too."""
+    copy = shutil.copy(ROOT / bug.file, tmp_path)
+    plant(bug, Path(copy))
+    compile(Path(copy).read_text(), bug.file, "exec")
