@@ -17,8 +17,9 @@ setup: .venv/.ready        ## make .venv with everything in it, .venv/bin/buckst
 demo: setup        ## the main job, on an embedded server: a plan, a crash, a budget, a hop cap
 	$(BIN)/buckstop demo
 
+# Three at a time on two cores: in a good part of their time tests wait, for a lease or a child.
 test: setup        ## every test that must pass before a commit
-	$(BIN)/pytest -q -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 3 --dist worksteal $(PYTEST_ARGS)
 
 lint: setup        ## ruff and mypy
 	$(BIN)/ruff check .
@@ -38,7 +39,7 @@ bench: setup        ## the core, recovery, recorded runs, and fan-out against st
 chaos: setup        ## the chaos test, longer than in make test
 	BUCKSTOP_CHAOS_TASKS=1500 $(BIN)/pytest -q tests/test_chaos.py --timeout 900
 
-seeds: setup        ## every seeded bug, of which make test plants an eighth
+seeds: setup        ## every seeded bug, of which make test plants a few
 	CI=true $(BIN)/pytest -q tests/test_seeded_bugs.py --timeout 900
 
 browser: setup        ## the console in a real browser; needs Chromium (apt install chromium)

@@ -377,7 +377,7 @@ def test_questions_of_one_loop_take_one_connection(bench):
         await chat.ask(run.context, "a", max_tokens=9)
         await chat.ask(run.context, "b", max_tokens=9)
         await chat.aclose()
-        await asyncio.to_thread(until, lambda: not bench.server._open, what="a closed connection")
+        await asyncio.to_thread(until, "a closed connection", lambda: not bench.server._open)
 
     wait_for(chat, work)
     first, second = (each.peer for each in bench.server.seen)

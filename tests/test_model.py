@@ -6,7 +6,7 @@ a call, scripts forgotten, connections cut. Before every charge and report the m
 answer must be; after every step no task has overspent or gone beyond its caps; at the end faults
 stop, everything drains, and the auditor looks at all of it.
 
-A longer run: BUCKSTOP_MODEL_EXAMPLES=1000 pytest tests/test_model.py
+CI plays twice as many lives. A longer run: BUCKSTOP_MODEL_EXAMPLES=1000 pytest tests/test_model.py
 
 Broken lines that it was seen to catch, and how it failed (in the order of its own answers):
 
@@ -58,7 +58,7 @@ from tests.stage import Order, Owner, Part, Play, Stage, Worker, edited, failure
 from tests.witness import UNSEEN_FROM_OUTSIDE, void
 
 LONG = "BUCKSTOP_MODEL_EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("BUCKSTOP_MODEL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("BUCKSTOP_MODEL_EXAMPLES", "150" if os.environ.get("CI") else "75"))
 STEPS = 80
 TASKS_MAX = 6
 DRAIN_ROUNDS_MAX = 150

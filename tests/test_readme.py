@@ -49,13 +49,15 @@ def started(module: str, folder: Path) -> Iterator[Path]:
     assert up.wait(60) == 0, "one Ctrl-C stops all"
 
 
-@pytest.fixture
-def newcomer(tmp_path, monkeypatch):
-    """Follow the first pages."""
-    monkeypatch.delenv("BUCKSTOP_URL", raising=False)
-    (tmp_path / "task.yaml").write_text(block("# task.yaml"))
-    with started("my_agents", tmp_path) as folder:
-        yield folder
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """Follow the first pages, and go on with what they have started."""
+    place = tmp_path_factory.mktemp("newcomer")
+    (place / "task.yaml").write_text(block("# task.yaml"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("BUCKSTOP_URL", raising=False)
+        with started("my_agents", place) as folder:
+            yield folder
 
 
 @pytest.fixture
