@@ -157,8 +157,8 @@ function Sureness({ calibration }) {
 function Breaker({ one }) {
   const now = useNow();
   if (!one.breaker_open) return html`<${Badge} state="closed" word="breaker closed" />`;
-  if (one.probing) return html`<${Badge} state="half_open" word="probing" />`;
-  if (one.opens_ms <= now) return html`<${Badge} state="half_open" word="half open" />`;
+  if (one.probing) return html`<${Badge} state="half_open" word="breaker probing" />`;
+  if (one.opens_ms <= now) return html`<${Badge} state="half_open" word="breaker half open" />`;
   return html`<${Badge} state="tripped" word="breaker open" />`;
 }
 

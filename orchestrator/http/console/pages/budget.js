@@ -122,6 +122,7 @@ const outOf = (all, tried) => (tried ? `${count(all.ok)} of ${count(tried)}` : "
 /* A day that has just begun cannot be held against a whole one by a percentage that says "less". */
 function compared(today, before) {
   if (!before) return today ? "nothing yesterday" : "nothing yet";
+  if (today >= 2 * before) return `${count(Math.floor(today / before))} times yesterday already`;
   if (today > before) return `${percent(today / before - 1)} above yesterday already`;
   return `${percent(today / before)} of yesterday so far`;
 }
