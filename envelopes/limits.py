@@ -89,6 +89,11 @@ REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
 """A plan of 10,000 short steps fits."""
 PAYLOAD_BYTES_MAX: Final = 128 * 1024
 """One step's goal, input and inputs as JSON; leaves room for headers and base64 in a message."""
+PLAN_BYTES_MAX: Final = 16 * 1024 * 1024
+"""All messages of one plan: a thousand steps with a page each are a quarter. What steps share is
+written and sent for each of them, and the first commit holds up the server while it does."""
+PUBLISH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Payloads that one decision sends; the rest goes with the next one, which comes at once."""
 ENVELOPE_BYTES_MAX: Final = 128 * 1024
 """What a worker may hand back."""
 GOAL_CHARS_MAX: Final = 32 * 1024

@@ -8,6 +8,7 @@ new is taken while the server is short of memory (checks.py).
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,8 @@ from orchestrator.store import Submission
 
 _ID_BYTES = 10
 """80 random bits: among a million tasks, two share an id in one of 10**12 deployments."""
+
+_FRAME = len('{"goal":,"input":}')
 
 RequestLike = TaskRequest | Mapping[str, Any] | str | bytes
 """A request, its fields, or its JSON."""
@@ -51,7 +54,7 @@ def read(request: RequestLike, **fields: object) -> TaskRequest:
     ledger = Ledger.opened(checked.budget.limits(), checked.budget.ending_share)
     for where, step in _steps(checked):
         _check_allowance(where, step, ledger)
-        _check_size(where, step, checked)
+    _check_sizes(checked)
     return checked
 
 
@@ -123,12 +126,28 @@ def _check_allowance(where: str, step: Step, ledger: Ledger) -> None:
             )
 
 
-def _check_size(where: str, step: Step, request: TaskRequest) -> None:
-    given = request.input if step.input is None else step.input
-    size = len(compact({"goal": step.goal or request.goal, "input": given}).encode())
-    if size > limits.PAYLOAD_BYTES_MAX:
-        raise Refused(
-            f"{where}.input",
-            f"step {step.id!r} needs a message of {size:,} bytes, at most "
-            f"{limits.PAYLOAD_BYTES_MAX:,} are sent; pass a reference to larger work",
-        )
+def _check_sizes(request: TaskRequest) -> None:
+    """Bound each message, and all messages of a plan: what steps share is sent to each of them."""
+    goal, given = _size(request.goal), _size(request.input)
+    sums = Counter[str]()
+    for where, step in _steps(request):
+        size = _FRAME + (goal if step.goal is None else _size(step.goal))
+        size += given if step.input is None else _size(step.input)
+        if size > limits.PAYLOAD_BYTES_MAX:
+            raise Refused(
+                f"{where}.input",
+                f"step {step.id!r} needs a message of {size:,} bytes, at most "
+                f"{limits.PAYLOAD_BYTES_MAX:,} are sent; pass a reference to larger work",
+            )
+        plan = where.rpartition(".")[0]
+        sums[plan] += size
+        if sums[plan] > limits.PLAN_BYTES_MAX:
+            raise Refused(
+                plan,
+                f"its messages have more than {limits.PLAN_BYTES_MAX:,} bytes together; what its "
+                f"steps share is sent to each ({goal + given:,} bytes): pass references",
+            )
+
+
+def _size(value: Any) -> int:
+    return len(compact(value).encode())

@@ -388,8 +388,12 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     for cap in (_hop_cap, _subtask_cap, _repetition):
         if stuck := cap(turn, outgoing):
             return stuck
-    published = publish.publish(turn, outgoing)
+    first = publish.so_much(turn, outgoing)
+    published = publish.publish(turn, first)
     if published == len(outgoing):
+        return Verdict.REST
+    if published == len(first):  # the server would be held up by more at once
+        turn.alarms.append(turn.now_ms)
         return Verdict.REST
     if published:
         return Verdict.AGAIN  # with fewer to share among, one more may fit

@@ -251,6 +251,9 @@ def _unsound(turn: Turn, plan: Plan, hop: int, known: Sequence[str]) -> str | No
     named = {name for step in plan for name in (step.agent, *step.fallbacks)}
     if judges := named & set(task.terms.validators):
         return f"{', '.join(sorted(judges))} will judge the result and can make no part of it"
+    size = sum(len(step.goal) + len(step.input) for step in plan)
+    if size > limits.PLAN_BYTES_MAX:
+        return f"its messages have {size:,} characters together: let it send less to each step"
     return _unaffordable(turn, plan)
 
 

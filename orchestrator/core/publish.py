@@ -6,6 +6,7 @@ for, or its share by weight of what is free; what does not fit waits until somet
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import accumulate, islice
 
 from envelopes import Ledger, Limits, limits
 from envelopes.strict import compact
@@ -81,6 +82,14 @@ def payload(step: StepState, needs: list[StepState]) -> str:
     said = [{"question": each.question, "answer": each.answer} for each in step.answers]
     answers = f',"answers":{compact(said)}' if said else ""
     return f'{{"goal":{compact(step.goal)},"input":{step.input},"inputs":{{{inputs}}}{answers}}}'
+
+
+def so_much(turn: Turn, outgoing: list[Outgoing]) -> list[Outgoing]:
+    """Return as many of these messages as one decision may send, one of them at least."""
+    sent = sum(len(each.payload) for each in turn.commands if isinstance(each, Publish))
+    totals = accumulate((len(each.text) for each in outgoing), initial=sent)
+    fit = sum(total <= limits.PUBLISH_BYTES_MAX for total in islice(totals, 1, None))
+    return outgoing[: max(fit, 0 if sent else 1)]
 
 
 def publish(turn: Turn, outgoing: list[Outgoing]) -> int:

@@ -89,7 +89,7 @@ class Run:
             ready = Pattern(pattern)
         except Unsupported as unsupported:
             raise Inapplicable(str(unsupported)) from None
-        self.spend(20 + ready.size // 2)
+        self.spend(20 + ready.size)
         self._patterns[pattern] = ready
         return ready
 
