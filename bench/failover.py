@@ -34,7 +34,7 @@ from envelopes.keys import Keys  # noqa: E402
 from envelopes.scripts import connect  # noqa: E402
 from orchestrator import intake  # noqa: E402
 from orchestrator.store import Store  # noqa: E402
-from tests.fleet import Fleet  # noqa: E402
+from tests.fleet import Fleet, ended  # noqa: E402
 from tests.sentinel.bed import Bed  # noqa: E402
 from tests.until import until  # noqa: E402
 
@@ -145,11 +145,6 @@ def submit_for(seconds: float, case: Case, store: Store, tally: Tally) -> None:
         if done.copies >= case.replicas:
             tally.acknowledged.append((time.monotonic(), done.task_id))
         time.sleep(0.005)
-
-
-def ended(store: Store) -> int:
-    """Count the tasks that have ended."""
-    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))
 
 
 def longest_pause(tally: Tally, lost_at: float) -> float:

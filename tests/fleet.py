@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import keyfile
 from orchestrator.leash import leashed
+from orchestrator.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,3 +97,8 @@ class Fleet:
                 stderr=log,
                 start_new_session=True,
             )
+
+
+def ended(store: Store) -> int:
+    """Count the tasks that have ended."""
+    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))

@@ -18,7 +18,7 @@ from orchestrator.embedded import EmbeddedServer
 from orchestrator.sim.auditor import audit
 from orchestrator.store import Store
 from tests.collector import collect
-from tests.fleet import Fleet
+from tests.fleet import Fleet, ended
 from tests.pages import block, commands
 from tests.reader import sh
 from tests.test_chaos import AGENTS, request
@@ -140,10 +140,6 @@ def put_back(server: EmbeddedServer, folder: Path) -> None:
     shutil.rmtree(server.directory / "appendonlydir")
     (folder / "new" / "appendonlydir").rename(server.directory / "appendonlydir")
     server.restart()
-
-
-def ended(store: Store) -> int:
-    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))
 
 
 def test_the_commands_do_it_as_the_page_says(source: EmbeddedServer, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from orchestrator.embedded import EmbeddedServer
 from orchestrator.sim.auditor import audit
 from orchestrator.store import Store
 from tests.collector import collect
-from tests.fleet import Fleet
+from tests.fleet import Fleet, ended
 from tests.until import until
 
 TASKS = int(os.environ.get("BUCKSTOP_CHAOS_TASKS", "300"))
@@ -89,10 +89,6 @@ def request(rng: random.Random) -> dict:
             return bounds | {"plan": [step(rng, names[0]), *chain]}
     wide = [f"w{n}" for n in range(rng.randint(2, 8))]
     return bounds | {"plan": [*(step(rng, w) for w in wide), step(rng, "sum", needs=wide)]}
-
-
-def ended(store: Store) -> int:
-    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))
 
 
 @pytest.mark.timeout(600)

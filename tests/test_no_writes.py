@@ -11,7 +11,7 @@ from envelopes.scripts import connect
 from orchestrator import intake
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.store import Store
-from tests.fleet import Fleet
+from tests.fleet import Fleet, ended
 from tests.until import until
 
 KEYS = Keys("nowrites:")
@@ -58,7 +58,3 @@ def refuse(client: Redis, store: Store, fleet: Fleet, name: str, value: int) -> 
     fleet.thaw("threads")
     until("the worker notices", lambda: fleet.log("threads").count("takes no writes") > said, 30)
     client.config_set(name, 0)
-
-
-def ended(store: Store) -> int:
-    return sum(n for name, n in store.stats().items() if name.startswith("concluded_"))

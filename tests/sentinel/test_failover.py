@@ -24,7 +24,7 @@ from orchestrator.settings import Settings
 from orchestrator.sim.auditor import audit
 from orchestrator.store import Store, Submission
 from tests.collector import collect
-from tests.fleet import Fleet
+from tests.fleet import Fleet, ended
 from tests.sentinel.bed import Bed
 from tests.test_chaos import AGENTS
 from tests.test_chaos import request as drawn
@@ -63,7 +63,7 @@ class Run:
         self.fleet.worker("prefork-1", pool="prefork")
         until("agents are registered", lambda: len(self.store.agents()) == AGENTS, 60)
         self.submit(TASKS)
-        until("it is under load", lambda: self.ended() >= TASKS // 4, DRAIN_S)
+        until("it is under load", lambda: ended(self.store) >= TASKS // 4, DRAIN_S)
 
     def submit(self, count: int) -> None:
         """Submit, and repeat each submission until a replica has it, whoever is away meanwhile."""
@@ -80,12 +80,9 @@ class Run:
                 return False  # its replicas are on their way
             raise
 
-    def ended(self) -> int:
-        return sum(n for name, n in self.store.stats().items() if name.startswith("concluded_"))
-
     def drained(self) -> list[str]:
         """Wait until everything has ended; return the promises that were broken."""
-        until("all tasks end", lambda: self.ended() >= len(self.acknowledged), DRAIN_S)
+        until("all tasks end", lambda: ended(self.store) >= len(self.acknowledged), DRAIN_S)
         until("workers are idle", lambda: not list(self.client.scan_iter(KEYS.claim("*"))), 30)
         for name in ("threads-1", "prefork-1"):
             assert self.fleet.running[name].poll() is None, self.fleet.log(name)[-2000:]
