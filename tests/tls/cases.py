@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ from envelopes.connection import connect_async
 from envelopes.scripts import connect
 from orchestrator.cli.exits import Exit
 from orchestrator.following import TaskHandle
+from tests.fleet import Fleet
 from tests.garden import BOUNDS, KEYS, Garden, growing
 from tests.pages import block, commands
 from tests.sentinel.bed import PASSWORD, Bed
@@ -144,11 +146,26 @@ def test_who_does_not_know_the_authority_or_speaks_plainly_is_told_of_tls(bed: B
         assert PASSWORD not in said.stderr
 
 
+@pytest.mark.parametrize("shows", ["a certificate of its own", "nothing"])
+def test_a_worker_tells_its_password_to_no_server_whose_certificate_it_cannot_check(
+    shows: str, bed: Bed, tmp_path: Path
+) -> None:
+    """Kombu by itself would check none where a rediss:// URL says nothing of it."""
+    query = [each for each in bed.url.partition("?")[2].split("&") if "_ca_" not in each]
+    url = f"rediss://:{quote(PASSWORD)}@127.0.0.1:{bed.primary()}/0"
+    named = f"{url}?{'&'.join(query)}" if shows != "nothing" else url
+    fleet = Fleet(tmp_path, named, "stranger:", "tests.shown_agents")
+    try:
+        fleet.worker("w")
+        until("it says why", lambda: "CERTIFICATE_VERIFY_FAILED" in fleet.log("w"), 60)
+    finally:
+        fleet.stop()
+
+
 def test_one_server_by_tls(bed: Bed, tmp_path: Path) -> None:
     """A rediss:// URL, for a server without Sentinels."""
     query = bed.url.partition("?")[2]
-    password = PASSWORD.replace(" ", "%20")
-    url = f"rediss://:{password}@127.0.0.1:{bed.primary()}/3?{query}"
+    url = f"rediss://:{quote(PASSWORD)}@127.0.0.1:{bed.primary()}/3?{query}"
     with connect(url) as client, growing(tmp_path, url, client, url) as garden:
         is_readable(garden)
         assert garden.buckstop.store.find_tasks()
