@@ -58,7 +58,7 @@ def test_an_editor_submits_waits_and_answers(
             await question_is_answered(client)
 
     run(act)
-    assert heard[-1] == "completed: hop 1, 1 of 1 steps done"
+    assert heard[-1] == "completed: hop 1, 1 of 1 step done"
 
 
 async def question_is_answered(client: Client) -> None:

@@ -26,7 +26,7 @@ def subscriptions(d: Deployment) -> Iterator[Finding]:
             yield Finding(
                 "subscriptions",
                 Verdict.NOTE,
-                f"{one.shown_url} has taken nothing for {minutes} minutes",
+                f"{one.shown_url} has taken nothing for {some(minutes, 'minute')}",
                 f"see why: buckstop hooks deliveries {one.id}",
             )
     if not any(one.disabled_ms or one.failing_ms for one in known):

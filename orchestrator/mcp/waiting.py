@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import anyio
 
+from envelopes.counted import counted
 from orchestrator.mcp.asking import Api, NotDone
 
 Report = Callable[[float, str], Awaitable[None]]
@@ -48,4 +49,5 @@ async def _heard(api: Api, task: str, seconds: float, report: Report) -> None:
 
 def _line(task: dict[str, Any]) -> str:
     done = sum(step["phase"] == "done" for step in task["steps"])
-    return f"{task['state']}: hop {task['hop']}, {done} of {len(task['steps'])} steps done"
+    steps = counted(len(task["steps"]), "step")
+    return f"{task['state']}: hop {task['hop']}, {done} of {steps} done"

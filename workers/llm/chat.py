@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from envelopes import limits
+from envelopes.counted import counted
 from workers.context import Context
 from workers.llm.answer import Answer
 from workers.llm.errors import BadAnswer, ServerAway
@@ -142,7 +143,7 @@ class Chat:
                 return answer
             if left:
                 talk += [answer.message, *(await toolbox.results(ctx, answer.tool_calls))]
-        raise BadAnswer(f"the model still calls tools after {rounds_max} rounds")
+        raise BadAnswer(f"the model still calls tools after {counted(rounds_max, 'round')}")
 
     async def parse(
         self,
