@@ -115,8 +115,9 @@ PATTERN_CHARS_MAX: Final = 2_000
 PATTERN_MEMORY_BYTES: Final = 512 * 1024
 """What one pattern may take in memory, its machine and what was learnt in searching; as many are
 kept as RE2's Python module keeps, 128."""
-RESULT_CHECKED_CHARS_MAX: Final = 4 * 1024 * 1024
-"""A result, composed of many, that is held against rules: a tenth of a second to read."""
+RESULT_CHARS_MAX: Final = 4 * 1024 * 1024
+"""A result, composed of many: a tenth of a second to read, and written in one commit. What its
+steps have produced is kept with them all the same; let one of them join it."""
 FINISH_LINE_MAX: Final = 64
 """Conditions in a finish line altogether: each is looked at several times in a decision."""
 FINISH_LINE_SCHEMAS_MAX: Final = 2

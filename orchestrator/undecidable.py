@@ -323,7 +323,8 @@ def _kept(raw: Raw) -> Composed | None:
     try:
         request = _request(raw.loaded)
         task = state.read(raw.loaded.task_id, raw.loaded.accepted_ms, request, raw.fields)
-        return composed(task, task.steps) or task.earlier
+        kept = composed(task, task.steps) or task.earlier
+        return kept if kept and len(kept.result) <= limits.RESULT_CHARS_MAX else None
     except Exception:  # noqa: BLE001  whatever is broken about the task may be broken here too
         return None
 

@@ -272,7 +272,7 @@ def test_a_schema_that_refers_to_itself_for_ever_cannot_be_applied(schema: Any) 
 
 
 def test_a_result_too_large_to_be_checked_is_said_to_be() -> None:
-    text = json.dumps("x" * limits.RESULT_CHECKED_CHARS_MAX)
+    text = json.dumps("x" * limits.RESULT_CHARS_MAX)
     assert "pass larger work by reference" in str(misfit("{}", text))
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from envelopes import Refused, limits
 from orchestrator import intake
-from tests.play import Play, beg, note, sent, step
+from orchestrator.core.commands import Escalate
+from tests.play import Play, beg, commands, good, note, sent, step
 
 PAGE = "x" * 100_000
 
@@ -57,3 +58,21 @@ def test_what_a_planner_or_manager_makes_is_bounded_alike() -> None:
     few = play.answer(2, beg("delegate", steps=many[:2]))
     assert len(sent(few)) == 2
     assert json.loads(sent(few)[0].payload)["input"] == PAGE
+
+
+def test_a_result_too_large_to_be_delivered_is_a_person_s_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What many steps made together is written in one commit, which holds up the server too."""
+    monkeypatch.setattr(limits, "RESULT_CHARS_MAX", 1_000)
+    play = Play(plan=[step("a"), step("b")], at_cap="escalate")
+    play.wake()
+    play.answer(1, good("x" * 600))
+    decision = play.answer(2, good("y" * 600))
+    [letter] = commands(decision, Escalate)
+    assert "1,215 characters" in letter.why
+    story = json.loads(letter.story)
+    assert (story["kept"], "approve" in story["allowed"]) == (None, False)
+    play.decide("abort")
+    assert (play.outcome, play.task.result) == ("aborted", None)
+    assert [each.kept is not None for each in play.task.steps] == [True, True], "paid work is kept"

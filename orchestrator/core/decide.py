@@ -190,7 +190,8 @@ def finish_line(turn: Turn) -> Verdict | Look:
         return look
     # What has crossed the line is what leaves, though an earlier plan may have left a surer result.
     by_result = achieved(turn.task, turn.steps, turn.now_ms)
-    result = gate.passed(turn, composed(turn.task, turn.steps) if by_result else turn.result())
+    best = None if by_result else turn.result()
+    result = gate.passed(turn, best or composed(turn.task, turn.steps))
     if isinstance(result, Composed):
         return _after(owner.finish(turn, line, result))
     if result is None:

@@ -9,6 +9,7 @@ judge that gives no verdict has not agreed.
 
 from msgspec.structs import replace
 
+from envelopes import limits
 from envelopes.strict import compact
 from orchestrator.core import predicates, services
 from orchestrator.core.result import fingerprint
@@ -28,6 +29,9 @@ def refusal(task: Task, result: Composed | None) -> str | None:
 
 def content_refusal(task: Task, result: str) -> str | None:
     """Say where the result breaks the task's schema or predicates; a person's is held to them."""
+    if len(result) > limits.RESULT_CHARS_MAX:
+        most = f"at most {limits.RESULT_CHARS_MAX:,} are delivered"
+        return f"the result has {len(result):,} characters, {most}; let a step join its parts"
     schema = task.terms.result_schema
     wrong = None if schema is None else misfit(schema, result)
     if wrong is not None:

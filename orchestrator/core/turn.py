@@ -116,10 +116,9 @@ class Turn:
 
     def result(self) -> Composed | None:
         """Return the best there is to deliver: of this plan, or of one that gave way."""
-        now, earlier = composed(self.task, self.steps), self.task.earlier
-        if now is None or earlier is None:
-            return now or earlier
-        return max(now, earlier, key=lambda each: (each.whole, each.confidence))
+        there = (composed(self.task, self.steps), self.task.earlier)
+        fit = [each for each in there if each and len(each.result) <= limits.RESULT_CHARS_MAX]
+        return max(fit, key=lambda each: (each.whole, each.confidence), default=None)
 
     # --- changing --------------------------------------------------------------------------------
 

@@ -60,10 +60,10 @@ def _misfits(schema: str, text: str) -> tuple[Fault, ...]:
 
 
 def _faults(schema: str, text: str) -> Iterator[Fault]:
-    if len(text) > limits.RESULT_CHECKED_CHARS_MAX:
+    if len(text) > limits.RESULT_CHARS_MAX:
         raise Inapplicable(
             f"the result has {len(text):,} characters, and at most "
-            f"{limits.RESULT_CHECKED_CHARS_MAX:,} are checked; pass larger work by reference"
+            f"{limits.RESULT_CHARS_MAX:,} are checked; pass larger work by reference"
         )
     root = json.loads(schema)
     yield from faults(Run(root), root, json.loads(text))
