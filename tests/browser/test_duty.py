@@ -39,6 +39,8 @@ def test_the_queue_says_what_each_task_is_for(
         expect(page.get_by_test_id("queue-row").filter(has_text=goal)).to_have_count(1)
     row = page.get_by_test_id("queue-row").first
     expect(row).to_contain_text("plan done, but confidence 0.40 is below 0.70")
+    bed.letter_of(bed.submit(tenant, input={"asks": "Is **6 October** free, `*` too?"}))
+    expect(row).to_contain_text("Is 6 October free, * too?")
 
 
 def test_a_task_shows_which_steps_are_still_to_come(

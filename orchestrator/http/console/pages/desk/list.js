@@ -69,8 +69,11 @@ function Decided({ verb, by }) {
 
 /* Who asks is said in the line above. */
 function saidOf({ kind, agent, why }) {
-  return kind === "question" ? String(why).replace(`${agent} asks: `, "") : plainWhy(why);
+  return kind === "question" ? bare(cut(String(why).replace(`${agent} asks: `, ""))) : plainWhy(why);
 }
+
+/* A question may be Markdown; a row has no room for its signs. */
+const bare = (text) => text.replace(/(\*\*|\*|`)(\S(?:[^*`]*\S)?)\1/g, "$2");
 
 /* A row is two lines of text at most: neither the page nor the eye needs more of it. */
 const cut = (text) => (String(text ?? "").length > 220 ? `${text.slice(0, 220)}…` : text);
