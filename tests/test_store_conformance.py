@@ -544,6 +544,43 @@ def test_an_operation_has_a_short_plain_name(world: World, op: str) -> None:
     refuses(world, lambda: worker.report("t1/1", token, [(op, NOTHING)], b"{}"))
 
 
+# --- no decision can be made ------------------------------------------------------------------
+
+
+def test_failures_in_a_row_are_counted_until_a_commit(world: World) -> None:
+    """The count "is the same for all orchestrators", and the next commit forgets it."""
+    world.store.submit(submission())
+    assert once(world, lambda: world.store.fail("t1", "x")) == 1
+    assert [world.store.fail("t1", op) for op in ("x", "y", "x")] == [1, 2, 3]
+    world.store.commit([commit(1, "op1", fields={"head": b"h"})])
+    assert world.store.fail("t1", "z") == 1
+    refuses(world, lambda: world.store.fail("t1", "no op"))
+
+
+def test_nothing_fails_or_rests_that_is_not_there_or_over(world: World) -> None:
+    world.store.submit(submission())
+    world.store.commit([commit(1, "op1", outcome="aborted")])
+    for task_id in ("t1", "nobody"):
+        assert world.store.fail(task_id, "x") == 0
+        assert world.store.rest(task_id, 4_000_000_000_000)
+        assert world.alarm(task_id) is None
+
+
+def test_a_task_rests_beside_its_mail_until_more_comes(world: World) -> None:
+    """Mail that nobody can take in wakes nobody for ever; new mail does, once."""
+    world.store.submit(submission())
+    world.store.post("t1", b"letter", "p1")
+    world.store.claim(1)
+    assert not world.store.rest("t1", 4_000_000_000_000), "it had not been seen before"
+    assert world.store.wait(0)
+    assert world.store.claim(1).task_ids == ["t1"]
+    assert world.store.rest("t1", 4_000_000_000_000)
+    assert world.alarm("t1") == 4_000_000_000_000
+    world.store.post("t1", b"another", "p2")
+    assert world.store.claim(1).task_ids == ["t1"]
+    assert not world.store.rest("t1", 4_000_000_000_000)
+
+
 # --- post -------------------------------------------------------------------------------------
 
 

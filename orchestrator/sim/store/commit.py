@@ -94,7 +94,7 @@ class SimCommits(SimLetters):
     def _write_state(self, c: Commit, record: dict[str, bytes]) -> None:
         record.update(c.fields)
         record["op"], record["version"] = c.op.encode(), digits(c.version + int(c.raises))
-        for name in (*c.dropped, "held_until"):
+        for name in (*c.dropped, "held_until", "failed", "rested"):
             record.pop(name, None)
         self._add_lines(c.task_id, c.journal)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from envelopes import limits
 from orchestrator.core.facts import Claim, ClaimState
-from orchestrator.sim.store.checks import figure
+from orchestrator.sim.store.checks import figure, named
 from orchestrator.sim.store.claim import SimClaim
 from orchestrator.sim.store.part import SimPart, digits
 from orchestrator.store import Due, Loaded, Mark
@@ -108,6 +108,39 @@ class SimTurns(SimPart):
         queue = self.queues[claim.queue]
         issued = _ISSUED.search(queue[-1]) if queue else None
         return bool(queue) and (issued is None or int(issued[1]) <= claim.published_ms)
+
+    def fail(self, task_id: str, op: str) -> int:
+        """Count one more decision that could not be made; return how many failed in a row."""
+        return self.send("fail", lambda: self._fail(task_id, op))
+
+    def _fail(self, task_id: str, op: str) -> int:
+        named(op)
+        if not self.is_open(task_id):
+            return 0
+        record = self.records[task_id]
+        count, last = record.get("failed", b"0 ").decode().split(" ")
+        if last != op:
+            count = str(int(count) + 1)
+            record["failed"] = f"{count} {op}".encode()
+        return int(count)
+
+    def rest(self, task_id: str, alarm_ms: int) -> bool:
+        """Let a task sleep beside its mail; False where more has come: it is looked at again."""
+        return self.send("rest", lambda: self._rest(task_id, alarm_ms))
+
+    def _rest(self, task_id: str, alarm_ms: int) -> bool:
+        figure("alarm", alarm_ms)
+        if not self.is_open(task_id):
+            return True
+        record, there = self.records[task_id], digits(len(self.mail.get(task_id, ())))
+        record.pop("held_until", None)
+        self.recalled.discard(task_id)
+        if record.get("rested") != there:
+            record["rested"], self.due[task_id] = there, self.clock()
+            self.ring(self.keys.bell)
+            return False
+        self.due[task_id] = alarm_ms
+        return True
 
     def wait(self, timeout_ms: int) -> bool:  # noqa: ARG002 -- nothing here blocks
         """Say whether the bell has rung."""
