@@ -184,3 +184,23 @@ def test_the_difference_leads_from_one_text_to_the_other(visit: Visit, ada: Pers
             continue
         assert [each["text"] for each in lines if each["kind"] != "new"] == before
         assert [each["text"] for each in lines if each["kind"] != "gone"] == after
+
+
+def test_a_result_that_is_one_text_is_amended_as_text(
+    visit: Visit, bed: Bed, ada: Person, tenant: str
+) -> None:
+    """The issue: "a page that people like to use": a letter is not written with escapes in it."""
+    said = 'Dear Ms Okafor,\n\nyou are "right".'
+    task = bed.submit(tenant, input={"says": said, "confidence": 0.4})
+    page = visit(ada, f"desk/{bed.letter_of(task)}")
+    page.get_by_test_id("verb-amend").click()
+    prose = page.get_by_test_id("editor-prose")
+    expect(prose).to_be_focused()
+    expect(prose).to_have_value(said)
+    prose.fill(f"{said}\n\nYours")
+    page.get_by_role("button", name="JSON").click()
+    expect(page.get_by_test_id("editor")).to_have_value(json.dumps(f"{said}\n\nYours"))
+    page.get_by_role("button", name="Text", exact=True).click()
+    page.get_by_test_id("send").click()
+    expect(page.get_by_test_id("after")).to_contain_text("You amended this.")
+    assert task.wait(30).result == f"{said}\n\nYours"

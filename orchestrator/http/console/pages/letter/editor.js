@@ -1,7 +1,8 @@
 /* Edit the result: line numbers, what is wrong with the JSON by line and column, and what the task's
    schema and rules say of it, asked of the server while somebody types.
 
-   It starts from what is kept. The text is a draft like everything else in a decision. */
+   It starts from what is kept. The text is a draft like everything else in a decision. A result that
+   is one text is edited as such: nobody should have to write a letter with escapes in it. */
 
 import { html, useEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
 import { post } from "../../lib/api.js";
@@ -38,13 +39,16 @@ function outline(schema) {
 }
 
 export function Editor({ letter, draft, change, problem }) {
-  const [view, setView] = useState("edit");
   const before = useMemo(() => keptText(letter), [letter]);
   const text = draft.text ?? firstText(letter);
   const read = useMemo(() => ({ ...readJson(text), empty: !text.trim() }), [text]);
   const checked = useCheck(letter.id, text, read);
+  const prose = !read.wrong && typeof read.value === "string";
+  const [wanted, setView] = useState(prose ? "text" : "edit");
+  const view = wanted === "text" && !prose ? "edit" : wanted;
   const tabs = [
-    { id: "edit", word: "Edit" },
+    prose && { id: "text", word: "Text" },
+    { id: "edit", word: prose ? "JSON" : "Edit" },
     before && { id: "diff", word: "Changes" },
     letter.result_schema && { id: "schema", word: "Schema" },
   ];
@@ -59,6 +63,7 @@ export function Editor({ letter, draft, change, problem }) {
           onClick=${() => set(undefined)}>Start over</button>
       </span>
     </div>
+    ${view === "text" && html`<${Prose} text=${read.value} onText=${(next) => set(JSON.stringify(next))} />`}
     ${view === "edit" &&
     html`<${Area} text=${text} marks=${marks(read, checked)} problem=${problem} onText=${set} />`}
     ${view === "diff" && html`<${Changes} before=${before} after=${read.wrong ? text : pretty(read.value)} />`}
@@ -84,6 +89,13 @@ function useCheck(id, text, read) {
     return () => (clearTimeout(timer), stop.abort());
   }, [id, text]);
   return said.text === text && !read.wrong ? said : { pending: !read.wrong };
+}
+
+function Prose({ text, onText }) {
+  const rows = Math.min(ROWS_MAX, Math.max(ROWS_MIN, text.split("\n").length));
+  return html`<textarea class="input editor-prose" name="result" dir="auto" data-first="" data-testid="editor-prose"
+    aria-label="Result to deliver, as text" aria-describedby="editor-verdict" rows=${rows} value=${text}
+    onInput=${(event) => onText(event.target.value)} />`;
 }
 
 function located(read, text, errors) {
