@@ -7,6 +7,9 @@ UV := UV_PYTHON_DOWNLOADS=never .tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --python-version 3.11
 
+# Tests start hundreds of processes; each compiles all that it imports where this forbids to keep it.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help setup demo test lint format bench chaos seeds browser pasted flower sentinel traces upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
