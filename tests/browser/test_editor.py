@@ -200,6 +200,8 @@ def test_a_result_that_is_one_text_is_amended_as_text(
     prose.fill(f"{said}\n\nYours")
     page.get_by_role("button", name="JSON").click()
     expect(page.get_by_test_id("editor")).to_have_value(json.dumps(f"{said}\n\nYours"))
+    page.get_by_role("button", name="Changes").click()
+    expect(page.locator(".diff .is-new")).to_have_count(2)
     page.get_by_role("button", name="Text", exact=True).click()
     page.get_by_test_id("send").click()
     expect(page.get_by_test_id("after")).to_contain_text("You amended this.")

@@ -57,7 +57,7 @@ export function Editor({ letter, draft, change, problem }) {
     <div class="editor-bar">
       <${Tabs} tabs=${tabs.filter(Boolean)} chosen=${view} onChoose=${setView} label="Result to deliver" />
       <span class="editor-tools">
-        <button type="button" class="button quiet small" disabled=${Boolean(read.wrong)}
+        <button type="button" class="button quiet small" disabled=${Boolean(read.wrong) || view === "text"}
           onClick=${() => set(pretty(read.value))}>Format</button>
         <button type="button" class="button quiet small" disabled=${text === firstText(letter)}
           onClick=${() => set(undefined)}>Start over</button>
@@ -66,7 +66,7 @@ export function Editor({ letter, draft, change, problem }) {
     ${view === "text" && html`<${Prose} text=${read.value} onText=${(next) => set(JSON.stringify(next))} />`}
     ${view === "edit" &&
     html`<${Area} text=${text} marks=${marks(read, checked)} problem=${problem} onText=${set} />`}
-    ${view === "diff" && html`<${Changes} before=${before} after=${read.wrong ? text : pretty(read.value)} />`}
+    ${view === "diff" && html`<${Changes} ...${compared(letter.story?.kept, read, text)} />`}
     ${view === "schema" && html`<div class="editor-schema json"><${Json} value=${letter.result_schema} /></div>`}
     <${Verdict} text=${text} read=${read} checked=${checked} problem=${problem} />
   </div>`;
@@ -179,6 +179,11 @@ function said(text, read, checked) {
       </span>
     </li>`)}
   </ul>`;
+}
+
+function compared(kept, read, text) {
+  if (typeof kept === "string" && typeof read.value === "string") return { before: kept, after: read.value };
+  return { before: pretty(kept), after: read.wrong ? text : pretty(read.value) };
 }
 
 const SIGNS = { gone: ["−", "gone"], new: ["+", "new"], same: [" ", ""], skip: ["⋯", ""] };
