@@ -203,6 +203,15 @@ GRACE_DEFAULT_S: Final = 25
 """What a process told to stop may take to end what is under way; orchestrators and containers are
 usually killed after 30."""
 
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A child's log that is larger is put aside at its next start, one generation deep."""
+LAST_WORDS_BYTES: Final = 8 * 1024
+"""How far back in the log of a child that died its last line is looked for: a trace, and more."""
+LAST_WORDS_CHARS: Final = 600
+"""What of it is said on a terminal; the log has the rest."""
+DISK_FREE_MIN_BYTES: Final = 200_000
+"""With less on its disk a server that keeps what it acknowledges ends, and cannot say so."""
+
 # --- loops -------------------------------------------------------------------------------------
 
 REPEAT_MAX: Final = 3
@@ -503,7 +512,7 @@ DOOR_LOOK_MAX: Final = 256
 """Messages looked at for those that nobody is at: what sixteen busy orchestrators may hold."""
 DOOR_RESULT_MS: Final = 3_600_000
 """How long a client may ask what became of its message; who asks for a result waits for it now."""
-DOOR_EDGE_BYTES: Final = 16_384
+DOOR_EDGE_BYTES: Final = 12 * 1024
 """Of a message that is too large to be read, what is looked through for Celery's id, at its end and
 at its beginning: headers and properties stand there, and their texts are cut short by Celery."""
 DOOR_FAULTS_MAX: Final = 8

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from envelopes.limits import LAST_WORDS_BYTES, LAST_WORDS_CHARS, LOG_BYTES_MAX
 from orchestrator.children import Plan
 from orchestrator.leash import leashed
 
@@ -21,11 +22,6 @@ PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before a child is started again: at once, then slower the more often it died in a row."""
 STEADY_AFTER_S: Final = 30.0
 """A child that ran this long has proved itself; its next death counts as the first."""
-_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
-"""A larger log is put aside at the next start, one generation deep."""
-_WORDS_BYTES_MAX: Final = 16 * 1024
-"""How far back in its log last words are looked for."""
-_WORDS_CHARS_MAX: Final = 600
 
 
 @dataclass(slots=True)
@@ -69,7 +65,7 @@ class Child:
     def of(cls, plan: Plan, logs: Path) -> "Child":
         """Give it a log to append to; a large one from before is put aside."""
         log = logs / f"{plan.name}.log"
-        if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_suffix(".log.1"))
         return cls(plan, log)
 
@@ -109,11 +105,11 @@ class Child:
         """Return what it said last in this life; empty where it said nothing."""
         with self.log.open("rb") as log:
             end = log.seek(0, 2)
-            log.seek(max(self.log_began, end - _WORDS_BYTES_MAX))
+            log.seek(max(self.log_began, end - LAST_WORDS_BYTES))
             lines = log.read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         words = _said(last.strip()).removeprefix("buckstop worker: ")
-        return words if len(words) <= _WORDS_CHARS_MAX else f"{words[:_WORDS_CHARS_MAX]}…"
+        return words if len(words) <= LAST_WORDS_CHARS else f"{words[:LAST_WORDS_CHARS]}…"
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
+from envelopes.limits import DISK_FREE_MIN_BYTES
 from envelopes.scripts import connect
 from orchestrator import keyfile, login
 from orchestrator.child import Child, Lives, how_it_ended
@@ -34,8 +35,6 @@ from orchestrator.tokens import Tokens
 
 STOP_EXTRA_S = 5.0
 """Beyond the grace time children give themselves, before they are killed."""
-_FREE_BYTES_MIN = 256 * 1024
-"""With less on its disk a server ends, for what it has acknowledged would not last."""
 _REFUSED = 2
 """The exit code of a child that cannot start as it was asked to."""
 _STOPPED_IN_TURN = ("http", "flower", "worker", "orchestrator", "courier")
@@ -191,7 +190,7 @@ class Up:
     def _why_it_died(self, server: EmbeddedServer) -> str:
         """Say that the disk is full, where it is: then the server's own log says nothing."""
         free = shutil.disk_usage(server.directory).free
-        if free < _FREE_BYTES_MIN:
+        if free < DISK_FREE_MIN_BYTES:
             return f"no space is left on the disk of {server.directory}; free some"
         return f"see {server.log}"
 

@@ -154,7 +154,7 @@ def test_what_is_missing_is_named_and_the_worker_does_not_start(fresh, tmp_path)
         ({"BUCKSTOP_GRACE": "soon"}, "BUCKSTOP_GRACE"),
     ):
         with Worker(fresh.url, fresh.keys, tmp_path, environ=environ) as refused:
-            assert refused.process.wait(20) == 1
+            assert refused.process.wait(20) == 2
             assert said in refused.log.read_text()
             assert "Traceback" not in refused.log.read_text()
 

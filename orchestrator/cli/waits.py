@@ -23,11 +23,13 @@ def waits(task: TaskView, agents: Iterable[AgentView], beginners: Iterable[str] 
         return [f"for a person: buckstop letters show {task.letter}"]
     if not task.at_work:
         return [f"for a place: tenant {task.tenant!r} has all its tasks at work: buckstop tenants"]
-    if task.state is State.SUBMITTED:
-        running = {one.name for one in agents if one.workers}
-        return [_for_worker(name) for name in sorted({*beginners} - running)]
     known = {one.name: one for one in agents}
-    return [*_for_workers(task, known), *(_for_room(known[name]) for name in task.rooms)]
+    absent = {*beginners} - {name for name, one in known.items() if one.workers}
+    return [
+        *(_for_worker(name) for name in sorted(absent)),
+        *_for_workers(task, known),
+        *(_for_room(known[name]) for name in task.rooms),
+    ]
 
 
 def _for_workers(task: TaskView, known: Mapping[str, AgentView]) -> Iterator[str]:
