@@ -303,7 +303,12 @@ class Orchestrator:
         """Say so and count it; after some in a row the task is a person's."""
         log.error("a decision failed", exc_info=error, extra={"task": task_id})
         self._known.pop(task_id, None)
-        self._failures.count(task_id, error)
+        try:
+            self._failures.count(task_id, error)
+        except RedisError:
+            raise
+        except Exception:
+            log.exception("nor could it be put on the desk", extra={"task": task_id})
 
     def _decide(self, loaded: Loaded) -> Draft | None:
         claims: Mapping[int, Claim] | None = None

@@ -39,6 +39,7 @@ FIELD: Final = "undecidable"
 REASON: Final = "undecidable"
 
 _encode = msgspec.json.Encoder().encode
+_SUBTASK_MAX: Final = limits.SUBTASKS_EVER_MAX
 _ALLOWED: Final = (Verb.RETRY, Verb.ABORT)
 _KINDS: Final[Mapping[bytes, type[Decision] | type[Cancellation]]] = {
     b"decide": Decision,
@@ -80,7 +81,7 @@ class Raw:
         for field, text in self.fields.items():
             step = _object(text) if field.startswith(state.STEP) else {}
             opened = step.get("open")
-            if isinstance(opened, dict) and isinstance(opened.get("subtask"), int):
+            if isinstance(opened, dict) and 0 < _whole(opened.get("subtask")) <= _SUBTASK_MAX:
                 allowance = _converted(opened.get("allowance"), Limits)
                 yield opened["subtask"], Open(field, str(step.get("agent", "")), allowance)
 
@@ -120,8 +121,8 @@ def open_subtasks(loaded: Loaded) -> tuple[int, ...]:
 def filed(loaded: Loaded, claims: Mapping[int, Claim], trouble: str) -> Commit:
     """Put a task on the desk, with what its claims had cost."""
     raw, now_ms = Raw(loaded), loaded.now_ms
-    number = int(raw.head.get("letters") or 0) + 1
-    due_ms = now_ms + int(float(raw.request.get("desk_timeout") or _DESK_S) * 1000)
+    number = _whole(raw.head.get("letters")) + 1
+    due_ms = now_ms + _ms(raw.request.get("desk_timeout"))
     letter = Letter(f"{loaded.task_id}.{number}", REASON, now_ms, due_ms)
     head, steps, settled = _settled(raw, claims, everything=False)
     head |= {"phase": Phase.ON_DESK, "letter": letter, "letters": number, "ending": None}
@@ -140,7 +141,7 @@ def filed(loaded: Loaded, claims: Mapping[int, Claim], trouble: str) -> Commit:
         notes=[_note(raw, head, REASON, trouble), _note(raw, head, "escalate", text)],
         settled=settled,
         letter=_letter(raw, head, letter, text),
-        leave=tuple(map(str, raw.head.get("rooms") or ())),
+        leave=_names(raw.head.get("rooms")),
         alarm_ms=due_ms,
     )
 
@@ -156,15 +157,14 @@ def _letter(raw: Raw, head: Mapping[str, Any], letter: Letter, text: str) -> Let
         "goals": [str(raw.request.get("goal", ""))],
         "spent": ledger["spent"],
         "ceiling": ledger["ceiling"],
-        "hop": head.get("hop") or 0,
-        "hops_max": head.get("hops_max") or 0,
+        "hop": _whole(head.get("hop")),
+        "hops_max": _whole(head.get("hops_max")),
         "kept": None if kept is None else msgspec.Raw(kept.result.encode()),
         "confidence": None if kept is None else kept.confidence,
         "trail": head.get("received") or [],
         "steps": [],
         "verdicts": [],
     }
-    hop = head.get("hop") or 0
     return LetterFiled(
         letter=letter.id,
         kind=LetterKind.POISON,
@@ -174,7 +174,7 @@ def _letter(raw: Raw, head: Mapping[str, Any], letter: Letter, text: str) -> Let
         reason=REASON,
         agent="",
         step="",
-        hop=hop,
+        hop=_whole(head.get("hop")),
     )
 
 
@@ -239,12 +239,12 @@ def _is(letter: bytes, wish: Decision) -> bool:
 def _tried_again(raw: Raw, waiting: Waiting, wish: Decision) -> Commit:
     """Give the task back to the core: its time on the desk was not its own."""
     head, now_ms = dict(raw.head), raw.loaded.now_ms
-    left_ms = max(0, int(head.get("deadline_ms") or now_ms) - waiting.filed_ms)
+    left_ms = max(0, (_whole(head.get("deadline_ms")) or now_ms) - waiting.filed_ms)
     more = wish.budget.limits().as_amounts() if wish.budget else None
     ledger = raw.ledger
     head |= {"phase": Phase.WORKING, "letter": None, "look_ms": now_ms}
     head["deadline_ms"] = now_ms + left_ms + int((wish.time or 0) * 1000)
-    head["hops_max"] = min(int(head.get("hops_max") or 0) + wish.hops, limits.HOPS_EVER_MAX)
+    head["hops_max"] = min(_whole(head.get("hops_max")) + wish.hops, limits.HOPS_EVER_MAX)
     if ledger is not None and more is not None:
         ledger = ledger.raised(more)
         head["ledger"] = ledger
@@ -330,15 +330,13 @@ def _kept(raw: Raw) -> Composed | None:
 
 
 def _books(head: Mapping[str, Any]) -> dict[str, Any]:
-    ledger = msgspec.to_builtins(head.get("ledger") or {})
-    nothing = {"tokens": 0, "usd_micros": 0, "calls": 0}
-    spent, ceiling = ledger.get("spent") or nothing, ledger.get("ceiling") or {}
-    return {"spent": spent, "reserved": ledger.get("reserved") or nothing, "ceiling": ceiling}
+    found = head.get("ledger")
+    ledger = found if isinstance(found, Ledger) else _converted(found, Ledger)
+    known: Ledger = ledger or Ledger(Limits())
+    return {"spent": known.spent, "reserved": known.reserved, "ceiling": known.ceiling}
 
 
 # --- writing -------------------------------------------------------------------------------------
-
-_DESK_S: Final = limits.DESK_TIMEOUT_DEFAULT_S
 
 
 def _commit(
@@ -405,8 +403,8 @@ def _event(
             "state": outcome or phase,
             "phase": phase,
             "outcome": outcome,
-            "hop": head.get("hop") or 0,
-            "subtasks": head.get("subtasks") or 0,
+            "hop": _whole(head.get("hop")),
+            "subtasks": _whole(head.get("subtasks")),
             "spent": books["spent"],
             "reserved": books["reserved"],
             "notes": notes,
@@ -433,6 +431,20 @@ def _object(text: bytes | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _ms(seconds: Any) -> int:
+    """Return a time as the request has it; the usual one where that cannot be read."""
+    known = isinstance(seconds, int | float) and 0 < seconds <= limits.TIMEOUT_CEILING_S
+    return int((seconds if known else limits.DESK_TIMEOUT_DEFAULT_S) * 1000)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _converted(value: Any, kind: Any) -> Any:

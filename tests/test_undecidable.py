@@ -246,6 +246,15 @@ def test_nobody_s_decision_ends_it_at_the_due_time(
 BREAKS: dict[str, Callable[[Fresh, str], object]] = {
     "a head that is cut off": lambda f, t: f.client.hset(f.keys.task(t), "head", b'{"v":1,"ph'),
     "a head with nonsense": lambda f, t: f.client.hset(f.keys.task(t), "head", b'{"v":1}'),
+    "a head of other things": lambda f, t: f.client.hset(
+        f.keys.task(t),
+        "head",
+        b'{"letters":"x","rooms":5,"hop":[],"ledger":7,"hops_max":true,"received":1}',
+    ),
+    "a head that is a list": lambda f, t: f.client.hset(f.keys.task(t), "head", b"[]"),
+    "a step with an id that is none": lambda f, t: f.client.hset(
+        f.keys.task(t), "s:a", b'{"open":{"subtask":-1},"agent":[]}'
+    ),
     "a step that is cut off": lambda f, t: f.client.hset(f.keys.task(t), "s:a", b'{"plan":'),
     "no order of steps": lambda f, t: f.client.hdel(f.keys.task(t), "order"),
     "mail that nobody writes": lambda f, t: f.client.rpush(f.keys.mail(t), b"hello\nworld"),
