@@ -49,7 +49,7 @@ class Failures:
         claims = self._store.look(loaded.task_id, opened, opened) if opened else {}
         commit = undecidable.acted(loaded, claims)
         if commit is None:
-            self._store.rest(loaded.task_id, undecidable.due_ms(loaded))
+            self._store.rest(loaded.task_id, undecidable.due_ms(loaded), new_op())
         else:
             self._write(commit)
 

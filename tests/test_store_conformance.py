@@ -562,7 +562,7 @@ def test_nothing_fails_or_rests_that_is_not_there_or_over(world: World) -> None:
     world.store.commit([commit(1, "op1", outcome="aborted")])
     for task_id in ("t1", "nobody"):
         assert world.store.fail(task_id, "x") == 0
-        assert world.store.rest(task_id, 4_000_000_000_000)
+        assert world.store.rest(task_id, 4_000_000_000_000, "x")
         assert world.alarm(task_id) is None
 
 
@@ -571,14 +571,15 @@ def test_a_task_rests_beside_its_mail_until_more_comes(world: World) -> None:
     world.store.submit(submission())
     world.store.post("t1", b"letter", "p1")
     world.store.claim(1)
-    assert not world.store.rest("t1", 4_000_000_000_000), "it had not been seen before"
+    assert not once(world, lambda: world.store.rest("t1", 4_000_000_000_000, "r1")), "not seen yet"
     assert world.store.wait(0)
-    assert world.store.claim(1).task_ids == ["t1"]
-    assert world.store.rest("t1", 4_000_000_000_000)
+    assert world.store.claim(1).task_ids == ["t1"], "though the reply was lost"
+    assert once(world, lambda: world.store.rest("t1", 4_000_000_000_000, "r2"))
     assert world.alarm("t1") == 4_000_000_000_000
     world.store.post("t1", b"another", "p2")
     assert world.store.claim(1).task_ids == ["t1"]
-    assert not world.store.rest("t1", 4_000_000_000_000)
+    assert not world.store.rest("t1", 4_000_000_000_000, "r3")
+    refuses(world, lambda: world.store.rest("t1", 4_000_000_000_000, "no op"))
 
 
 # --- post -------------------------------------------------------------------------------------

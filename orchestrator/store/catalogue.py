@@ -135,7 +135,8 @@ server's clock.
                 failed       how many decisions failed in a row, and the op of the last; removed by
                              COMMIT (orchestrator/failures.py)
                 rested       how much mail there was when a task that waits for a person because no
-                             decision can be made was let sleep; removed by COMMIT
+                             decision can be made was let sleep, the answer and its op; removed by
+                             COMMIT
                 noted        how many lines its journal has had, so that each keeps its place
                 place        work, waiting (for a place of its tenant) or desk; none once it is over
                 rooms called agents in whose room it is, or was called in from: " agent agent "

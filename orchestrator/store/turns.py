@@ -107,10 +107,10 @@ class Turns(Part):
         """Count one more decision that could not be made; return how many failed in a row."""
         return int(self._scripts.run("fail", [self._keys.task(task_id)], [op]))
 
-    def rest(self, task_id: str, alarm_ms: int) -> bool:
+    def rest(self, task_id: str, alarm_ms: int, op: str) -> bool:
         """Let a task sleep beside its mail; False where more has come: it is looked at again."""
         keys = [self._keys.task(task_id), self._keys.mail(task_id)]
-        return bool(self._scripts.run("rest", keys, [task_id, alarm_ms]))
+        return bool(self._scripts.run("rest", keys, [task_id, alarm_ms, op]))
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait for the bell, WAIT_MS_MAX at most; say whether it rang."""

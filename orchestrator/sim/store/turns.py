@@ -124,23 +124,27 @@ class SimTurns(SimPart):
             record["failed"] = f"{count} {op}".encode()
         return int(count)
 
-    def rest(self, task_id: str, alarm_ms: int) -> bool:
+    def rest(self, task_id: str, alarm_ms: int, op: str) -> bool:
         """Let a task sleep beside its mail; False where more has come: it is looked at again."""
-        return self.send("rest", lambda: self._rest(task_id, alarm_ms))
+        return self.send("rest", lambda: self._rest(task_id, alarm_ms, op))
 
-    def _rest(self, task_id: str, alarm_ms: int) -> bool:
+    def _rest(self, task_id: str, alarm_ms: int, op: str) -> bool:
         figure("alarm", alarm_ms)
+        named(op)
         if not self.is_open(task_id):
             return True
-        record, there = self.records[task_id], digits(len(self.mail.get(task_id, ())))
+        record, there = self.records[task_id], len(self.mail.get(task_id, ()))
+        known, answer, last = record.get("rested", b"- 0 ").decode().split(" ")
+        if last == op:
+            return answer == "1"
+        is_seen = known == str(there)
+        record["rested"] = f"{there} {int(is_seen)} {op}".encode()
         record.pop("held_until", None)
         self.recalled.discard(task_id)
-        if record.get("rested") != there:
-            record["rested"], self.due[task_id] = there, self.clock()
+        self.due[task_id] = alarm_ms if is_seen else self.clock()
+        if not is_seen:
             self.ring(self.keys.bell)
-            return False
-        self.due[task_id] = alarm_ms
-        return True
+        return is_seen
 
     def wait(self, timeout_ms: int) -> bool:  # noqa: ARG002 -- nothing here blocks
         """Say whether the bell has rung."""
