@@ -10,7 +10,7 @@ COMPILE := $(UV) pip compile -q --universal --generate-hashes --no-header --no-a
 # Tests start hundreds of processes; each compiles all that it imports where this forbids to keep it.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo test lint format bench chaos seeds browser pasted flower sentinel traces upgrade compose node alerts docs simulate schemas lock clean
+.PHONY: help setup demo test lint format bench chaos seeds browser pasted flower sentinel tls traces upgrade compose node alerts docs simulate schemas lock clean
 
 help:        ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -56,6 +56,9 @@ flower: setup        ## a real Flower beside real workers
 
 sentinel: setup        ## fail-over with real Sentinels, under load
 	$(BIN)/pytest -q -n 2 --durations=5 tests/sentinel $(PYTEST_ARGS)
+
+tls: setup        ## TLS to servers and Sentinels; needs a redis-server that speaks it (apt install redis-server)
+	$(BIN)/python -m tests.tls $(PYTEST_ARGS)
 
 traces: setup        ## traces where a worker is killed or the collector is away
 	$(BIN)/pytest -q -n 2 --durations=5 tests/traces $(PYTEST_ARGS)
