@@ -237,7 +237,7 @@ def test_tasks_are_listed_by_state_and_tenant_and_page_by_page(run: Run, fresh: 
     assert listed("--tenant", "acme", "--state", "on_desk") == []
     assert listed("--tenant", "acme", "-n", "1", "--before", ids[1]) == ids[:1]
     said = run("tasks", "--tenant", "acme", "-n", "1")
-    assert f"buckstop tasks --before {ids[2]}" in said.err
+    assert f"buckstop tasks --tenant acme --before {ids[2]}" in said.err
     assert "buckstop tasks" in run("tasks", "--state", "partial").out
     assert run("tasks", "--state", "asleep").code == Exit.REFUSED
     assert run("tasks", "--before", "nobody").code == Exit.NOT_FOUND
