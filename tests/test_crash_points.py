@@ -211,9 +211,11 @@ ELSEWHERE = {
     *("expand_news", "claim_deliveries", "settle_delivery"),
     *("take_submissions", "accept_submission", "refuse_submission"),
     *("purge", "purge_letters", "purge_deliveries", "reserve", "unreserve"),
+    *("fail", "rest"),
 }
-"""Scripts that only show, and those of the way in, of the courier, of the door, of the broom and of
-cells: none of them is in the story of a task, and each is sent twice where it is tested."""
+"""Scripts that only show, and those of the way in, of the courier, of the door, of the broom, of
+cells and of a task that cannot be decided: none of them is in this story, and each is sent twice
+where it is tested."""
 ALL_SCRIPTS = {path.stem for folder in (LUA, claims.LUA) for path in folder.glob("[a-z]*")}
 SCRIPTS = sorted(ALL_SCRIPTS - ELSEWHERE)
 COMMANDS = ["HGETALL", "BLPOP", "ZCARD"]
