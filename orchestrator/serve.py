@@ -13,13 +13,12 @@ What this loop keeps in memory is a cache and nothing else: the tasks it decided
 import dataclasses
 import logging
 import os
-import secrets
 import signal
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -37,20 +36,9 @@ from orchestrator import log as log_lines
 from orchestrator import undecidable
 from orchestrator.caps import AgentSeen
 from orchestrator.checks import Verdict, desk, wait_until_fit
+from orchestrator.committing import commit_of, of
 from orchestrator.core import state
-from orchestrator.core.commands import (
-    CloseLetter,
-    Command,
-    Conclude,
-    Decision,
-    Escalate,
-    Judged,
-    Leave,
-    Look,
-    Publish,
-    Settle,
-    Wait,
-)
+from orchestrator.core.commands import Decision, Look, Publish
 from orchestrator.core.decide import decide
 from orchestrator.core.facts import Agent, Claim, Mail, Sight
 from orchestrator.core.task import Task
@@ -59,9 +47,8 @@ from orchestrator.door.porter import Fitness, Porter
 from orchestrator.failures import Failures
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
-from orchestrator.store import Commit, LetterClosed, LetterFiled, Loaded, Mark, Settled, Store
+from orchestrator.store import Commit, Loaded, Mark, Store
 from orchestrator.telemetry import SILENT, Committed, Silent, telling
-from orchestrator.view import state_of
 from orchestrator.wire import Wire
 
 log = logging.getLogger("buckstop.serve")
@@ -77,16 +64,11 @@ AGENTS_FRESH_MS: Final = 1_000
 """How old the list of registered agents may be."""
 IDLE_MS_MAX: Final = 5_000
 """The longest sleep on the doorbell: a server that went away is noticed by then."""
-EVENT_NOTES_MAX: Final = 20
-"""Journal lines in one announcement; whoever wants all of them reads the journal."""
 _MISSED: Final = {
     *("handoff_refused", "plan_refused", "round_refused", "no_such_skill", "refused_decision"),
 }
 """Decisions that are only made on a list of agents that is as new as they are."""
 BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0)
-
-_encode = msgspec.json.Encoder().encode
-Kind = TypeVar("Kind", bound=Command)
 
 
 class _Woken(Exception):
@@ -154,6 +136,8 @@ class Orchestrator:
                     "the server is away", extra={"error": str(error), "again_in_s": pause_s}
                 )
                 self._stopping.wait(pause_s)
+            except _Woken:
+                break  # told to stop once more, or in the moment in which a sleep was over
 
     def stop(self) -> None:
         """Let the batch in hand be committed, then leave."""
@@ -273,7 +257,7 @@ class Orchestrator:
 
     def _count_in(self, decision: Decision) -> None:
         """Let the next decision of this batch see the places that this one takes."""
-        for each in _of(decision.commands, Publish):
+        for each in of(Publish, decision):
             known = self._agents.get(each.agent)
             if known is not None:
                 room = None if known.room is None else max(0, known.room - 1)
@@ -323,7 +307,7 @@ class Orchestrator:
                     self._see_agents(loaded.now_ms, afresh=True)
                     continue
                 self._count_in(decision)
-                return self._commit(known, loaded, decision)
+                return self._drafted(known, loaded, decision)
             self._known[loaded.task_id] = known
             claims = self._look(known.task, decision)
             again = self._load([loaded.task_id])  # a report may have come in between
@@ -339,45 +323,18 @@ class Orchestrator:
 
     # --- commit ----------------------------------------------------------------------------------
 
-    def _commit(self, known: Known, loaded: Loaded, decision: Decision) -> Draft:
+    def _drafted(self, known: Known, loaded: Loaded, decision: Decision) -> Draft:
         """Put everything that leaves into one commit."""
         began_ns = time.time_ns()
-        before = known.task if known.written else None
-        fields, dropped = state.write(before, decision.task, self._version)
-        commands = decision.commands
-        commit = Commit(
-            task_id=loaded.task_id,
-            version=loaded.version,
-            base=loaded.op,
-            op=secrets.token_hex(8),
-            fields=fields,
-            dropped=dropped,
-            mail_read=len(loaded.mail),
-            alarm_ms=decision.alarm_ms,
-            journal=tuple(map(_encode, decision.notes)),
-            settled=tuple(
-                Settled(each.subtask, each.agent, each.served.value, each.booked)
-                for each in _of(commands, Settle)
-            ),
-            publish=tuple(
-                self._wire.outgoing(
-                    decision.task, list(_of(commands, Publish)), loaded.now_ms, self._version
-                )
-            ),
-            letter=next(map(_filed, _of(commands, Escalate)), None),
-            letter_closed=next(map(_closed, _of(commands, CloseLetter)), None),
-            event=b"",
-            outcome=next((each.outcome for each in _of(commands, Conclude)), None),
-            retention_ms=self._retention_ms or loaded.retention_ms,
-            enter=tuple(each.agent for each in _of(commands, Wait)),
-            leave=tuple(each.agent for each in _of(commands, Leave)),
-            judged=tuple(map(_encode, _judged(commands))),
-            stop_reason=decision.task.stop_reason or "",
+        written = state.write(known.task if known.written else None, decision.task, self._version)
+        publish = self._wire.outgoing(
+            decision.task, list(of(Publish, decision)), loaded.now_ms, self._version
         )
-        version = loaded.version + commit.raises
-        after = Known(Mark(version, commit.op), known.request, decision.task, written=True)
-        told = Committed(known.task, decision, loaded.now_ms, began_ns)
-        return Draft(dataclasses.replace(commit, event=_event(decision, version)), after, told)
+        retention_ms = self._retention_ms or loaded.retention_ms
+        commit = commit_of(loaded, decision, written, publish, retention_ms)
+        mark = Mark(loaded.version + commit.raises, commit.op)
+        after = Known(mark, known.request, decision.task, written=True)
+        return Draft(commit, after, Committed(known.task, decision, loaded.now_ms, began_ns))
 
     def _landed(self, draft: Draft) -> None:
         task = draft.after.task
@@ -402,10 +359,6 @@ def _request(stored: bytes) -> TaskRequest:
         raise Newer(f"its request cannot be read here: {refused}") from None
 
 
-def _of(commands: Sequence[Command], kind: type[Kind]) -> Iterator[Kind]:
-    return (each for each in commands if isinstance(each, kind))
-
-
 def agent_of(seen: AgentSeen, now_ms: int) -> Agent:
     """Say what may be sent to an agent now."""
     room = None if seen.cap is None else max(0, seen.cap - seen.in_flight)
@@ -428,51 +381,8 @@ def _misses_somebody(decision: Decision) -> bool:
     return any(note.why in _MISSED for note in decision.notes)
 
 
-def _judged(commands: Sequence[Command]) -> Iterator[Judged]:
-    return (judged for each in _of(commands, CloseLetter) for judged in each.judged)
-
-
 def _read(loaded: Loaded) -> list[Mail]:
     return [read_mail(letter) for letter in loaded.mail]
-
-
-def _filed(escalate: Escalate) -> LetterFiled:
-    return LetterFiled(
-        letter=escalate.letter,
-        kind=escalate.kind,
-        why=escalate.why,
-        due_ms=escalate.due_ms,
-        story=escalate.story.encode(),
-        reason=escalate.reason,
-        agent=escalate.agent,
-        step=escalate.step,
-        hop=escalate.hop,
-    )
-
-
-def _closed(close: CloseLetter) -> LetterClosed:
-    c = close
-    return LetterClosed(c.letter, c.verb, c.by, c.why, c.decided_as, c.said)
-
-
-def _event(decision: Decision, version: int) -> bytes:
-    """Write what whoever watches the task is told of this commit."""
-    task = decision.task
-    return _encode(
-        {
-            "task": task.id,
-            "tenant": task.terms.tenant,
-            "version": version,
-            "state": state_of(task),
-            "phase": task.phase,
-            "outcome": task.outcome,
-            "hop": task.hop,
-            "subtasks": task.subtasks,
-            "spent": task.ledger.spent,
-            "reserved": task.ledger.reserved,
-            "notes": decision.notes[-EVENT_NOTES_MAX:],
-        }
-    )
 
 
 def _line(decision: Decision) -> dict[str, Any]:

@@ -100,6 +100,15 @@ def test_another_orchestrator_goes_on_where_one_stopped(fresh, store):
     assert head(store, task_id)["outcome"] == "completed"
 
 
+def test_told_to_stop_twice_while_it_sleeps_it_leaves_all_the_same(store, loop, monkeypatch):
+    monkeypatch.setattr(store, "wait", lambda _: loop.stop_now())
+    monkeypatch.setattr(store, "ring", loop.stop_now)
+    loop.run()
+    monkeypatch.undo()
+    submit(store, agent="a")
+    assert loop.turn() == 1, "its batch in hand is what it leaves behind, and no trace"
+
+
 def test_a_cancelled_task_takes_its_claims_away(fresh, store, loop):
     """Fault matrix: a revoked worker's later writes are refused."""
     task_id = submit(store, agent="research")
