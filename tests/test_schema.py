@@ -156,6 +156,15 @@ def test_exact_numbers_are_told_from_those_that_only_seem_so() -> None:
         (r"^\p{Lu}$", "Ä", True),
         (r"^a$", "a\n", False),
         (r"b", "abc", True),
+        (r"^\S+$", "a\u00a0b", False),
+        (r"^[^\s-x]+$", "a\u2003b", False),
+        (r"^[\S\n]+$", "ä\n😀", True),
+        (r"^[\S\n]+$", "a\u3000b", False),
+        (r"^\s{3}$", "\v\ufeff\t", True),
+        (r"^[\\s]$", "s", True),
+        (r"^[[:digit:]]$", "d]", True),
+        (r"^[^][\][-]$", "x]", True),
+        (r"[]", "", False),
     ],
 )
 def test_a_pattern_is_searched_as_javascript_does_it(pattern: str, text: str, there: Any) -> None:
@@ -224,6 +233,9 @@ BLOW_UPS = {
     "machine by text": ({"items": {"pattern": "(?:a?){900}a{900}c"}}, ["a" * 100_000] * 9),
     "twice among many": ({"uniqueItems": True}, [[n] for n in range(250_000)]),
     "contains": ({"contains": {"contains": {"const": 3}}, "minContains": 900}, [[1] * 400] * 500),
+    "const of fields": (
+        {"allOf": [{"not": {"const": 1}}] * 900}, {f"a{n}": 1 for n in range(14_000)}),
+    "const of digits": ({"allOf": [{"not": {"const": 1}}] * 900}, [1e300] * 2_000),
     "const": ({"allOf": [{"$ref": "#/x"}] * 5_000, "x": {"const": [1] * 20_000}}, [1] * 20_000),
 }  # fmt: skip
 
@@ -325,6 +337,10 @@ def test_nothing_is_ever_fetched_whatever_a_schema_says(elsewhere: Any) -> None:
         ({"properties": []}, "an object of schemas"),
         ({"anyOf": [{"type": ["x"]}]}, "at /anyOf/0/type: "),
         ({"not": 1}, "true or false"),
+        ({"type": ["string"] * 10_000}, "at /type: a type stands there twice"),
+        ({"$ref": "#/x", "x": "no schema"}, r"at /\$ref \(#/x\): a schema is an object"),
+        ({"not": {"$ref": "#/x/0"}, "x": [{"pattern": "(?=a)"}]}, "look-around"),
+        ({"$ref": "#a", "x": {"$anchor": "a", "items": {"minimum": "1"}}}, "a number is wanted"),
         ({"allOf": [{"pattern": f"a{n}"} for n in range(200)]}, "more than 128 patterns"),
         ({"description": "x" * limits.SCHEMA_BYTES_MAX}, "only describes"),
     ],
@@ -345,6 +361,12 @@ def test_what_only_looks_like_a_keyword_is_taken() -> None:
         "x-ours": 1,
     }
     refuse_misshapen("result_schema", schema)
+
+
+def test_a_schema_is_visited_once_however_often_and_far_it_is_referred_to() -> None:
+    """OpenAPI keeps schemas at places of its own; and they may refer to one another in a ring."""
+    ring = {f"s{n}": {"items": {"$ref": f"#/components/s{(n + 1) % 1_500}"}} for n in range(1_500)}
+    refuse_misshapen("result_schema", {"$ref": "#/components/s0", "components": ring})
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What is no JSON Schema, or none that can be applied in bounded time, is refused at the door.
 
-Every part of a schema is visited once: is each keyword's value of the kind that the keyword takes,
-can each pattern be searched for, does each reference lead to something, inside. So what was
-accepted does not surprise when a result has been paid for. How much work it is on a result can only
-be known with the result: that is counted then (`run.py`).
+Every part of a schema is visited once, and so is what a reference leads to, wherever that stands:
+is each keyword's value of the kind that the keyword takes, can each pattern be searched for, does
+each reference lead to something, inside. So what was accepted does not surprise when a result has
+been paid for. How much work it is on a result can only be known with the result: that is counted
+then (`run.py`).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
@@ -34,9 +36,8 @@ def refuse_misshapen(where: str, schema: Mapping[str, Any]) -> None:
     if size > limits.SCHEMA_BYTES_MAX:
         most = f"at most {limits.SCHEMA_BYTES_MAX:,} are taken"
         raise Refused(where, f"a schema of {size:,} bytes, {most}; leave out what only describes")
-    run = Run(schema)
     try:
-        _visit(run, schema, "")
+        _visit_all(Run(schema), schema)
     except _Misshapen as wrong:
         raise Refused(where, f"not a JSON Schema that is taken here: {wrong}") from None
     except Exhausted:
@@ -51,19 +52,27 @@ def _wrong(at: str, why: str) -> NoReturn:
     raise _Misshapen(f"at {at or 'its top'}: {why}")
 
 
+def _visit_all(run: Run, schema: Any) -> None:
+    """Visit each part where it stands, and then what references alone lead to."""
+    parts, seen = deque[tuple[str, Any]]([("", schema)]), set[int]()
+    while parts:
+        at, part = parts.pop()
+        if isinstance(part, bool) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        _visit(run, part, at)
+        parts.extend(_parts(run, part, at))
+        parts.extendleft(_referred(run, part, at))
+
+
 def _visit(run: Run, schema: Any, at: str) -> None:
-    if isinstance(schema, bool):
-        return
     if not isinstance(schema, Mapping):
         _wrong(at, "a schema is an object, true or false")
     for name, value in schema.items():
         if (shape := _SHAPES.get(name)) and (why := shape(value)):
             _wrong(f"{at}/{name}", why)
     _check_dialect(schema, at)
-    _check_references(run, schema, at)
     _check_patterns(run, schema, at)
-    for name, part in _parts(run, schema, at):
-        _visit(run, part, name)
 
 
 def _check_dialect(schema: Mapping[str, Any], at: str) -> None:
@@ -75,15 +84,17 @@ def _check_dialect(schema: Mapping[str, Any], at: str) -> None:
             _wrong(f"{at}/{name}", f"only the schema as a whole may have {name}")
 
 
-def _check_references(run: Run, schema: Mapping[str, Any], at: str) -> None:
+def _referred(run: Run, schema: Mapping[str, Any], at: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a schema refers to: its place may be one where no schema is looked for."""
     for name in ("$ref", "$dynamicRef", "$recursiveRef"):
         reference = schema.get(name)
         if reference is None:
             continue
         try:
-            run.referred(reference)
+            part = run.referred(reference)
         except Inapplicable as inapplicable:
             _wrong(f"{at}/{name}", f'{inapplicable}; only what begins with "#" is followed')
+        yield f"{at}/{name} ({reference[:80]})", part
 
 
 def _check_patterns(run: Run, schema: Mapping[str, Any], at: str) -> None:
@@ -154,7 +165,9 @@ def _anything_listed(value: Any) -> str | None:
 def _types(value: Any) -> str | None:
     names = value if isinstance(value, list) else [value]
     fits = bool(names) and all(isinstance(each, str) and each in _TYPES for each in names)
-    return None if fits else f"{str(value)[:80]!r} is not of {', '.join(_TYPES)}"
+    if not fits:
+        return f"{str(value)[:80]!r} is not of {', '.join(_TYPES)}"
+    return None if len(set(names)) == len(names) else "a type stands there twice"
 
 
 def _names(value: Any) -> str | None:
