@@ -27,6 +27,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisSilent
 
 from envelopes import TaskRequest, exports, limits
+from envelopes.connection import takes_no_writes
 from envelopes.scripts import connect
 from envelopes.seal import Signer
 from envelopes.strict import Refused, parse
@@ -285,6 +286,8 @@ class Orchestrator:
 
     def _failed(self, task_id: str, error: Exception) -> None:
         """Say so and count it; after some in a row the task is a person's."""
+        if takes_no_writes(error):
+            raise error  # it is the server's trouble, even if it takes the next one
         log.error("a decision failed", exc_info=error, extra={"task": task_id})
         self._known.pop(task_id, None)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from envelopes import Amounts, Envelope, Refused, limits
 from envelopes.decision import Decision, Verb
@@ -190,6 +191,30 @@ def test_a_decision_in_between_begins_the_count_anew(
     seed_a_bug(monkeypatch, task.id)
     let_it_fail(fresh, task.id, limits.UNDECIDED_MAX - 1)
     assert buckstop.letters().items == []
+
+
+def test_a_server_that_was_full_for_a_moment_is_no_task_s_fault(
+    fresh: Fresh, buckstop: Buckstop, loop: Orchestrator, monkeypatch: Any
+) -> None:
+    """«A server that takes no writes … no task is to blame», even if it takes the next one."""
+    task = buckstop.submit(REQUEST, agent="research")
+    commit = Store.commit
+
+    def full(store: Store, commits: Any) -> Any:
+        fresh.client.config_set("maxmemory", 1)
+        try:
+            return commit(store, commits)
+        finally:
+            fresh.client.config_set("maxmemory", 0)
+
+    monkeypatch.setattr(Store, "commit", full)
+    for _ in range(limits.UNDECIDED_MAX):
+        with pytest.raises(OutOfMemoryError):  # at which the loop backs off
+            let_it_fail(fresh, task.id, 1)
+    assert buckstop.letters().items == []
+    monkeypatch.setattr(Store, "commit", commit)
+    let_it_fail(fresh, task.id, 1)
+    assert task.status().state == "working"
 
 
 def test_a_lost_reply_does_not_count_twice(fresh: Fresh, buckstop: Buckstop) -> None:
