@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,22 @@ def test_agents_and_queues_are_shown_with_their_depths(fresh: Fresh, web: Web) -
     assert ada.post("/v1/agents/nobody/cap", json={"cap": 3}).status_code == 404
     assert ada.post("/v1/tenants/north/cap", json={"cap": 2}).json()["cap"] == 2
     assert ada.post("/v1/agents/greet/reset").status_code == 200
+
+
+def test_what_waits_for_an_agent_that_nobody_ever_ran_is_seen(fresh: Fresh, web: Web) -> None:
+    """docs/runbook.md: "Messages wait for an agent that no living worker runs"."""
+    ada, queue = web.caller(), fresh.keys.queue("reserch")
+    with orchestrating(fresh):
+        ada.post("/v1/tasks", json={**TASK, "agent": "reserch"})
+        while not fresh.client.llen(queue):
+            time.sleep(0.01)
+    queues = {one["name"]: one for one in ada.get("/v1/queues").json()["items"]}
+    assert (queues[queue]["agent"], queues[queue]["depth"]) == ("reserch", 1)
+    (seen,) = web.caller("read", tenant="default").get("/v1/agents").json()["items"]
+    assert (seen["name"], seen["waiting"]) == ("reserch", 1)
+    measured = ada.get("/metrics").text
+    assert f'buckstop_queue_depth{{agent="reserch",queue="{queue}"}} 1.0' in measured
+    assert 'buckstop_agent_workers{agent="reserch"} 0.0' in measured
 
 
 class Lines(logging.Handler):

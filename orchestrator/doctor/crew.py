@@ -50,8 +50,6 @@ def queues(d: Deployment) -> Iterator[Finding]:
     waiting: defaultdict[str, int] = defaultdict(int)
     for agent, _, depth in d.store.queues():
         waiting[agent] += depth
-    for agent in d.store.agents():
-        waiting[agent] += 0 if waiting[agent] else d.store.queue_depth(agent)
     alone = {agent: n for agent, n in waiting.items() if n and agent not in d.served}
     for agent, depth in sorted(alone.items()):
         yield Finding(

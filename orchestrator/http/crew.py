@@ -134,7 +134,7 @@ def reset_agent(name: NamePath, buckstop: Client, caller: Admins) -> Done:
 
 @router.get("/queues", operation_id="list_queues")
 def list_queues(buckstop: Client, caller: Reads) -> Listed[QueueOut]:
-    """List queues with their depths, one for each agent and tenant that has messages."""
+    """List queues with their depths: of each agent, for each tenant that has messages there."""
     found = [
         QueueOut(name=name, agent=agent, tenant=_tenant(name), depth=depth)
         for agent, name, depth in buckstop.store.queues()

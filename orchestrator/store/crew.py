@@ -67,8 +67,11 @@ class Crew(Part):
             return sum(pipe.execute())
 
     def queues(self) -> list[tuple[str, str, int]]:
-        """Return each agent's queue, and its lanes that have messages: agent, name, depth."""
-        agents = sorted(name.decode() for name in self._client.hkeys(self._keys.agents))
+        """Return each agent's queue, and its lanes that have messages: agent, name, depth.
+
+        Of those too that no worker has ever run: what waits for them is what nobody will fetch.
+        """
+        agents = sorted(self.agents())
         queues = [self._keys.queue(agent) for agent in agents]
         with self._client.pipeline(transaction=False) as pipe:
             for queue in queues:
