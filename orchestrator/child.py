@@ -108,8 +108,16 @@ class Child:
             log.seek(max(self.log_began, end - LAST_WORDS_BYTES))
             lines = log.read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
-        words = _said(last.strip()).removeprefix("buckstop worker: ")
+        words = _said(last.strip()).removeprefix("buckstop worker: ").partition("\n")[0]
         return words if len(words) <= LAST_WORDS_CHARS else f"{words[:LAST_WORDS_CHARS]}…"
+
+    def why_it_ended(self, code: int) -> str:
+        """Say how it ended and, in its own words, why.
+
+        Whoever is SIGKILLed has no last words: what stands last in the log is of something else.
+        """
+        words = "" if code == -signal.SIGKILL else self.last_words()
+        return ": ".join(part for part in (how_it_ended(code), words) if part)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""

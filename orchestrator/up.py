@@ -26,7 +26,7 @@ from types import FrameType
 from envelopes.limits import DISK_FREE_MIN_BYTES
 from envelopes.scripts import connect
 from orchestrator import keyfile, login
-from orchestrator.child import Child, Lives, how_it_ended
+from orchestrator.child import Child, Lives
 from orchestrator.children import Wanted, planned
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
 from orchestrator.readiness import LOOK_EVERY_S, TELL_EVERY_S, Readiness
@@ -161,11 +161,9 @@ class Up:
 
         Later it is: what was edited into a mistake while all runs is edited again.
         """
-        words = child.last_words()
         if code == _REFUSED and self._readiness is not None:
-            raise NotStarted(f"{child.name} cannot start: {words}. Nothing runs now")
-        why = ": ".join(part for part in (how_it_ended(code), words) if part)
-        self._died(child.name, child.lives, f"{why}; log: {child.log}")
+            raise NotStarted(f"{child.name} cannot start: {child.last_words()}. Nothing runs now")
+        self._died(child.name, child.lives, f"{child.why_it_ended(code)}; log: {child.log}")
 
     def _look_after_server(self) -> bool:
         """Start the server again under the same URL; everybody else reconnects by themselves."""

@@ -119,6 +119,17 @@ def test_a_child_says_with_its_last_words_why_it_ended(tmp_path: Path) -> None:
     assert ending.log.stat().st_mode & 0o077 == 0, "what agents log is nobody else's"
 
 
+def test_who_is_killed_is_given_no_last_words_and_others_one_line_of_them(tmp_path: Path) -> None:
+    """Helpful errors: a warning of long ago is not why a child was SIGKILLed."""
+    line = json.dumps({"said": "a warning: you are root\n\nPlease do not."})
+    child_ = child("worker-1", tmp_path, f"print({line!r})")
+    child_.start()
+    assert child_.process is not None
+    child_.process.wait()
+    assert child_.why_it_ended(-9) == "killed by SIGKILL"
+    assert child_.why_it_ended(1) == "exit code 1: a warning: you are root"
+
+
 def test_an_ending_is_told_in_words() -> None:
     assert how_it_ended(-9) == "killed by SIGKILL"
     assert how_it_ended(1) == "exit code 1"

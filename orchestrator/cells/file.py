@@ -16,6 +16,7 @@ The first cell is home: tokens and sessions are looked up there. Paths are relat
 cell is called the same for ever, for its name says what goes there.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,10 @@ class Listed:
             return self.url
         assert self.directory is not None
         if (running := Running.read(self.directory)) is None:
-            raise NobodyHome(f"nothing runs in {self.directory.parent}; start it: buckstop up")
+            raise NobodyHome(
+                f"nothing runs in {self.directory.parent}; start it: "
+                f"buckstop up MODULE --dir {shlex.quote(str(self.directory))}"
+            )
         return running.url
 
 
