@@ -1,12 +1,14 @@
 """What strangers send: too large, too slow, too deep, not JSON, and worse."""
 
+import asyncio
 import json
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Annotated
+from types import SimpleNamespace
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,9 +16,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import AfterValidator
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from envelopes import limits
 from orchestrator.http.bodies import BODIES, json_body
+from orchestrator.http.connection import Protocol
 from orchestrator.http.models import In
 from tests.conftest import Fresh
 from tests.web import TASK, Web, running
@@ -228,6 +233,58 @@ def test_whoever_reads_slowly_gets_all_of_an_answer(
             time.sleep(2 * len(piece) / whole)  # so slow a reader it is: two seconds for all
     assert len(got.partition(b"\r\n\r\n")[2]) == whole
     assert time.monotonic() - began > limits.ANSWER_STILL_S
+
+
+class Phone(asyncio.Transport):
+    """A client who takes as much as a test lets it, on a clock that a test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self.hung_up = False
+        self.later: list[tuple[Any, ...]] = []
+
+    def call_later(self, _: float, *what: Any) -> Any:
+        self.later.append(what)
+        return SimpleNamespace(cancel=lambda: self.later.remove(what))
+
+    def wait(self) -> None:
+        due, self.later = self.later, []
+        for call, *args in due:
+            call(*args)
+
+    def write(self, data: Any) -> None:
+        self.left += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def is_closing(self) -> bool:
+        return self.hung_up
+
+    def abort(self) -> None:
+        self.hung_up = True
+
+
+def test_whoever_has_taken_one_answer_is_no_idle_reader_of_the_next() -> None:
+    """The same; what was left of an answer before says nothing about what is left of this one."""
+    phone = Phone()
+    protocol = Protocol(Config(lambda: None), ServerState(), {}, phone)
+    protocol.connection_made(phone)
+    phone.later.clear()  # a request has come
+    protocol.transport.write(bytes(100_000))
+    protocol.pause_writing()
+    phone.left = 10_000
+    protocol.resume_writing()
+    protocol.transport.write(bytes(100_000))
+    protocol.pause_writing()
+    for left in (90_000, 70_000):
+        phone.left = left
+        phone.wait()
+        assert not phone.hung_up
+    protocol.transport.write(bytes(5))  # which nobody has taken
+    phone.wait()
+    assert phone.hung_up
 
 
 def test_two_lengths_of_one_body_are_refused(web: Web) -> None:

@@ -16,7 +16,7 @@ import asyncio
 import resource
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -51,6 +51,27 @@ class Connection:
             sock.setsockopt(socket.SOL_SOCKET, option, value)
 
 
+class Counted:
+    """A transport that knows how much was written to it, and so how much of that was taken."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._written = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the transport in everything else."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Count and write."""
+        self._written += len(data)
+        self._transport.write(data)
+
+    def taken(self) -> int:
+        """Return how many bytes the system has taken for the client: more once it reads."""
+        return self._written - self._transport.get_write_buffer_size()
+
+
 def allow_many() -> None:
     """Let this process have as many connections as the system allows; many begin with 1,024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -70,7 +91,8 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         self._connection.made(transport)
-        super().connection_made(transport)
+        self._counted = Counted(transport)
+        super().connection_made(cast("asyncio.Transport", self._counted))
         self._wait_for_a_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,13 +141,13 @@ class Protocol(H11Protocol):
 
     def _look_on(self) -> None:
         """Look again in a while whether the client has taken some of what is left for it."""
-        left = self.transport.get_write_buffer_size()
-        if left and self._looking is None:
-            self._looking = self.loop.call_later(limits.ANSWER_STILL_S, self._look, left)
+        if self.transport.get_write_buffer_size() and self._looking is None:
+            taken = self._counted.taken()
+            self._looking = self.loop.call_later(limits.ANSWER_STILL_S, self._look, taken)
 
     def _look(self, before: int) -> None:
         self._looking = None
-        if self.transport.get_write_buffer_size() < before:
+        if self._counted.taken() > before:  # what is left may be more by now: of another answer
             self._look_on()
         else:
             self._connection.hang_up()
