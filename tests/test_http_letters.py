@@ -43,6 +43,18 @@ def test_a_letter_says_everything_that_is_needed_to_decide(
     assert "story" not in listed
 
 
+def test_a_letter_says_what_its_task_is_about(fresh: Fresh, ada: httpx.Client) -> None:
+    """docs/HTTP.md: "all of it, or in lists its beginning; it is empty where the letter is of"."""
+    goal = "say hello " * 100
+    escalated, aside = on_the_desk(fresh, ada, goal=goal), set_aside(fresh)
+    assert ada.get(f"/v1/letters/{escalated}").json()["goal"] == goal
+    assert ada.get(f"/v1/letters/{aside}").json()["goal"] == ""
+    listed = {each["id"]: each["goal"] for each in ada.get("/v1/letters").json()["items"]}
+    assert goal.startswith(listed[escalated])
+    assert 0 < len(listed[escalated]) < len(goal)
+    assert listed[aside] == ""
+
+
 def test_the_first_decision_wins_and_the_second_is_told_whose_it_was(
     fresh: Fresh, web: Web, ada: httpx.Client
 ) -> None:
