@@ -28,6 +28,8 @@ _UNSEEN_LETTERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\u
 """Letters, marks and a symbol by their category, and blank on every screen."""
 _VARIANTS: Final = ("\u180b\u180d", "\u180f\u180f", "\ufe00\ufe0f", "\U000e0100\U000e01ef")
 """What chooses another picture of the character before, and is none itself."""
+_AM: Final = {0x0E33: "\u0e4d\u0e32", 0x0EB3: "\u0ecd\u0eb2"}
+"""Vowels of Thai and Lao, which Unicode takes apart as if nobody wrote them whole; all do."""
 _LETTERS: Final = frozenset({"Ll", "Lu", "Lt", "Lo"})
 _TOGETHER: Final = frozenset(
     {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "HANGUL", "BOPOMOFO"}
@@ -58,7 +60,7 @@ def plain(name: str) -> str:
     if unseen := next((each for each in name if _is_unseen(each)), None):
         raise Refused("name", f"U+{ord(unseen):04X} in it is not seen on a screen; leave it out")
     usual = unicodedata.normalize("NFKC", name)
-    if usual != name:
+    if usual != name.translate(_AM):
         raise Refused("name", f"it can be taken for {usual!r}; if that is meant, write it so")
     for word in name.split(" "):
         _require_one_alphabet(word)
@@ -83,9 +85,7 @@ def _is_unseen(character: str) -> bool:
 
 
 def _require_one_alphabet(word: str) -> None:
-    found = {
-        _alphabet(each) for each in word if unicodedata.category(each)[:2] in {"Ll", "Lu", "Lo"}
-    }
+    found = {_alphabet(each) for each in word if unicodedata.category(each) in _LETTERS}
     if len(found) > 1 and not found <= _TOGETHER | {"LATIN"}:
         which = " and ".join(sorted(each.capitalize() for each in found))
         raise Refused(
@@ -100,5 +100,5 @@ def _alphabet(letter: str) -> str:
 
 def _skeleton(name: str) -> str:
     """Return what is left of a name once all that looks alike is the same; rn is an m."""
-    bare = unicodedata.normalize("NFD", name.translate(_SKELETON))
+    bare = unicodedata.normalize("NFD", name.translate(_SKELETON).translate(_AM))
     return bare.translate(_SKELETON).replace("m", "rn")

@@ -173,6 +173,7 @@ def test_whoever_guesses_is_told_to_wait_and_locks_nobody_out(tokens: Tokens) ->
         ({"name": "\uff41da"}, "name"),
         ({"name": "\u0430da"}, "name"),
         ({"name": "ad\u03b1"}, "name"),
+        ({"name": "\u1fbcda"}, "name"),
         ({"name": "Nobody"}, "name"),
         ({"name": "defau1t"}, "name"),
         ({"scopes": []}, "scopes"),
@@ -193,7 +194,10 @@ def test_a_token_that_makes_no_sense_is_refused_by_field(
     assert tokens.list() == []
 
 
-NAMES = ["ada", "Jürgen M.", "李雷 Lei", "東京タワーA", "Ада Smith", "o'neil@example.org", "a" * 64]
+NAMES = [
+    *("ada", "Jürgen M.", "李雷 Lei", "東京タワーA", "Ада Smith", "o'neil@example.org", "a" * 64),
+    *("น้ำฝน", "ຄຳ", "محمد علي", "Γιώργος", "דָּוִד", "Nguyễn", "हिन्दी", "김철수", "Łukasz"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -211,6 +215,7 @@ def test_people_are_called_as_they_are(tokens: Tokens, name: str) -> None:
         ("alice", "aIice"),
         ("node0", "nodeO"),
         ("Bern", "Bem"),
+        ("น้ำ", "น้\u0e4d\u0e32"),
     ],
 )
 def test_nobody_decides_under_a_name_that_reads_as_anothers(
