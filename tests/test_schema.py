@@ -124,6 +124,8 @@ def test_a_result_is_judged_as_the_reference_implementation_judges_it(
         ({"$schema": OLD, "items": [{}], "additionalItems": False}, [1, 2], "nothing is allowed"),
         ({"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveRef": "#/x",
           "x": {"minimum": 3}}, 1, "at least 3"),
+        ({"$schema": "https://json-schema.org/draft/2019-09/schema", "additionalItems": {},
+          "unevaluatedItems": {"minimum": 3}}, [1], "at least 3"),
     ],
     ids=str,
 )  # fmt: skip

@@ -380,8 +380,8 @@ def _fields(run: Run, schema: Mapping[str, Any], found: dict[str, Any]) -> set[A
 
 def _places(run: Run, schema: Mapping[str, Any], found: list[Any]) -> set[Any]:
     items = schema.get("items")
-    more = items is not None and not isinstance(items, list)
-    if more or "unevaluatedItems" in schema or (run.lists and "additionalItems" in schema):
+    all_by = "additionalItems" if run.lists and isinstance(items, list) else "items"
+    if all_by in schema or "unevaluatedItems" in schema:
         return set(range(len(found)))
     front = items if isinstance(items, list) else schema.get("prefixItems", ())
     spoken = set(range(min(len(front), len(found))))
