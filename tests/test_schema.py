@@ -228,6 +228,12 @@ BLOW_UPS = {
     "unevaluated": (UNEVALUATED, {"a": 1}),
     "names by names": (NAMED, [{}] * 40_000),
     "nothing by much": ({"items": {"allOf": [{}] * 30_000}}, [1] * 60_000),
+    "true by much": ({"items": {"allOf": [True] * 20_000}}, [1] * 300),
+    "false by much": ({"items": {"anyOf": [*[False] * 20_000, True]}}, [1] * 100),
+    "names by true": (
+        {"allOf": [{"propertyNames": True}] * 500}, {f"a{n}": 1 for n in range(9_000)}),
+    "fields by true": (
+        {"allOf": [{"additionalProperties": True}] * 500}, {f"a{n}": 1 for n in range(9_000)}),
     "enum by items": ({"items": {"enum": [[0] * 1_000]}}, [[0] * 1_000] * 500),
     "patterns by names": (
         {"patternProperties": {f"(x|y)*{n}$": {} for n in range(100)}},
