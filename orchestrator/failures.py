@@ -4,7 +4,7 @@ The count stands with the task, so it survives restarts and is the same for all 
 written on failure only, and the next commit forgets it. A server that takes no writes cannot be
 counted on either: then the whole loop backs off, and no task is to blame.
 
-What such a task becomes is decided in undecidable/
+What such a task becomes is decided in undecidable/.
 """
 
 import logging

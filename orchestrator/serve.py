@@ -234,10 +234,11 @@ class Orchestrator:
     # --- load ------------------------------------------------------------------------------------
 
     def _load(self, task_ids: Sequence[str]) -> list[Loaded]:
+        """Load what nobody has decided since it was claimed: whoever did has seen to its alarm."""
         wanted = [
             (each, known.mark if (known := self._known.get(each)) else None) for each in task_ids
         ]
-        return [loaded for loaded in self._store.load(wanted) if loaded is not None]
+        return [each for each in self._store.load(wanted) if each is not None and each.held]
 
     def _task(self, loaded: Loaded) -> Known:
         """Return the task as it is: from memory where its state is the same."""

@@ -100,6 +100,23 @@ def test_another_orchestrator_goes_on_where_one_stopped(fresh, store):
     assert head(store, task_id)["outcome"] == "completed"
 
 
+def test_who_loads_a_task_only_after_another_has_decided_leaves_it(fresh, store, loop, monkeypatch):
+    """Nobody holds it then: what comes free for it would wake it, and our alarm let it sleep on."""
+    task_id = submit(store, agent="a")
+    other = Orchestrator(Store(fresh.client, fresh.keys), Wire(Signer(PRIVATE), fresh.keys))
+    load, commits = store.load, []
+
+    def late(wanted):
+        fresh.client.zadd(fresh.keys.due, {task_id: 0})  # as if the lease had run out
+        assert other.turn() == 1
+        return load(wanted)
+
+    monkeypatch.setattr(store, "load", late)
+    monkeypatch.setattr(store, "commit", lambda given: commits.extend(given) or [])
+    assert loop.turn() == 1
+    assert not commits
+
+
 def test_told_to_stop_twice_while_it_sleeps_it_leaves_all_the_same(store, loop, monkeypatch):
     monkeypatch.setattr(store, "wait", lambda _: loop.stop_now())
     monkeypatch.setattr(store, "ring", loop.stop_now)

@@ -190,6 +190,23 @@ def test_a_state_of_the_same_version_by_another_commit_is_another_state(world: W
     assert world.store.commit([commit(2, "on_this", base="published", alarm_ms=5)]) == [True]
 
 
+def test_the_first_decision_is_fenced_like_every_other(world: World) -> None:
+    """Two may have claimed a task that nobody has decided on: one of them is told."""
+    world.store.submit(submission())
+    assert world.store.commit([commit(1, "first", base="", alarm_ms=5)]) == [True]
+    assert world.store.commit([commit(1, "stale", base="", alarm_ms=9)]) == [False]
+    assert world.alarm("t1") == 5
+
+
+def test_it_is_told_whether_anybody_has_decided_since_the_claim(world: World) -> None:
+    world.store.submit(submission())
+    assert not loaded(world).held
+    world.store.claim(1)
+    assert loaded(world).held
+    world.store.commit([commit(1, "first", alarm_ms=5)])
+    assert not loaded(world).held
+
+
 def test_what_is_not_there_is_loaded_as_none_in_its_place(world: World) -> None:
     world.store.submit(submission())
     first, second = world.store.load([("nobody", None), ("t1", None)])

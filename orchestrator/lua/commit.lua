@@ -1,8 +1,8 @@
 -- COMMIT: write one decision and everything that goes with it, or nothing.
 --
 -- KEYS   task, mail, journal
--- ARGV   task id, expected version and the op of the commit that made it or none, between them a
---        blank, op, 1 if the version is raised or 0 if only the alarm moves,
+-- ARGV   task id, expected version (then a blank and the op of the commit that made it, which is
+--        empty where nobody has committed; without the blank any op will do), op, 1 if the version is raised or 0 if only the alarm moves,
 --        mail read, alarm ms or empty, outcome or empty, why it ended or empty, retention ms,
 --        event or empty; then sections, each after its number of arguments:
 --        fields    name, value, ...
@@ -33,7 +33,8 @@
 -- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _room, _places, _stages
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
 local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[10]
-local expected, base = string.match(ARGV[2], '^(%d+) ?(%S*)$')
+local expected, base = string.match(ARGV[2], '^(%S+) ?(%S*)$')
+local any_base = expected == ARGV[2]
 local version, mail_read, retention_ms = amount(expected), amount(ARGV[5]), amount(ARGV[9])
 local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 10, 6
 
@@ -161,7 +162,7 @@ local tenant, place, rooms, called, recalled = unpack(stored, 4, 8)
 if stored[2] == op then
   return 1
 end
-if tonumber(stored[1]) ~= version or (base ~= '' and stored[2] ~= base) or stored[3] or redis.call('LLEN', mail) < mail_read
+if tonumber(stored[1]) ~= version or not (any_base or (stored[2] or '') == base) or stored[3] or redis.call('LLEN', mail) < mail_read
   or not claims_are_over() then
   return conflict()
 elseif strangers then

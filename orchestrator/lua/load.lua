@@ -3,13 +3,14 @@
 -- KEYS   task, mail
 -- ARGV   the version the caller knows and the op of its commit, between them a blank; or empty
 -- Reply  false where there is no such task, else {version, op of the last commit, accepted ms, retention ms, now ms,
---        1 unless it waits for a place at work, mail, names and values of the hash or false where
---        what is known is current}
+--        1 unless it waits for a place at work, 1 if an orchestrator has claimed it and nobody
+--        has committed since, mail, names and values of the hash or false where what is known is
+--        current}
 --
 -- Writes nothing.
 -- needs: _time
 local head = redis.call('HMGET', KEYS[1], 'version', 'accepted_ms', 'retention_ms', 'place',
-  'op')
+  'op', 'held_until')
 if not head[1] then
   return false
 end
@@ -30,4 +31,5 @@ while #mail < LIMIT.MAIL_READ_MAX and bytes < LIMIT.MAIL_READ_BYTES_MAX do
 end
 local op = head[5] or ''
 local hash = head[1] .. ' ' .. op ~= ARGV[1] and redis.call('HGETALL', KEYS[1])
-return {head[1], op, head[2], head[3], now_ms(), head[4] == 'waiting' and 0 or 1, mail, hash}
+return {head[1], op, head[2], head[3], now_ms(), head[4] == 'waiting' and 0 or 1,
+  head[6] and 1 or 0, mail, hash}

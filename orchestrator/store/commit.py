@@ -84,8 +84,9 @@ class Commit:
     """JSON lines for the calibration: results that a person has judged with this letter."""
     stop_reason: str = ""
     """Why the task has ended, for the news of it."""
-    base: str = ""
-    """The op of the commit that was decided on, as LOAD said; empty for any."""
+    base: str | None = None
+    """The op of the commit that was decided on, as LOAD said; empty where nobody had committed, None
+    for any."""
 
     @property
     def raises(self) -> bool:
@@ -124,7 +125,8 @@ class Commits(Part):
 
 def _commit_args(c: Commit) -> list[Arg]:
     """Lay a commit out as commit.lua reads it: the head, then counted sections."""
-    args: list[Arg] = [c.task_id, f"{c.version} {c.base}", c.op, int(c.raises), c.mail_read]
+    expected = str(c.version) if c.base is None else f"{c.version} {c.base}"
+    args: list[Arg] = [c.task_id, expected, c.op, int(c.raises), c.mail_read]
     args += [or_empty(c.alarm_ms), c.outcome or "", c.stop_reason, c.retention_ms, c.event]
     for section in (
         pairs(c.fields),

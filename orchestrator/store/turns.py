@@ -59,6 +59,9 @@ class Loaded:
     """The last commit's."""
     admitted: bool = True
     """False while it waits for one of its tenant's places at work: it may publish nothing."""
+    held: bool = True
+    """False where somebody has committed since it was claimed. What comes free for it now wakes it
+    and tells nobody who has loaded it: their COMMIT would put the alarm far away again."""
 
 
 class Turns(Part):
@@ -129,7 +132,7 @@ class Turns(Part):
 
 
 def _loaded(task_id: str, reply: list[Any]) -> Loaded:
-    version, op, accepted_ms, retention_ms, now_ms, admitted, mail, flat = reply
+    version, op, accepted_ms, retention_ms, now_ms, admitted, held, mail, flat = reply
     found = dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True)) if flat else {}
     return Loaded(
         task_id=task_id,
@@ -142,6 +145,7 @@ def _loaded(task_id: str, reply: list[Any]) -> Loaded:
         now_ms=now_ms,
         op=op.decode(),
         admitted=bool(admitted),
+        held=bool(held),
     )
 
 

@@ -63,7 +63,7 @@ class SimCommits(SimLetters):
         claims = (self.claims.get(f"{c.task_id}/{each.subtask}") for each in c.settled)
         return (
             int(record["version"]) == c.version
-            and c.base.encode() in {b"", record.get("op")}
+            and c.base in {None, record.get("op", b"").decode()}
             and "outcome" not in record
             and len(self.mail.get(c.task_id, ())) >= c.mail_read
             and not any(claim and claim.state in running for claim in claims)

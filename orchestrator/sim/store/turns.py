@@ -73,6 +73,7 @@ class SimTurns(SimPart):
             now_ms=self.clock(),
             op=op,
             admitted=record.get("place") != b"waiting",
+            held="held_until" in record,
         )
 
     def look(self, task_id: str, claims: Sequence[int], revoke: Sequence[int]) -> dict[int, Claim]:
