@@ -85,8 +85,8 @@ class Commit:
     stop_reason: str = ""
     """Why the task has ended, for the news of it."""
     base: str | None = None
-    """The op of the commit that was decided on, as LOAD said; empty where nobody had committed, None
-    for any."""
+    """The op of the commit that was decided on, as LOAD said; empty where nobody had committed.
+    None for any."""
 
     @property
     def raises(self) -> bool:
