@@ -201,7 +201,7 @@ class Orchestrator:
     def _decide_all(self, task_ids: Sequence[str]) -> list[str]:
         """Decide these tasks and commit what was decided; return those that met a conflict."""
         drafts = [d for d in map(self._draft, self._load(task_ids)) if d is not None]
-        written = self._write(drafts)
+        written = self._write(drafts) if drafts else []
         for draft, done in written:
             self._landed(draft) if done else self._conflicted(draft)
         return [draft.commit.task_id for draft, done in written if not done]

@@ -397,8 +397,8 @@ STORE: Final = (
     _store(
         "commit",
         "two orchestrators decide the same task",
-        'int(record["version"]) == c.version',
-        'int(record["version"]) >= c.version',
+        "return base == (c.version, base[1] if c.base is None else c.base)",
+        "return base >= (c.version, '')",
     ),
     _store(
         "commit",

@@ -81,8 +81,7 @@ def submit(file: str | None, url: str | None, *, as_json: bool, **given: Any) ->
         task = buckstop.accept(checked)
         missing = _missing(buckstop, task, checked) if task.created else None
         if given["wait"]:
-            _tell(task, missing)
-            return _follow(task, given["wait_timeout"], as_json=as_json)
+            return _follow(task, missing, given["wait_timeout"], as_json=as_json)
         if as_json:
             write_json({"task": task.id, "created": task.created, "unstaffed": missing})
         else:
@@ -114,9 +113,12 @@ def _short(task: TaskHandle) -> str:
     return task.id[:SHORT_ID]
 
 
-def _follow(task: TaskHandle, timeout: float | None, *, as_json: bool) -> Exit:
+def _follow(
+    task: TaskHandle, missing: Unstaffed | None, timeout: float | None, *, as_json: bool
+) -> Exit:
     """Show the task as it goes on, then how it ended."""
     try:
+        _tell(task, missing)
         last = _watch(task, timeout, quiet=as_json)
     except KeyboardInterrupt:
         complain(f"no longer following; the task goes on: buckstop show {_short(task)}")

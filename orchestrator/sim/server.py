@@ -140,6 +140,10 @@ class Server(SimStore):
         for task_id in self.records:
             if self.is_open(task_id) and task_id not in self.due:
                 self.asleep.append(f"{task_id} was seen without an alarm")
+        for task_id in self.mail:
+            held = "held_until" in self.records[task_id]
+            if not held and self.is_open(task_id) and self.due[task_id] > self.clock():
+                self.asleep.append(f"{task_id} has mail, and sleeps on")
 
     def _commit(self, c: Commit) -> bool:
         record = self.records.get(c.task_id)

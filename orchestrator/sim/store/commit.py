@@ -62,8 +62,7 @@ class SimCommits(SimLetters):
         running = {ClaimState.ISSUED, ClaimState.CLAIMED}
         claims = (self.claims.get(f"{c.task_id}/{each.subtask}") for each in c.settled)
         return (
-            int(record["version"]) == c.version
-            and c.base in {None, record.get("op", b"").decode()}
+            _is_the_base(c, record)
             and "outcome" not in record
             and len(self.mail.get(c.task_id, ())) >= c.mail_read
             and not any(claim and claim.state in running for claim in claims)
@@ -233,6 +232,12 @@ def _check_figures(c: Commit) -> None:
         raise Refused("settled", "a verdict is ok, fault or empty")
     named(c.op)
     only_the_cores(c.fields)
+
+
+def _is_the_base(c: Commit, record: Mapping[str, bytes]) -> bool:
+    """Say whether a task is as it was when this was decided; of one version there may be two."""
+    base = int(record["version"]), record.get("op", b"").decode()
+    return base == (c.version, base[1] if c.base is None else c.base)
 
 
 def _place_after(c: Commit, record: Mapping[str, bytes]) -> bytes:
