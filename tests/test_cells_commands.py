@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,8 @@ from orchestrator.cells.where import noting
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
 from orchestrator.tokens import Credential, Scope
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
+from tests.typed import Said
 from tests.until import until
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        [line] = self.out.splitlines()
-        return json.loads(line)
-
 
 Run = Callable[[str], Said]
 
