@@ -15,6 +15,7 @@ from workers.agent import registry
 
 if TYPE_CHECKING:
     from tests.editor import Place
+    from tests.several import Several
 
 os.environ.pop("COLUMNS", None)  # xdist says 80 for want of a terminal; a pipe says nothing
 
@@ -81,3 +82,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Place"]:
 
     with up(tmp_path_factory.mktemp("place")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Several"]:
+    """Run three servers for the tests of a module that is about cells."""
+    from tests.several import Several  # only who asks for it waits for what a deployment needs
+
+    several = Several(tmp_path_factory.mktemp("cells"))
+    for name in ("east", "west", "north"):
+        several.add(name)
+    yield several
+    several.stop()
+
+
+@pytest.fixture
+def several(servers: "Several") -> "Several":
+    """Give three empty servers, two of them listed as cells."""
+    servers.empty()
+    servers.add("east")
+    servers.add("west")
+    return servers

@@ -2,9 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -21,24 +19,6 @@ from orchestrator.tokens import Scope, id_of
 from orchestrator.view import State
 from orchestrator.wanted import ALL, TasksWanted
 from tests.several import KEYS, TASK, Several, orchestrated, work
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    for name in ("east", "west", "north"):
-        several.add(name)
-    yield several
-    several.stop()
-
-
-@pytest.fixture
-def several(servers: Several, tmp_path: Path) -> Several:
-    """Give three empty servers, two of them listed as cells."""
-    servers.empty()
-    servers.add("east")
-    servers.add("west")
-    return servers
 
 
 def tenant_of(several: Several, cell: str, *more: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -37,23 +37,11 @@ MOVES = next(
 """A tenant whose tasks go to north, once that is there."""
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    for name in ("east", "west", "north"):
-        several.add(name)
-    yield several
-    several.stop()
-
-
 @pytest.fixture
-def several(servers: Several, monkeypatch: pytest.MonkeyPatch) -> Several:
-    """Give three empty servers, two of them listed as cells; one that was away rests briefly."""
+def several(several: Several, monkeypatch: pytest.MonkeyPatch) -> Several:
+    """Let one that was away rest briefly."""
     monkeypatch.setattr(limits, "CELL_REST_S", 0.2)
-    servers.empty()
-    servers.add("east")
-    servers.add("west")
-    return servers
+    return several
 
 
 def run(several: Several, story: Callable[[AsyncBuckstop], Awaitable[T]]) -> T:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,6 @@ from tests.typed import Said
 from tests.until import until
 
 Run = Callable[[str], Said]
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    several.add("east")
-    several.add("west")
-    yield several
-    several.stop()
-
-
-@pytest.fixture
-def several(servers: Several) -> Several:
-    servers.empty()
-    servers.add("east")
-    servers.add("west")
-    return servers
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """One cell of several, asked for by its name: in Python and through the API, on real servers."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from envelopes.decision import Decision, Verb
@@ -17,15 +15,6 @@ from tests.until import until
 
 LATE = {**TASK, "timeout": 0.001, "at_cap": "escalate"}
 EAST, WEST = Wanted(cell="east"), Wanted(cell="west")
-
-
-@pytest.fixture
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    several.add("east")
-    several.add("west")
-    yield several
-    several.stop()
 
 
 def on_desk(several: Several) -> dict[str, str]:

@@ -5,30 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from envelopes import Envelope
 from envelopes.envelope import Question, Status
 from tests.hands import Hand
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, served, work
 from tests.until import until
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    several.add("east")
-    several.add("west")
-    yield several
-    several.stop()
-
-
-@pytest.fixture
-def several(servers: Several) -> Several:
-    servers.empty()
-    servers.add("east")
-    servers.add("west")
-    return servers
 
 
 def submitted(caller: httpx.Client, cell: str, **more: Any) -> dict[str, Any]:
