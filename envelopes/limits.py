@@ -286,6 +286,9 @@ PURGE_MAX: Final = 500
 """Tasks, letters or lines that a purge takes at once, so that it does not hold up the server."""
 WORKERS_KEPT_MS: Final = 3_600_000
 """How long a silent worker stays in the list of workers, for whoever asks what died."""
+TEMPLATES_MAX: Final = 4_096
+"""Queues whose encoded message an orchestrator remembers, some 2 KB each: callers make up the names
+of agents and tenants, and one that is met again only takes Celery's time once more."""
 
 # --- workers -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import re
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -33,8 +33,9 @@ from orchestrator.core.task import Task
 from orchestrator.store import Outgoing
 from orchestrator.telemetry import SILENT, Silent
 
-_MARK: Final = re.compile(r"@(\w+)@|987654321")
-_TIME_LIMIT_MARK: Final = 987654321
+_MARK: Final = re.compile(r"@(\w+)@")
+"""No name of an agent, a tenant or a queue has two of these signs in it."""
+_LIMIT: Final = "@limit@"
 _GRACE_S: Final = 5
 """What a worker process gets on top of the step's timeout before the pool kills it."""
 
@@ -180,8 +181,7 @@ class _Template:
 
     def __init__(self, encoded: str) -> None:
         pieces = _MARK.split(encoded)
-        self._literals = pieces[::2]
-        self._slots = [slot or "limit" for slot in pieces[1::2]]
+        self._literals, self._slots = pieces[::2], pieces[1::2]
 
     def fill(self, values: dict[str, str]) -> bytes:
         filled = [self._literals[0]]
@@ -190,14 +190,14 @@ class _Template:
         return "".join(filled).encode()
 
 
-@cache
+@lru_cache(limits.TEMPLATES_MAX)
 def _template(agent: str, queue: str) -> _Template:
     marks = Fields(
         subtask="@id@",
         payload="",
         args="@args@",
         kwargs="@kwargs@",
-        limit_s=_TIME_LIMIT_MARK,
+        limit_s=1,
         headers={
             "buckstop": "@headers@",
             "buckstop_seal": "@seal@",
@@ -206,8 +206,9 @@ def _template(agent: str, queue: str) -> _Template:
     )
     message = json.loads(encode_with_celery(agent, queue, marks))
     message["body"] = "@body@"
+    message["headers"]["timelimit"][0] = _LIMIT
     message["properties"]["delivery_tag"] = "@tag@"
-    return _Template(dumps(message))
+    return _Template(dumps(message).replace(f'"{_LIMIT}"', _LIMIT))  # it stands for a number
 
 
 @cache

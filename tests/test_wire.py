@@ -6,7 +6,7 @@ from base64 import b64decode
 
 import pytest
 
-from envelopes import Amounts, Headers, Ledger, Limits
+from envelopes import Amounts, Headers, Ledger, Limits, limits
 from envelopes.keys import Keys
 from envelopes.request import Budget, TaskRequest
 from envelopes.seal import Forged, Signer, Verifier
@@ -14,10 +14,14 @@ from envelopes.until import PlanDone
 from orchestrator import keyfile
 from orchestrator.core.commands import Publish
 from orchestrator.core.state import begin
-from orchestrator.wire import Fields, Wire, encode_with_celery
+from orchestrator.wire import Fields, Wire, _template, encode_with_celery
 
 PRIVATE = os.urandom(32)
 HARD_TEXT = '"quotes" \\ back, line\nbreak, ünïcode, 🚏, @id@ and 987654321'
+
+
+HARD_NAME = "limit-987654321.id"
+"""What stands for something else in a template, as far as a name can hold it."""
 
 
 def task(**more):
@@ -27,11 +31,11 @@ def task(**more):
     return begin("t1", request, 1_000)
 
 
-def publish(subtask=1, goal=HARD_TEXT):
+def publish(subtask=1, goal=HARD_TEXT, agent="research"):
     return Publish(
         subtask=subtask,
         step="only",
-        agent="research",
+        agent=agent,
         attempt=1,
         hop=3,
         allowance=Limits(tokens=90),
@@ -48,23 +52,29 @@ def wire():
     return Wire(Signer(PRIVATE), Keys())
 
 
-def test_the_filled_bytes_equal_what_celery_itself_encodes():
-    """ARCHITECTURE: «byte for byte, what the installed Celery writes»."""
-    one = publish()
-    (out,) = wire().outgoing(task(), [one], 5_000)
+@pytest.mark.parametrize(("agent", "tenant"), [("research", "default"), (HARD_NAME, HARD_NAME)])
+def test_the_filled_bytes_equal_what_celery_itself_encodes(agent, tenant):
+    """ARCHITECTURE: «byte for byte, what the installed Celery writes», whatever names it holds."""
+    one = publish(agent=agent)
+    (out,) = wire().outgoing(task(tenant=tenant), [one], 5_000)
     ours = json.loads(out.message)
     names = ("buckstop", "buckstop_seal", "buckstop_claim")
     fields = Fields(
         subtask="t1/1",
         payload=one.payload,
         args=" ".join(one.goal.split()),
-        kwargs="hop 3/12, step only, tenant default, attempt 1, subtask 1, may spend 90 tokens",
+        kwargs=f"hop 3/12, step only, tenant {tenant}, attempt 1, subtask 1, may spend 90 tokens",
         limit_s=36,
         headers={name: ours["headers"][name] for name in names},
     )
-    theirs = json.loads(encode_with_celery("research", "buckstop:agent.research", fields))
+    theirs = json.loads(encode_with_celery(agent, Keys().queue(agent, tenant), fields))
     theirs["properties"]["delivery_tag"] = ours["properties"]["delivery_tag"]
     assert out.message == json.dumps(theirs).encode()
+
+
+def test_templates_are_remembered_for_so_many_queues_and_no_more():
+    """limits.py: callers make up the names of agents and tenants."""
+    assert _template.cache_info().maxsize == limits.TEMPLATES_MAX
 
 
 def test_the_payload_travels_as_a_string_that_kombu_never_interprets():
