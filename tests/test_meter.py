@@ -159,6 +159,15 @@ def test_what_was_billed_beats_what_the_tables_say(opened) -> None:
     assert run.context.meter.left().usd_micros == 9_500
 
 
+def test_less_than_a_micro_dollar_is_booked_as_one(opened) -> None:
+    """Sums are micro-dollars, rounded up: a ceiling is a ceiling."""
+    run = opened(allowance=Limits(usd_micros=1_000))
+    run.context.meter.charge(usd="0.0000001")
+    with run.context.meter.call(input_tokens=1, max_tokens=1, model=CHEAP) as call:
+        call.used(1, 1, usd="0.0000101")
+    assert run.context.meter.left().usd_micros == 1_000 - 1 - 11
+
+
 @pytest.mark.parametrize("amount", [-1, float("nan"), 1.5, True, 10**13, "7"])
 def test_what_is_no_amount_is_refused_before_anything_is_booked(office, opened, amount) -> None:
     """A NaN passes `n > ceiling`."""

@@ -31,8 +31,8 @@ from envelopes.claims import Charged
 from envelopes.counted import counted
 from envelopes.envelope import Usage
 from envelopes.ledger import Amounts, Limits
-from envelopes.limits import AMOUNT_CEILING, MICROS_PER_USD
-from workers.prices import Price, PriceUnknown, price_of
+from envelopes.limits import AMOUNT_CEILING
+from workers.prices import Price, PriceUnknown, micros, price_of
 from workers.telemetry import UNTOLD, UNTOLD_CALL, Asking, Invocation
 
 Settled = tuple[str, Amounts]
@@ -193,7 +193,7 @@ class Meter:
             return None
 
     def _book_flat(self, tokens: int, usd: Decimal | str | int, calls: int) -> None:
-        amounts = Amounts(tokens, int(Decimal(usd) * MICROS_PER_USD), calls)
+        amounts = Amounts(tokens, micros(usd), calls)
         _check_amounts(tokens=amounts.tokens, usd=amounts.usd_micros, calls=calls)
         op = self._book(lambda _: amounts, "")
         self._settle(op, amounts, amounts)
@@ -286,11 +286,11 @@ class Call:
             input_tokens=input_tokens, output_tokens=output_tokens, written_tokens=written_tokens
         )
         if usd is not None:
-            micros = int(Decimal(usd) * MICROS_PER_USD)
+            cost = micros(usd)
         else:
             sizes = input_tokens, output_tokens, written_tokens
-            micros = self._price.exact(*sizes) if self._price else 0
-        self._real = Amounts(input_tokens + output_tokens, micros, 1)
+            cost = self._price.exact(*sizes) if self._price else 0
+        self._real = Amounts(input_tokens + output_tokens, cost, 1)
         self._asking.used(input_tokens, output_tokens)
 
     def __enter__(self) -> Self:
@@ -331,8 +331,8 @@ class Call:
                 f"the prompt may take {counted(self._input, 'token')}, and the answer needs "
                 f"{self._useful} at least; left: {left}"
             )
-        micros = self._price.worst(self._input, self.max_tokens) if self._price else 0
-        self._worst = Amounts(self._input + self.max_tokens, micros, 1)
+        cost = self._price.worst(self._input, self.max_tokens) if self._price else 0
+        self._worst = Amounts(self._input + self.max_tokens, cost, 1)
         return self._worst
 
     def _affordable(self, left: Limits) -> int:

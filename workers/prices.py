@@ -109,6 +109,11 @@ def resolve(price: "Price | str | None") -> Price | None:
     return price_of(price) if isinstance(price, str) else price
 
 
+def micros(usd: Decimal | str | int) -> int:
+    """Return dollars as micro-dollars, rounded up."""
+    return int((Decimal(usd) * MICROS_PER_USD).to_integral_value(ROUND_CEILING))
+
+
 def _unknown(model: str) -> str:
     return (
         f"nobody knows what {model!r} costs and there is a usd ceiling, so it is not called; "
@@ -126,8 +131,7 @@ def _dearest(rates: list[Rate]) -> Rate:
 
 
 def _micros(usd_times_million: Decimal) -> int:
-    usd = usd_times_million * MICROS_PER_USD / _PER
-    return int(usd.to_integral_value(ROUND_CEILING))
+    return micros(usd_times_million / _PER)
 
 
 def _dollars(usd: str | Decimal) -> Decimal:
