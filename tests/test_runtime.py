@@ -14,6 +14,7 @@ from tests.shop import Hands, Office, Report
 from tests.until import until
 from workers import BudgetExhausted, Context, Price
 from workers.agent import Agent, _takes
+from workers.beat import Beat
 from workers.runtime import perform, report, stopped
 
 
@@ -388,6 +389,21 @@ def test_an_async_agent_is_cancelled_when_its_subtask_is_taken_away(office, run)
     assert time.monotonic() - begun < 3
     assert ended == [True]
     assert office.reports() == {}
+
+
+def test_what_fails_after_a_cancellation_silences_no_other_agent(office, hands, run) -> None:
+    """A claim without a beat is taken away; the answer to a beat names those that are not ours."""
+    told, beat = [], Beat(hands.claims, lambda: "{}", every_ms=20)
+    lost, other = run(returning(None)), run(returning(None))
+    lost.context.when_cancelled(lambda: told.append(1 / 0))
+    lost.context.when_cancelled(lambda: told.append("the next"))
+    for each in (lost, other):
+        beat.add(each.grant.subtask, each.grant.token, each.context.cancel)
+    office.store.look(office.task, [], [1])
+    until("all of them were told", lambda: told == ["the next"])
+    before = int(office.claim(other.grant.subtask)["beat_ms"])
+    until("it beats", lambda: int(office.claim(other.grant.subtask)["beat_ms"]) > before)
+    beat.stop()
 
 
 def test_a_sync_agent_can_ask_whether_it_is_still_wanted(office, run) -> None:

@@ -126,7 +126,10 @@ class Context:
             self.cancelled.set()
             waiting, self._on_cancel = self._on_cancel, []
         for callback in waiting:
-            callback()
+            try:
+                callback()
+            except Exception:  # whoever tells us has others to tell: it may be the beat's thread
+                self.log.exception("what was to follow the cancellation has failed")
 
     def when_cancelled(self, callback: Callable[[], object]) -> None:
         """Call back once when the subtask is taken away; at once where it already was."""
