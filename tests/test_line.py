@@ -1,13 +1,12 @@
 """Many threads, few round trips; and nobody is forgotten in the line."""
 
 import threading
-import time
 
 import pytest
 from redis import exceptions
 
 from envelopes.scripts import Scripts
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from workers.line import BATCH_MAX, POSTED_MAX, Line
 
 SCRIPT = "local n = redis.call('INCR', KEYS[1]) return ARGV[1] .. ':' .. n"
@@ -26,7 +25,7 @@ class Watched:
 
     def run_many(self, calls):
         self.batches.append(len(calls))
-        self.gate.wait(20)
+        assert self.gate.wait(2 * PATIENCE_S)
         if self.errors and not self.lose_replies:
             raise self.errors.pop()
         replies = self._scripts.run_many(calls)
@@ -44,14 +43,27 @@ def watched(fresh, tmp_path) -> Watched:
 
 @pytest.fixture
 def line(watched) -> Line:
-    return Line(watched, outage_s=2)
+    return Line(watched, outage_s=PATIENCE_S)
 
 
-def in_threads(count: int, work) -> list[threading.Thread]:
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+def in_threads(count: int, work, first: int = 0) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(first, first + count)]
     for thread in threads:
         thread.start()
     return threads
+
+
+def behind_one(watched: Watched, count: int, work) -> list[threading.Thread]:
+    """Let one call be on its way, alone, before so many more come."""
+    alone = in_threads(1, work)
+    until("the first is on its way", lambda: watched.batches == [1])
+    return alone + in_threads(count, work, first=1)
+
+
+def ended(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def test_calls_that_wait_go_together_and_each_gets_its_own_reply(line, watched, fresh) -> None:
@@ -62,11 +74,10 @@ def test_calls_that_wait_go_together_and_each_gets_its_own_reply(line, watched, 
     def work(n: int) -> None:
         replies[n] = line.run("count", ["k"], [n])
 
-    threads = in_threads(50, work)
+    threads = behind_one(watched, 49, work)
     until("all but the first wait", lambda: len(line._waiting) == 49)
     watched.gate.set()
-    for thread in threads:
-        thread.join(10)
+    ended(threads)
     assert watched.batches == [1, 49]
     assert all(reply.startswith(f"{n}:".encode()) for n, reply in replies.items())
     assert int(fresh.client.get("k")) == 50
@@ -75,11 +86,10 @@ def test_calls_that_wait_go_together_and_each_gets_its_own_reply(line, watched, 
 
 def test_a_batch_has_a_bound_and_the_rest_comes_next(line, watched, fresh) -> None:
     watched.gate.clear()
-    threads = in_threads(BATCH_MAX + 51, lambda n: line.run("count", ["k"], [n]))
+    threads = behind_one(watched, BATCH_MAX + 50, lambda n: line.run("count", ["k"], [n]))
     until("all but the first wait", lambda: len(line._waiting) == BATCH_MAX + 50)
     watched.gate.set()
-    for thread in threads:
-        thread.join(10)
+    ended(threads)
     assert watched.batches == [1, BATCH_MAX, 50]
 
 
@@ -93,11 +103,10 @@ def test_one_that_goes_wrong_takes_no_other_with_it(line, watched) -> None:
         except exceptions.ResponseError as error:
             found[n] = error
 
-    threads = in_threads(6, work)
+    threads = behind_one(watched, 5, work)
     until("all but the first wait", lambda: len(line._waiting) == 5)
     watched.gate.set()
-    for thread in threads:
-        thread.join(10)
+    ended(threads)
     assert [n for n, reply in found.items() if isinstance(reply, Exception)] == [3]
 
 
@@ -105,7 +114,7 @@ def test_what_is_posted_is_sent_though_nobody_waits_for_it(line, fresh) -> None:
     replies = []
     for n in range(20):
         line.post(("count", ["k"], [n]), replies.append)
-    until("all are answered", lambda: len(replies) == 20, 5)
+    until("all are answered", lambda: len(replies) == 20)
     until("the line is idle", lambda: line.idle)
 
 
@@ -118,8 +127,7 @@ def test_what_is_posted_goes_along_with_the_next_call(line, watched) -> None:
     second = in_threads(1, lambda n: line.run("count", ["k"], [n]))
     until("both wait", lambda: len(line._waiting) == 2)
     watched.gate.set()
-    for thread in (*first, *second):
-        thread.join(10)
+    ended([*first, *second])
     until("it is answered", lambda: len(replies) == 1)
     assert watched.batches == [1, 2]
 
@@ -135,10 +143,8 @@ def test_an_heir_far_back_in_the_line_is_not_forgotten(line, watched) -> None:
     last = in_threads(1, lambda n: line.run("count", ["k"], [n]))
     until("all but the first wait", lambda: len(line._waiting) == BATCH_MAX + 21)
     watched.gate.set()
-    for thread in (*first, *last):
-        thread.join(10)
-        assert not thread.is_alive()
-    until("all are answered", lambda: len(replies) == BATCH_MAX + 20, 5)
+    ended([*first, *last])
+    until("all are answered", lambda: len(replies) == BATCH_MAX + 20)
 
 
 def test_whoever_posts_too_much_waits(line, watched) -> None:
@@ -153,7 +159,7 @@ def test_whoever_posts_too_much_waits(line, watched) -> None:
     poster.join(0.5)
     assert poster.is_alive()
     watched.gate.set()
-    poster.join(10)
+    ended([poster])
     until("all are answered", lambda: len(replies) == POSTED_MAX + 1)
 
 
@@ -161,7 +167,7 @@ def test_a_callback_that_fails_stops_nobody(line) -> None:
     replies: list = []
     line.post(("count", ["k"], [1]), lambda _: 1 / 0)
     line.post(("count", ["k"], [2]), replies.append)
-    until("it is answered", lambda: len(replies) == 1, 5)
+    until("it is answered", lambda: len(replies) == 1)
 
 
 @pytest.mark.parametrize("lose_replies", [False, True])
@@ -176,10 +182,9 @@ def test_a_lost_connection_is_waited_out(line, watched, lose_replies) -> None:
 def test_an_outage_that_does_not_end_is_an_error(watched) -> None:
     line = Line(watched, outage_s=0.3)
     watched.errors = [exceptions.ConnectionError("gone")] * 50
-    begun = time.monotonic()
     with pytest.raises(exceptions.ConnectionError):
         line.run("count", ["k"], [1])
-    assert time.monotonic() - begun < 2
+    assert watched.errors, "it gave up, though the server was still away"
     watched.errors = []
     assert line.run("count", ["k"], [1]) == b"1:1", "and the line goes on"
 
@@ -201,8 +206,6 @@ def test_no_call_is_lost_or_made_twice_under_a_crowd(line, fresh) -> None:
             else:
                 line.post(("count", ["k"], [each]), replies.append)
 
-    for thread in in_threads(30, work):
-        thread.join(30)
-        assert not thread.is_alive()
-    until("all are answered", lambda: line.idle and len(replies) == 200, 10)
+    ended(in_threads(30, work))
+    until("all are answered", lambda: line.idle and len(replies) == 200)
     assert int(fresh.client.get("k")) == 600
