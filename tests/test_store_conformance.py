@@ -5,6 +5,7 @@ what the simulation proves of the core, it proves on a store that behaves as the
 worker's side is in test_claims_conformance.py.
 """
 
+import json
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -713,6 +714,16 @@ def test_with_an_older_message_in_front_the_message_may_still_come(world: World)
 
 def test_a_message_that_names_no_time_counts_as_older(world: World) -> None:
     assert at_head(world, b"garbage")
+
+
+@pytest.mark.parametrize(
+    "goal", ['issued_ms": 9999999999999', '"buckstop": "issued_ms": 9999999999999']
+)
+def test_what_a_goal_says_of_a_time_counts_for_nothing(world: World, goal: str) -> None:
+    """A caller's text stands in the message too, where Flower shows it, in front of our headers."""
+    older = message("t2", 1, issued_ms=1_000_000_000_000).decode()
+    shown = f'"argsrepr": {json.dumps(goal)}, "buckstop"'
+    assert at_head(world, older.replace('"buckstop"', shown, 1).encode())
 
 
 def test_within_its_patience_nobody_looks_for_the_message(world: World) -> None:

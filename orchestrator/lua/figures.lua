@@ -14,7 +14,7 @@
 --                    there is something to do or 0, subscriptions, disabled, failing}
 --
 -- Writes nothing. Counts nothing one by one but agents, lanes, tenants and receivers: all are few.
--- needs: _time, _amounts, _breaker
+-- needs: _time, _amounts, _breaker, _issued
 local now = now_ms()
 
 local function first_score(key)
@@ -56,18 +56,12 @@ local function alarms()
     redis.call('EXISTS', KEY.serving)}
 end
 
--- A queue is first in, first out; a message that names no time is a stranger's, and says nothing.
-local function issued_ms(lane)
-  local message = redis.call('LINDEX', lane, -1)
-  local at = message and string.find(message, 'issued_ms', 1, true)
-  return at and tonumber(string.match(message, '^issued_ms\\*":%s*(%d+)', at)) or 0
-end
-
+-- A message that names no time is a stranger's, and says nothing.
 local function waiting_for(agent)
   local base, waiting, oldest = KEY.queue .. agent, 0, 0
   local lanes = redis.call('ZRANGE', KEY.lanes .. base, 0, -1)
   for _, lane in ipairs(#lanes > 0 and lanes or {base}) do
-    local length, issued = redis.call('LLEN', lane), issued_ms(lane)
+    local length, issued = redis.call('LLEN', lane), oldest_issued_ms(lane) or 0
     waiting = waiting + length
     if issued > 0 and (oldest == 0 or issued < oldest) then
       oldest = issued
@@ -111,8 +105,8 @@ local function courier()
   end
   local place = redis.call('HGET', KEY.courier, 'place')
   local unread = redis.call('XRANGE', KEY.news, place and '(' .. place or '-', '+', 'COUNT', 1)[1]
-  return {unread and unread[1] or '', waiting, tonumber(first_score(KEY.deliveries)), #known, redis.call('HLEN', KEY.disabled),
-    redis.call('HLEN', KEY.failing)}
+  return {unread and unread[1] or '', waiting, tonumber(first_score(KEY.deliveries)), #known,
+    redis.call('HLEN', KEY.disabled), redis.call('HLEN', KEY.failing)}
 end
 
 return {now, redis.call('HGETALL', KEY.stats), letters(), tasks(), alarms(), agents(), queues(),

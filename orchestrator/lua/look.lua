@@ -6,30 +6,19 @@
 --        still lie on its queue}; state is absent where there is no record
 --
 -- A reported claim is never revoked: its envelope is in the mail. Revoking twice is revoking once.
--- needs: _time
-local now = now_ms()
+-- needs: _time, _issued
+local now, oldest = now_ms(), {}
 
--- Queues are first in, first out. So if the oldest message there was issued after this claim, this
--- claim's own message is gone. A message that names no time counts as older: better late than twice.
-local oldest_by_queue = {}
-local function oldest_issued(queue)
-  local known = oldest_by_queue[queue]
-  if known == nil then
-    local message = redis.call('LINDEX', queue, -1)
-    local at = message and string.find(message, 'issued_ms', 1, true)
-    local issued = at and string.match(message, '^issued_ms\\*":%s*(%d+)', at)
-    known = message and (tonumber(issued) or 0) or false
-    oldest_by_queue[queue] = known
-  end
-  return known
-end
-
+-- If the oldest message on its queue was issued after this claim, the claim's own message is gone.
+-- One that names no time counts as older: better late than twice.
 local function may_be_queued(queue, published_ms)
   if now - published_ms <= LIMIT.PATIENCE_MS then
     return true
   end
-  local issued = oldest_issued(queue)
-  return issued and issued <= published_ms
+  if oldest[queue] == nil then
+    oldest[queue] = oldest_issued_ms(queue)
+  end
+  return oldest[queue] and oldest[queue] <= published_ms
 end
 
 -- One that fell silent was lost; any other was stopped by its owner, with its worker alive.

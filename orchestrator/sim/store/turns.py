@@ -13,7 +13,7 @@ from orchestrator.sim.store.part import SimPart, digits
 from orchestrator.store import Due, Loaded, Mark
 from orchestrator.store.fields import of_the_core
 
-_ISSUED: Final = re.compile(rb'issued_ms\\*":\s*(\d+)')
+_ISSUED: Final = re.compile(rb'"buckstop":.*?issued_ms\\*":\s*(\d+)', re.DOTALL)
 
 
 class SimTurns(SimPart):
