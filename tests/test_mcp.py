@@ -1,6 +1,8 @@
 """MCP with the official client, against real processes: over stdio, stdio to an API, and HTTP."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,18 @@ from mcp import Client, StdioServerParameters
 from envelopes import TaskRequest
 from orchestrator.cli import mcp as command
 from orchestrator.http import mcp as endpoint
+from orchestrator.mcp import stdio
 from orchestrator.mcp.asking import Api, NotDone
 from orchestrator.mcp.server import visible
 from orchestrator.mcp.shapes import NOTICE
 from orchestrator.mcp.tools import TOOLS
 from orchestrator.mcp.waiting import until_it_matters
 from orchestrator.running import DIRECTORY, Running
+from orchestrator.settings import Settings
 from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, PAGE, STDIO, Place, editor, run, told
 from tests.pages import block
+from tests.until import until
 from tests.web import TASK, running
 
 ALL = ("submit", "read", "decide")
@@ -335,6 +340,45 @@ def test_an_editor_may_be_started_before_what_it_talks_to(fresh: Fresh, tmp_path
     before, after = run(act)
     assert "start one with: buckstop up" in before["error"]
     assert after["items"] == []
+
+
+def test_an_editor_that_stays_leaves_a_server_that_has_gone(fresh: Fresh) -> None:
+    """The server is looked for at each call; one that was found before is listened to no more."""
+    urls = [fresh.url, fresh.url.replace("127.0.0.1", "localhost")]
+
+    def listeners() -> int:
+        return sum(one["psub"] == "1" for one in fresh.client.client_list())
+
+    async def act() -> None:
+        async with AsyncExitStack() as open_app:
+            here = stdio._Here(lambda: Settings(urls[0], "the test"), "ada", open_app)
+            for _ in range(2):
+                api = await here.api(None)
+                assert (await api.get("/v1/agents"))["items"] == []
+                await asyncio.to_thread(until, "one listens", lambda: listeners() == before + 1)
+                urls.reverse()
+
+    before = listeners()
+    run(act)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<h1>Welcome</h1>"), (403, b'{"message": "Forbidden"}'), (502, b""), (200, b"[1]")],
+)
+def test_who_answers_in_the_apis_place_is_said_to_be_somebody_else(
+    status: int, body: bytes
+) -> None:
+    """Every message says what happened, why, and what to do next: a wrong --api, too."""
+
+    async def act() -> str:
+        somebody = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+        async with httpx.AsyncClient(base_url="http://else", transport=somebody) as client:
+            with pytest.raises(NotDone) as wrong:
+                await Api(client).get("/v1/agents")
+            return str(wrong.value)
+
+    assert run(act) == f"HTTP {status}: not an answer of Buckstop's API; is --api its address?"
 
 
 def test_an_api_that_is_away_is_said_to_be() -> None:

@@ -52,15 +52,13 @@ class Api:
                 "GET", path, params=_said(query), headers=headers()
             ) as answer:
                 if answer.is_error:
-                    _require_done(answer.status_code, await answer.aread())
+                    _read(answer.status_code, await answer.aread())
                 yield _events(answer.aiter_lines())
 
     async def _ask(self, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
         with _reached():
             answer = await self._client.request(method, path, headers=headers(), **more)
-        _require_done(answer.status_code, answer.content)
-        done: dict[str, Any] = answer.json()
-        return answer.status_code, done
+        return answer.status_code, _read(answer.status_code, answer.content)
 
 
 class _reached:  # noqa: N801 -- a context, used like a function
@@ -77,15 +75,22 @@ class _reached:  # noqa: N801 -- a context, used like a function
             ) from None
 
 
-def _require_done(status: int, body: bytes) -> None:
-    if status < httpx.codes.BAD_REQUEST:
-        return
+def _read(status: int, body: bytes) -> dict[str, Any]:
+    """Return what the API says, or raise NotDone: it refuses, or is none of Buckstop's."""
     try:
-        problem = dict(json.loads(body))
+        said = dict(json.loads(body))
     except (ValueError, TypeError):
-        problem = {"title": "not an answer of Buckstop's API", "status": status}
-    why = problem.get("detail") or f"HTTP {status}: {problem['title']}; is --api its address?"
-    raise NotDone(str(why), problem)
+        raise _none_of_ours(status, {}) from None
+    if status < httpx.codes.BAD_REQUEST:
+        return said
+    if "detail" not in said:
+        raise _none_of_ours(status, said)
+    raise NotDone(str(said["detail"]), said)
+
+
+def _none_of_ours(status: int, said: Mapping[str, Any]) -> NotDone:
+    why = f"HTTP {status}: not an answer of Buckstop's API; is --api its address?"
+    return NotDone(why, {**said, "status": status})
 
 
 def _said(query: Mapping[str, Any]) -> dict[str, Any]:

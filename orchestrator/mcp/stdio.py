@@ -43,8 +43,8 @@ def serve_there(url: str, token: str) -> None:
 
 
 async def _serve_here(read_settings: Callable[[], Settings], name: str) -> None:
-    async with AsyncExitStack() as open_apps:
-        here = _Here(read_settings, name, open_apps)
+    async with AsyncExitStack() as open_app:
+        here = _Here(read_settings, name, open_app)
         await _speak(here.api)
 
 
@@ -69,9 +69,9 @@ class _Here:
     """The API inside this process, of whichever server runs now."""
 
     def __init__(
-        self, read_settings: Callable[[], Settings], name: str, open_apps: AsyncExitStack
+        self, read_settings: Callable[[], Settings], name: str, open_app: AsyncExitStack
     ) -> None:
-        self._read_settings, self._name, self._open = read_settings, name, open_apps
+        self._read_settings, self._name, self._open = read_settings, name, open_app
         self._url = ""
         self._api: Api | None = None
         self._finding = asyncio.Lock()
@@ -89,6 +89,9 @@ class _Here:
         return self._api
 
     async def _opened(self, settings: Settings) -> Api:
+        """Open the app of a server; that of one before it would look for it for ever."""
+        self._api = None
+        await self._open.aclose()
         app = await asyncio.to_thread(build_app, settings)
         await self._open.enter_async_context(app.router.lifespan_context(app))
         inside = Inside(app, Caller(_standing(self._name), standing=True))
