@@ -65,6 +65,8 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
     "latin-1": (edited(lambda m: m.update({"content-encoding": "latin-1"})), "encoding", "utf-8"),
     "hex body": (edited(lambda m: m["properties"].update(body_encoding="hex")),
         "encoding", "send base64"),
+    "body_encoding no text": (edited(lambda m: m["properties"].update(body_encoding=["base64"])),
+        "encoding", "body_encoding ['base64']; send base64"),
     "compressed": (sent(compression="zlib"), "compressed", "application/x-gzip"),
     "no base64": (edited(lambda m: m.update(body="%%%")), "body", "body: not base64"),
     "body no JSON": (with_body("{"), "body", "body: not JSON"),

@@ -4,21 +4,19 @@ The same code refuses here as for the command line and over HTTP (orchestrator/i
 difference is that nobody is there to ask again, so all faults are named, not the first.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from envelopes import TaskRequest
 from envelopes.limits import DOOR_FAULT_CHARS, DOOR_FAULTS_MAX
 from envelopes.strict import Refused, compact, refusals
+from envelopes.trace import heard
 from orchestrator import intake
 from orchestrator.door.message import Call, Reason, Refusal, read
 from orchestrator.store import Submission
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,10 @@ def judge(raw: bytes, now_ms: int) -> Admitted | Refusal:
 
 def _with_trace(call: Call) -> Mapping[str, Any]:
     """Go on with the trace of the message where its sender's request names none."""
-    if call.traceparent is None or "traceparent" in call.fields:
+    traceparent = heard(call.traceparent)
+    if traceparent is None or "traceparent" in call.fields:
         return call.fields
-    if not _TRACEPARENT.fullmatch(call.traceparent):
-        return call.fields
-    return {**call.fields, "traceparent": call.traceparent}
+    return {**call.fields, "traceparent": traceparent}
 
 
 def _once(submission: Submission, message: str) -> Submission:

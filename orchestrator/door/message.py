@@ -71,8 +71,8 @@ class Call:
 
     id: str
     fields: Mapping[str, Any]
-    traceparent: str | None
-    """From the message's headers, where instrumented clients put it."""
+    traceparent: object
+    """From the message's headers, where instrumented clients put it; it may be anything."""
     answers: bool
 
 
@@ -109,9 +109,7 @@ def read(raw: bytes, now_ms: int) -> Call | Refusal:
         _check_options(parts, now_ms)
     except Wrong as wrong:
         return Refusal(wrong.reason, wrong.why, _id(options), _answers(options))
-    trace = headers.get("traceparent")
-    traceparent = trace if isinstance(trace, str) else None
-    return Call(str(_id(options)), parts.fields, traceparent, _answers(options))
+    return Call(str(_id(options)), parts.fields, headers.get("traceparent"), _answers(options))
 
 
 def _id(options: Mapping[str, Any]) -> str | None:
@@ -153,9 +151,10 @@ def _check_encodings(message: Mapping[str, Any], headers: Mapping[str, Any]) -> 
         raise Wrong(Reason.SERIALIZER, why)
     if encoding is not None and str(encoding).lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise Wrong(Reason.ENCODING, f"content-encoding {_quoted(encoding)}; send utf-8")
-    if message["properties"].get("body_encoding") not in {"base64", None}:
-        found = message["properties"]["body_encoding"]
-        raise Wrong(Reason.ENCODING, f"body_encoding {_quoted(found)}; send base64 or plain text")
+    body_encoding = message["properties"].get("body_encoding")
+    if body_encoding is not None and body_encoding != "base64":
+        why = f"body_encoding {_quoted(body_encoding)}; send base64 or plain text"
+        raise Wrong(Reason.ENCODING, why)
     if headers.get("compression") is not None:
         found = headers["compression"]
         raise Wrong(Reason.COMPRESSED, f"compression {_quoted(found)}; send it as it is")
