@@ -256,6 +256,12 @@ def _from_the_wheel() -> Path:
         ) from None
 
 
+def require_free(directory: Path) -> None:
+    """Raise EmbeddedError where a server runs in a directory; one on its way out is waited for."""
+    if directory.exists():
+        os.close(_lock(directory))
+
+
 def _lock(directory: Path) -> int:
     """Take the directory, or say who has it."""
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -88,6 +88,8 @@ class Up:
         self._readiness = Readiness(client, settings.keys, ours=self._server is not None)
         self._tell_at = time.monotonic() + TELL_EVERY_S
         for plan in planned(self._wanted, self._url, pair, os.environ):
+            if self._stops:
+                return
             self._children.append(Child.of(plan, logs))
             self._start_child(self._children[-1])
         self._note()

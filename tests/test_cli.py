@@ -14,9 +14,10 @@ from typing import Any
 import click
 import pytest
 
-from orchestrator.cli import COMMANDS, buckstop
+from orchestrator.cli.commands import COMMANDS, buckstop
 from orchestrator.cli.exits import MEANING, Exit
 from orchestrator.cli.submit import finish_line
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.running import DIRECTORY, Running
 from orchestrator.store import LetterClosed, LetterFiled, Store, Submission
 from tests.conftest import Fresh
@@ -53,7 +54,7 @@ def test_help_imports_nothing_slow() -> None:
     """No dependency of `--help` on slow imports."""
     slow = ["redis", "pydantic", "celery", "rich", "yaml", "cryptography"]
     code = (
-        "import sys\nfrom orchestrator.cli import buckstop\n"
+        "import sys\nfrom orchestrator.cli.commands import buckstop\n"
         "buckstop.main(['--help'], standalone_mode=False)\n"
         f"print('slow:', [name for name in {slow!r} if name in sys.modules])\n"
     )
@@ -189,6 +190,17 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) 
     assert said.code == Exit.REFUSED
     assert f"port {port} is taken; name another" in said.err
     assert not (tmp_path / DIRECTORY).exists()
+
+
+def test_up_beside_another_says_at_once_who_runs_here_and_how_to_stop_it(tmp_path: Path) -> None:
+    """Two servers never share a directory, and why is said before a word about ports."""
+    with EmbeddedServer(tmp_path / DIRECTORY) as running:
+        said = call(tmp_path, "up", "--port", str(running.port))
+    assert said.code == Exit.NO_SERVER
+    assert said.err.startswith(f"buckstop: a server runs in {tmp_path / DIRECTORY} already")
+    assert f"since {running.started}" in said.err
+    assert said.err.endswith(f"stop it with Ctrl-C or: kill {os.getpid()}\n")
+    assert said.out == ""
 
 
 def test_a_name_that_nobody_has_is_told_at_once_and_the_task_is_submitted(

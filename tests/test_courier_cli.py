@@ -9,7 +9,7 @@ from post_office import PostOffice
 from receiver import OK, receiving
 from standardwebhooks import Webhook
 
-from orchestrator.cli import buckstop
+from orchestrator.cli.commands import buckstop
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.failures import explained
 from tests.conftest import Fresh

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from envelopes import limits
-from orchestrator.cli import COMMANDS
+from orchestrator.cli.commands import COMMANDS
 from tests.pages import ROOT, blocks
 from tests.spelled import texts
 

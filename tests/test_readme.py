@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.cli import COMMANDS
+from orchestrator.cli.commands import COMMANDS
 from orchestrator.client import Buckstop
 from orchestrator.running import Running
 from tests import pages

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from orchestrator.cli import buckstop
+from orchestrator.cli.commands import buckstop
 from orchestrator.cli.exits import Exit
 from tests.conftest import Fresh
 from tests.pages import blocks, commands

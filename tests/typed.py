@@ -8,6 +8,7 @@ a shell sees) a test starts one: `started`.
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def typed(directory: Path, *arguments: str, text: str = "", **more: str) -> Said
     """Run a command in this process."""
     out, err = _stream(), _stream()
     surroundings = environ(**more)
+    interrupt = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patched:
         for name in os.environ.keys() - surroundings.keys():
             patched.delenv(name)
@@ -59,6 +61,7 @@ def typed(directory: Path, *arguments: str, text: str = "", **more: str) -> Said
         patched.setattr(sys, "argv", ["buckstop", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
+    signal.signal(signal.SIGINT, interrupt)  # which a command's end makes its own
     return Said(int(ended.value.code or 0), _read(out), _read(err))
 
 

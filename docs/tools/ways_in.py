@@ -7,7 +7,7 @@ from typing import Any
 import click
 from writing import table, text_of
 
-from orchestrator.cli import COMMANDS, buckstop
+from orchestrator.cli.commands import COMMANDS, buckstop
 from orchestrator.cli.exits import MEANING
 from orchestrator.http import app
 from orchestrator.settings import Settings

@@ -4,6 +4,7 @@ from importlib import import_module
 
 import click
 
+from orchestrator.cli.interrupts import loading
 from orchestrator.cli.options import (
     complain,
     connected,
@@ -38,7 +39,9 @@ def cancel(task: str, why: str, url: str | None, *, as_json: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulate(arguments: tuple[str, ...]) -> int:
     """Run many small worlds with faults; ARGUMENTS as in `buckstop simulate --help`."""
-    code: int = import_module("orchestrator.sim.main").main(arguments)
+    with loading():
+        simulation = import_module("orchestrator.sim.main")
+    code: int = simulation.main(arguments)
     return code
 
 
@@ -46,5 +49,7 @@ def simulate(arguments: tuple[str, ...]) -> int:
 @json_option
 def demo(*, as_json: bool) -> int:
     """See the promises kept, live: real processes, killed while you watch."""
-    code: int = import_module("orchestrator.demo").main(as_json=as_json)
+    with loading():
+        played = import_module("orchestrator.demo")
+    code: int = played.main(as_json=as_json)
     return code

@@ -14,6 +14,7 @@ from envelopes.strict import compact, parse
 from orchestrator.cells.facade import Cells, opened
 from orchestrator.cells.shared import CellSubscriptions
 from orchestrator.cli.hook_screen import delivery_table, hook_table
+from orchestrator.cli.interrupts import loading
 from orchestrator.cli.options import changing, json_option, settings, url_option, write_json
 from orchestrator.cli.screen import console
 from orchestrator.client import NotFound
@@ -170,7 +171,8 @@ def courier(url: str | None, *, as_json: bool) -> None:
     """Run one courier; any number may run. Its log is JSON lines in any case."""
     del as_json
     os.environ["BUCKSTOP_URL"] = settings(url).url
-    from orchestrator.courier.__main__ import main  # noqa: PLC0415 -- it imports Apprise, httpx
+    with loading():
+        from orchestrator.courier.__main__ import main  # noqa: PLC0415 -- it imports Apprise, httpx
 
     main()
 

@@ -9,6 +9,7 @@ import click
 
 from envelopes.limits import NAME_CHARS_MAX
 from orchestrator.cli.exits import Exit
+from orchestrator.cli.interrupts import loading
 from orchestrator.cli.options import complain, json_option, url_option
 from orchestrator.settings import Settings, SettingsError, person
 
@@ -52,7 +53,8 @@ def mcp(
         raise click.UsageError("--api and --token-file go together")
     if sys.stdin.isatty():
         complain("this speaks MCP, for programs; how an editor starts it: docs/how-to/mcp.md")
-    from orchestrator.mcp import stdio  # noqa: PLC0415 -- it needs the extra, and is slow
+    with loading():
+        from orchestrator.mcp import stdio  # noqa: PLC0415 -- it needs the extra, and is slow
 
     if api is not None and token_file is not None:
         stdio.serve_there(api, _token(token_file))

@@ -14,7 +14,9 @@ from orchestrator import checks, children, flower, keyfile
 from orchestrator import up as everything
 from orchestrator.a2a.declared import read_defaults
 from orchestrator.cli import up_screen
+from orchestrator.cli.interrupts import loading
 from orchestrator.cli.options import json_option, settings, url_option, write_json
+from orchestrator.embedded import require_free
 from orchestrator.running import DIRECTORY
 from orchestrator.settings import Settings, named_server
 
@@ -75,14 +77,17 @@ def up(
     BUCKSTOP_URL, that server is used and none is started.
     """
     _check_modules(modules)
+    directory = (directory or Path(DIRECTORY)).absolute()
+    url = _fit(named_server(os.environ, url))
+    if url is None:
+        require_free(directory)  # before a word about ports: they are taken by who runs here
     if http:
         read_defaults(os.environ)  # what is wrong in it is said now, not by a process that dies
     say = up_screen.as_json if as_json else up_screen.as_text
-    directory = (directory or Path(DIRECTORY)).absolute()
     wanted = children.Wanted(
         directory=directory,
         modules=modules,
-        url=_fit(named_server(os.environ, url)),
+        url=url,
         orchestrators=orchestrators,
         workers=workers,
         concurrency=concurrency,
@@ -106,7 +111,8 @@ def serve(url: str | None, *, as_json: bool) -> None:
     chosen.require_signing_key()
     os.environ["BUCKSTOP_URL"] = chosen.url
     os.environ["BUCKSTOP_SIGNING_KEY"] = keyfile.encode(chosen.require_signing_key())
-    from orchestrator.serve import main  # noqa: PLC0415 -- it imports Celery, which is slow
+    with loading():
+        from orchestrator.serve import main  # noqa: PLC0415 -- it imports Celery, which is slow
 
     main()
 
@@ -138,7 +144,9 @@ def worker(
     _check_modules(modules)
     command, agents = children.worker_command(modules, concurrency, pool, name)
     os.environ.update(_for_worker(settings(url)), **agents)
-    os.execv(command[0], command)  # noqa: S606 -- this process becomes the worker
+    python, option, _celery, *arguments = command
+    become = [python, option, "orchestrator.cli.celery_worker", *arguments]
+    os.execv(python, become)  # noqa: S606 -- this process becomes the worker
 
 
 @click.command()

@@ -13,6 +13,7 @@ from envelopes import limits
 from envelopes.scripts import connect
 from orchestrator.cells.facade import Cells, opened
 from orchestrator.cells.shared import CellTokens
+from orchestrator.cli.interrupts import loading
 from orchestrator.cli.options import (
     changing,
     json_option,
@@ -39,7 +40,8 @@ def http(host: str, port: int, proxy: str | None, url: str | None, *, as_json: b
     Without TLS: to be reached from elsewhere, put a proxy with TLS in front and name it.
     """
     del as_json
-    from orchestrator.http.__main__ import run  # noqa: PLC0415 -- it imports FastAPI, which is slow
+    with loading():
+        from orchestrator.http.__main__ import run  # noqa: PLC0415 -- it imports FastAPI: slow
 
     run(settings_of_all(url), host, port, proxy)
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from envelopes.keys import Keys
 from envelopes.scripts import connect
 from orchestrator.client import Buckstop
+from orchestrator.leash import leashed
 from orchestrator.running import Running
 from orchestrator.settings import Settings
 from orchestrator.view import TaskView
@@ -52,7 +53,8 @@ def everything(folder: Path, console: Console) -> Iterator[Stage]:
     command += ["--workers", str(_WORKERS), "-c", "1", "--orchestrators", "2", "--grace", "3"]
     environ = {name: value for name, value in os.environ.items() if name != "BUCKSTOP_URL"}
     with (folder / "up.log").open("w") as log:
-        running = subprocess.Popen(command, env=environ, stdout=log, stderr=log)  # noqa: S603
+        # On a leash: whenever this process is interrupted, it does not stay behind.
+        running = subprocess.Popen(leashed(command), env=environ, stdout=log, stderr=log)  # noqa: S603
     try:
         _wait_until("console: ", folder, running)
         note = Running.read(folder)
