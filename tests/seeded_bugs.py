@@ -310,8 +310,8 @@ PATTERNS: Final = (
     _core(
         "services",
         "after a cap the work goes on",
-        "places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role.judges]",
-        "places = list(turn.places(StepPhase.WAITING)) if steps else []",
+        "places = [p for p in turn.places(StepPhase.WAITING) if turn.steps[p].plan.role.judges]",
+        "places = list(turn.places(StepPhase.WAITING))",
     ),
     _core(
         "task",

@@ -9,16 +9,7 @@ clamped to the allowance.
 
 from collections.abc import Sequence
 
-from envelopes import (
-    Delegate,
-    Envelope,
-    Fault,
-    Handoff,
-    Question,
-    Replan,
-    Status,
-    limits,
-)
+from envelopes import Delegate, Envelope, Fault, Handoff, Question, Replan, Status, limits
 from envelopes.decision import Verb
 from envelopes.strict import compact
 from orchestrator.core import again, crew, gate, loops, owner, story
@@ -285,13 +276,5 @@ def _lost(step: StepState, again: dict[str, object]) -> tuple[str, str, dict[str
     if lost < limits.LOST_MAX:
         return "lost", f"its worker fell silent ({lost})", again | {"lost": lost}
     text = f"poison: {lost} workers fell silent over it"
-    return (
-        "poison",
-        text,
-        {
-            "phase": StepPhase.BROKEN,
-            "lost": lost,
-            "reason": text,
-            "fault": Fault.LOST,
-        },
-    )
+    broken = {"phase": StepPhase.BROKEN, "lost": lost, "reason": text, "fault": Fault.LOST}
+    return "poison", text, broken

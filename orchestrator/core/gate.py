@@ -7,6 +7,8 @@ as its doubt in the objection. A judge that made part of what it would judge is 
 judge that gives no verdict has not agreed.
 """
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from envelopes import limits
@@ -98,7 +100,7 @@ def shown(turn: Turn, result: Composed) -> str:
     )
 
 
-def makers(task: Task, steps: "list[StepState] | tuple[StepState, ...]") -> set[str]:
+def makers(task: Task, steps: Sequence[StepState]) -> set[str]:
     """Return everybody who made part of what there is."""
     kept = (step.kept for step in steps if step.plan.role.makes_the_result)
     return {one.agent for one in kept if one is not None} | {task.terms.manager or ""}

@@ -8,7 +8,7 @@ on a task that has ended.
 
 from msgspec.structs import replace
 
-from envelopes import AtCap, limits
+from envelopes import Amounts, AtCap, limits
 from envelopes.decision import Verb
 from envelopes.letter import LetterKind
 from orchestrator.core import again, gate, planner, replan, services, story
@@ -125,7 +125,7 @@ def conclude(turn: Turn, outcome: Outcome, why: str, result: Composed | None) ->
     """End a task. What is kept goes with every outcome; only an aborted one is no answer."""
     if look := revoke_all(turn):
         return look
-    assert turn.task.ledger.reserved == type(turn.task.ledger.reserved)()
+    assert turn.task.ledger.reserved == Amounts()
     turn.change(
         phase=Phase.DONE,
         outcome=outcome,

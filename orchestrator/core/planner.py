@@ -284,7 +284,7 @@ def _told(plan: Plan) -> str:
     return compact(
         [
             {"id": step.id, "agent": step.agent or f"any {step.skill}", "needs": list(step.needs),
-             "goal": step.goal[:200]}
+             "goal": step.goal[:_NOTED_CHARS]}
             for step in plan
         ]
     )  # fmt: skip

@@ -27,9 +27,8 @@ class Outgoing(Record, frozen=True):
     """At how many other hops it was sent before. A stage of equal steps is one hop, no loop."""
 
 
-def ready(turn: Turn, places: Sequence[int] | None = None) -> list[Outgoing]:
-    """Write the messages of all waiting steps, or of these, that can go out now."""
-    waiting = turn.places(StepPhase.WAITING) if places is None else places
+def ready(turn: Turn, waiting: Sequence[int]) -> list[Outgoing]:
+    """Write the messages of those of these steps that can go out now."""
     sent = loops.hops_by_fingerprint(turn) if waiting and turn.task.hop else {}
     turn.recount_rooms()
     outgoing = []

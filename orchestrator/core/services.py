@@ -75,20 +75,13 @@ def send_judges(turn: Turn) -> bool:
 
     Say whether one of them is answered already, for want of anything to pay it with.
     """
-    steps = turn.steps
-    places = [p for p in turn.places(StepPhase.WAITING) if steps[p].plan.role.judges]
+    places = [p for p in turn.places(StepPhase.WAITING) if turn.steps[p].plan.role.judges]
     publish.publish(turn, publish.ready(turn, places))
     for place in places:
-        if (
-            turn.steps[place].phase is StepPhase.WAITING
-            and turn.steps[place].agent not in turn.full
-        ):
-            turn.set_step(
-                place,
-                phase=StepPhase.BROKEN,
-                fault=Fault.BUDGET,
-                reason="nothing is left to pay it with",
-            )
+        step = turn.steps[place]
+        if step.phase is StepPhase.WAITING and step.agent not in turn.full:
+            why = "nothing is left to pay it with"
+            turn.set_step(place, phase=StepPhase.BROKEN, fault=Fault.BUDGET, reason=why)
     return answered(turn) is not None
 
 

@@ -12,12 +12,7 @@ import msgspec
 from envelopes import Envelope, limits
 from envelopes.decision import Verb
 from orchestrator.core import again
-from orchestrator.core.task import (
-    Asked,
-    Received,
-    StepPhase,
-    StepState,
-)
+from orchestrator.core.task import Asked, Received, StepPhase, StepState
 from orchestrator.core.turn import Turn
 
 _GOALS_TOLD: Final = 5
@@ -51,15 +46,14 @@ def about(turn: Turn) -> StepState | None:
 def page(turn: Turn, why: str, text: str, question: Asked | None = None) -> str:
     """Write the page, as JSON text."""
     task, result = turn.task, turn.result()
+    goals = dict.fromkeys([task.terms.goal, *(step.goal for step in turn.steps)])
     told: dict[str, Any] = {
         "why": why,
         "text": text,
         "question": question,
         "allowed": allowed(turn, question),
         "if_nobody_decides": if_nobody_decides(turn),
-        "goals": list(dict.fromkeys([task.terms.goal, *(s.goal for s in turn.steps)]))[
-            :_GOALS_TOLD
-        ],
+        "goals": list(goals)[:_GOALS_TOLD],
         "spent": task.ledger.spent,
         "ceiling": task.ledger.ceiling,
         "hop": task.hop,
