@@ -158,7 +158,8 @@ class Desk:
             raise Refused("result", f"the decision has {len(text):,} bytes; {most:,} are taken")
         with self.store.events(task_id) as events:
             before = set(self.store.journal(task_id))
-            self.store.post(task_id, b"decide\n" + text, new_op())
+            if not self.store.post(task_id, b"decide\n" + text, new_op()):
+                return self._left_behind(decision.letter, task_id)
             while (left := give_up - time.monotonic()) > 0:
                 letter = self.letter(decision.letter)
                 if letter["state"] != "open":
@@ -173,6 +174,17 @@ class Desk:
             f"nobody acted on the decision of {decision.letter} within {timeout:g} s; it is kept, "
             "but is an orchestrator running? start one with: buckstop serve"
         )
+
+    def _left_behind(self, letter_id: str, task_id: str) -> dict[str, Any]:
+        """Return the letter of a task that is over: somebody has just decided it, or nobody can."""
+        letter = self.letter(letter_id)
+        if letter["state"] == "open":
+            raise NotFound(
+                f"the task of letter {letter_id!r} is over or gone, and nobody waits for a "
+                "decision; take it away with what is left of the task: "
+                f"buckstop purge {task_id} --yes"
+            )
+        return letter
 
 
 def _letter(letter_id: str, stored: Mapping[str, bytes]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -68,9 +69,9 @@ class TaskHandle:
         """Yield the task as it is, and again after each change, until it has ended.
 
         It leaves early, without a word, when the time given has passed. A server that restarts
-        meanwhile is waited for, WATCH_AWAY_S at most.
+        meanwhile is waited for, WATCH_AWAY_S at most, and until that time.
         """
-        give_up = None if timeout is None else time.monotonic() + timeout
+        give_up = inf if timeout is None else time.monotonic() + timeout
         seen, heard = -1, time.monotonic()
         while True:
             try:
@@ -80,7 +81,7 @@ class TaskHandle:
                         seen = now.version
                         yield now
             except AWAY:
-                if time.monotonic() - heard > limits.WATCH_AWAY_S:
+                if time.monotonic() > min(give_up, heard + limits.WATCH_AWAY_S):
                     raise
                 time.sleep(REREAD_S)
             else:
@@ -116,12 +117,12 @@ class TaskHandle:
         lines = self._store.journal(self.id)
         return Story(self.status(), tuple(json.loads(line) for line in lines))
 
-    def _changes(self, give_up: float | None) -> Iterator[TaskView]:
+    def _changes(self, give_up: float) -> Iterator[TaskView]:
         """Read the task at every announcement and once a second, until it ends or time is up."""
         with self._store.events(self.id) as events:
             while True:
                 yield (now := self.status())
-                left = REREAD_S if give_up is None else min(REREAD_S, give_up - time.monotonic())
+                left = min(REREAD_S, give_up - time.monotonic())
                 if now.final or left <= 0:
                     return
                 if events.get(left) is not None:

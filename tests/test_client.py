@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import JsonValue
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from envelopes import Amounts, Envelope, PlanDone, Refused, Step, TaskRequest, limits
 from envelopes.decision import Decision, Verb
@@ -256,6 +258,25 @@ def test_a_watcher_survives_a_restart_of_the_server(
     ender.join()
 
 
+def test_whoever_waits_for_a_server_that_is_away_waits_no_longer_than_they_said(
+    buckstop: Buckstop, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait has an end of its own, in an outage too; what ended it is said."""
+
+    def wait_on(_: float) -> None:
+        raise AssertionError("it waits on, though its time is up")
+
+    task = buckstop.submit(**FIELDS)
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=wait_on)
+    monkeypatch.setattr(following, "time", clock)
+    server.kill()
+    try:
+        with pytest.raises(RedisConnectionError):
+            task.result(timeout=0)
+    finally:
+        server.restart()
+
+
 def test_events_are_told_live_to_the_end_and_go_on_behind_a_place(
     buckstop: Buckstop, fresh: Fresh, serving: None
 ) -> None:
@@ -415,6 +436,17 @@ def test_a_decision_nobody_acts_on_is_kept_and_said_so(
         buckstop.decide(Decision(letter=letter, verb=Verb.ABORT, by="ada"), timeout=0.2)
     settle(loop)
     assert buckstop.letter(letter)["by"] == "ada"
+
+
+def test_a_letter_whose_task_is_gone_is_said_to_be_nobodys(
+    buckstop: Buckstop, fresh: Fresh, serving: None
+) -> None:
+    """Every message says what happened and what to do: no orchestrator is missing here."""
+    letter = on_the_desk(buckstop, fresh)
+    task = buckstop.letter(letter)["task"]
+    fresh.client.delete(fresh.keys.task(task))
+    with pytest.raises(NotFound, match=f"buckstop purge {task} --yes"):
+        buckstop.decide(Decision(letter=letter, verb=Verb.ABORT, by="ada"))
 
 
 def serve_until_letter(fresh: Fresh, loop: Orchestrator) -> None:
