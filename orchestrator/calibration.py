@@ -8,7 +8,6 @@ Only what reached the desk is judged, so the sample leans towards the doubtful: 
 confirmed is a lower bound on how often an agent is right.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +15,7 @@ from typing import Any
 
 import msgspec
 
-
-class Judged(msgspec.Struct, frozen=True):
-    """One claim, and what became of it."""
-
-    agent: str
-    confidence: float
-    confirmed: bool
+from orchestrator.core.commands import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ def calibrated(lines: Iterable[bytes], precision: float) -> list[Calibration]:
     """Work out every agent's calibration, the worst first."""
     by_agent: dict[str, list[Judged]] = defaultdict(list)
     for line in lines:
-        judged = msgspec.convert(json.loads(line), Judged)
+        judged = msgspec.json.decode(line, type=Judged)
         by_agent[judged.agent].append(judged)
     found = [_of(agent, judged, precision) for agent, judged in by_agent.items()]
     return sorted(found, key=lambda each: (each.confirmed - each.claimed, each.agent))

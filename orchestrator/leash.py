@@ -55,9 +55,8 @@ def _leave_a_companion(parent: int) -> None:
     program = os.getpid()
     if os.fork() != 0:
         return
-    os.closerange(
-        0, os.sysconf("SC_OPEN_MAX")
-    )  # an inherited lock or pipe must not outlive the program
+    # An inherited lock or pipe must not outlive the program.
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
     while os.getppid() == program:
         if not _lives(parent):
             os.kill(program, signal.SIGTERM)
