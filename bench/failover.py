@@ -40,6 +40,8 @@ from tests.until import until  # noqa: E402
 
 KEYS = Keys("failover:")
 CUT_S = 5
+DOWN_AFTER_MS = 1_000
+"""Nobody else uses the machine while this measures; docs/how-to/sentinel.md names it."""
 WARM_S = 3
 AFTER_S = 3
 REQUEST = {
@@ -95,7 +97,10 @@ def one(case: Case) -> dict[str, float]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Bed(
-            Path(folder) / "bed", replicas_to_write=case.replicas_to_write, cuttable=case.cut
+            Path(folder) / "bed",
+            replicas_to_write=case.replicas_to_write,
+            down_after_ms=DOWN_AFTER_MS,
+            cuttable=case.cut,
         ) as bed,
     ):
         fleet = Fleet(Path(folder), bed.url, KEYS.prefix, "tests.chaos_agents")

@@ -22,7 +22,7 @@ from tests.fleet import ROOT, Fleet
 from tests.until import until
 
 KEYS = Keys()
-READY_S = 60
+READY_S = 90
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,11 @@ class Garden:
     log: Path
 
     def get(self, path: str) -> Any:
-        return self.api.get(path).json()
+        """Ask Flower; one that cannot say, as while its server is away, is as good as away."""
+        answer = self.api.get(path)
+        if answer.is_server_error:
+            raise httpx.TransportError(f"Flower says {answer.status_code}: {answer.text[:200]}")
+        return answer.json()
 
     def send(self, name: str, path: str = "send-task", **options: Any) -> httpx.Response:
         return self.api.post(f"/api/task/{path}/{name}", json=options)
@@ -53,6 +57,12 @@ class Garden:
         asked = {"goal": "light the lamp", "agent": agent, "input": given, **BOUNDS, **more}
         return f"{self.buckstop.submit(asked).id}/1"
 
+    def depths(self) -> dict[str, int]:
+        """Let Flower ask the workers anew which queues there are; return how long each is."""
+        self.get("/api/workers?refresh=1")
+        found = self.get("/api/queues/length")["active_queues"]
+        return {each["name"]: each["messages"] for each in found}
+
     def letters(self) -> list[Any]:
         """Return the letters of messages that could not be delivered."""
         return [one for one in self.buckstop.letters().items if not one.get("task")]
@@ -60,7 +70,7 @@ class Garden:
 
 BOUNDS = {
     "budget": {"tokens": 1_000, "calls": 10},
-    "timeout": 60,
+    "timeout": 600,
     "until": {"kind": "plan_done"},
     "confidence_min": 0.3,
 }
@@ -84,13 +94,12 @@ def started(settings: flower.Flower, url: str, log: Path) -> "subprocess.Popen[b
         )
 
 
-def follows(garden: Garden) -> bool:
-    """Say whether Flower answers, and has asked the worker for events by now."""
-    try:
-        garden.ask("says", "well")
-        return bool(garden.get("/api/workers?refresh=1") and garden.get("/api/tasks"))
-    except httpx.TransportError:
-        return False
+def follows(garden: Garden, workers: Sequence[str]) -> bool:
+    """Say whether Flower has asked each worker for events by now: before, it hears of no task."""
+    garden.ask("says", "well")
+    garden.get("/api/workers?refresh=1")
+    heard = {each["worker"] for each in garden.get("/api/tasks").values() if each["worker"]}
+    return {name.partition("@")[0] for name in heard} >= set(workers)
 
 
 @contextmanager
@@ -122,7 +131,7 @@ def growing(
             Buckstop(url) as buckstop,
         ):
             here = Garden(buckstop, client, fleet, api, log)
-            until(f"Flower follows the worker, see {log}", lambda: follows(here), READY_S)
+            until(f"Flower follows the workers, see {log}", lambda: follows(here, pools), READY_S)
             yield here
     finally:
         process.terminate()

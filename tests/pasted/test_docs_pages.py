@@ -12,9 +12,11 @@ import pytest
 from orchestrator import intake
 from tests.pages import ROOT, block, commands
 from tests.reader import sh, up
+from tests.until import until
 
 TUTORIAL, PYTHON = "docs/tutorial.md", "docs/how-to/python.md"
 GATE, PATTERNS = "docs/concepts/gate.md", "docs/concepts/patterns.md"
+_TASKS = "buckstop tasks --json"
 
 
 # --- the tutorial --------------------------------------------------------------------------------
@@ -68,18 +70,21 @@ def test_the_tutorial_leads_to_the_desk_and_back_as_pasted(first: Path) -> None:
         ),
         first,
     ).split()[0]
-    found: list[dict[str, str]] = []
-    while len(found) < 2:
-        found = json.loads(sh(["buckstop letters --json"], first))
+    found = until(
+        "both are on the desk",
+        lambda: json.loads(sh(["buckstop letters --json"], first)),
+        good=lambda letters: len(letters) == 2,
+    )
     [look] = commands(block(TUTORIAL, "$ buckstop letters\n"))
     assert "the call was not made" in " ".join(sh([look], first).split())
     letter = {each["task"]: each["id"] for each in found}
     approve, abort = commands(block(TUTORIAL, "$ buckstop decide LETTER approve"))
     sh([approve.replace("LETTER", letter[unsure]), abort.replace("LETTER", letter[poor])], first)
-    states = {
-        each["id"]: each["state"] for each in json.loads(sh(["buckstop tasks --json"], first))
-    }
-    assert (states[unsure], states[poor]) == ("completed", "aborted")
+    until(
+        "their owner has acted on both decisions",
+        lambda: {each["id"]: each["state"] for each in json.loads(sh([_TASKS], first))},
+        good=lambda states: (states[unsure], states[poor]) == ("completed", "aborted"),
+    )
 
 
 # --- the Python clients --------------------------------------------------------------------------

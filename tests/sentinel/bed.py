@@ -29,10 +29,13 @@ from tests.until import until
 
 SERVICE = "mymaster"
 PASSWORD = "a password"
-DOWN_AFTER_MS = 1_000
-"""Silence after which a Sentinel calls the primary down; 5 s are usual, and the tests have less."""
-PAUSE_MS = 30_000
+DOWN_AFTER_MS = 5_000
+"""Silence after which a Sentinel calls the primary down; with less, a busy machine is called so."""
+PAUSE_MS = 120_000
 """How long writes are held at most; the new primary ends it for those who find it."""
+PATIENCE_S = 120
+"""For what Sentinels do: one that has stood still keeps out of everything for half a minute, and an
+election that came to nothing is held again after twenty seconds."""
 NODES, SENTINELS = 3, 3
 
 
@@ -53,6 +56,7 @@ class Bed:
         folder: Path,
         *,
         replicas_to_write: int = 0,
+        down_after_ms: int = DOWN_AFTER_MS,
         cuttable: bool = False,
         tls: Certificates | None = None,
         binary: Path | None = None,
@@ -61,7 +65,7 @@ class Bed:
         self._folder = folder
         self._binary = str(binary or find_binary(os.environ))
         self._tls = tls
-        self._asked = replicas_to_write
+        self._asked, self._down_after_ms = replicas_to_write, down_after_ms
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = free_ports(NODES + SENTINELS)
         self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
@@ -76,8 +80,8 @@ class Bed:
             self.start_node(port, None if port == self.nodes[0] else first)
         for port in self.sentinels:
             self._start_sentinel(port, first)
-        until("replicas are in step", self._in_step, 20)
-        until("Sentinels know one another", lambda: all(map(self._knows_all, self.sentinels)), 20)
+        until("replicas are in step", self._in_step, PATIENCE_S)
+        until("Sentinels know all", lambda: all(map(self._knows_all, self.sentinels)), PATIENCE_S)
         return self
 
     def __exit__(
@@ -132,9 +136,9 @@ class Bed:
         with self.client(old) as primary:
             primary.client_pause(PAUSE_MS, all=False)
             said = primary.info("replication")
-            until("replicas have it all", lambda: self._have(said["master_repl_offset"]), 10)
-        until("Sentinels agree", self._fail_over, 20)
-        until("another is primary", lambda: self.primary() != old, 20)
+            until("replicas have it all", lambda: self._have(said["master_repl_offset"]))
+        until("Sentinels agree", self._fail_over, PATIENCE_S)
+        until("another is primary", lambda: self.primary() != old, PATIENCE_S)
 
     def _have(self, offset: int) -> bool:
         followers = [port for port in self.nodes if port != self.primary()]
@@ -175,7 +179,7 @@ class Bed:
             f"dir {self._home(port)}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2",
             f'sentinel auth-pass {SERVICE} "{PASSWORD}"',
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}",
             f"sentinel failover-timeout {SERVICE} 10000",
         ]
         self._start(port, lines, "--sentinel")

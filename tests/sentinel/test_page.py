@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from envelopes.keys import Keys
 from envelopes.scripts import connect
 from orchestrator.store import Store
 from tests.fleet import Fleet
 from tests.pages import block, commands
-from tests.sentinel.bed import PASSWORD, Bed
+from tests.sentinel.bed import PASSWORD, PATIENCE_S, Bed
 from tests.until import until
 
+pytestmark = pytest.mark.timeout(400)
 KEYS = Keys()
 PAGE = "docs/how-to/sentinel.md"
 HOSTS = "sentinel-1:26379,sentinel-2:26379,sentinel-3:26379"
@@ -36,7 +39,7 @@ def test_a_deployment_behind_sentinels_is_reached_as_the_page_says(tmp_path: Pat
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert "replicas: 2 replicas, and writes go on where none follows" in done.stdout, done.stderr
@@ -58,10 +61,10 @@ def test_other_services_submit_through_the_same_sentinels_as_the_page_says(tmp_p
                 [sys.executable, "-c", pasted],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE_S,
                 check=False,
             )
             assert sent.returncode == 0, sent.stderr
-            until("the door has made a task of it", lambda: len(store.find_tasks()) == 1, 30)
+            until("the door has made a task of it", lambda: len(store.find_tasks()) == 1)
         finally:
             fleet.stop()

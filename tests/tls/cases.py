@@ -19,15 +19,16 @@ from envelopes.scripts import connect
 from orchestrator.cli.exits import Exit
 from orchestrator.following import TaskHandle
 from tests.fleet import Fleet
-from tests.garden import BOUNDS, KEYS, Garden, growing
+from tests.garden import BOUNDS, Garden, growing
 from tests.pages import block, commands
-from tests.sentinel.bed import PASSWORD, Bed
-from tests.sentinel.test_flower import depths, is_readable, shows_no_password
+from tests.sentinel.bed import PASSWORD, PATIENCE_S, Bed
+from tests.sentinel.test_flower import is_readable, shows_depths, shows_no_password
 from tests.sentinel.test_page import HOSTS, PAGE, SECRET
 from tests.tls.bed import Certificates, find_server
 from tests.until import until
 
 BUCKSTOP = str(Path(sys.executable).parent / "buckstop")
+READY = "ready to take over: 3 of 3"
 ASKED = {"agent": "says", "goal": "light the lamp", "input": "well", **BOUNDS}
 
 
@@ -62,8 +63,7 @@ def test_everybody_works_by_tls_with_sentinels_and_server(bed: Bed, garden: Gard
     """docs/how-to/sentinel.md: "rediss+sentinel"; orchestrator, worker, Flower, doctor, asyncio."""
     is_readable(garden)
     shows_no_password(garden)
-    doctor = told(bed.url, "doctor").stdout
-    assert "ready to take over: 3 of 3" in doctor, doctor
+    until("the doctor is content", lambda: READY in told(bed.url, "doctor").stdout)
 
     async def asked() -> bool:
         async with connect_async(bed.url) as client:
@@ -86,6 +86,7 @@ def test_the_page_reaches_it_as_pasted(bed: Bed, tmp_path: Path) -> None:
     for theirs, ours in there.items():
         assert theirs in pasted
         pasted = pasted.replace(theirs, ours)
+    until("Sentinels see one another", lambda: READY in told(bed.url, "doctor").stdout)
     done = subprocess.run(
         ["sh", "-c", pasted],
         env={**os.environ, "PATH": f"{Path(BUCKSTOP).parent}:{os.environ['PATH']}"},
@@ -94,7 +95,7 @@ def test_the_page_reaches_it_as_pasted(bed: Bed, tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert "ready to take over: 3 of 3" in done.stdout, done.stderr
+    assert READY in done.stdout, done.stderr
 
 
 def test_other_services_reach_the_door_by_tls_as_the_command_tells(
@@ -121,10 +122,10 @@ def test_other_services_reach_the_door_by_tls_as_the_command_tells(
 def test_work_goes_on_by_tls_after_a_fail_over(bed: Bed, garden: Garden) -> None:
     """A new primary is found, and its certificate is checked as the old one's was."""
     old = bed.kill_primary()
-    until("another is primary", lambda: bed.primary() != old)
-    ended = until("a task is taken", lambda: submitted(garden)).result(60)
+    until("another is primary", lambda: bed.primary() != old, PATIENCE_S)
+    ended = until("a task is taken", lambda: submitted(garden)).result(PATIENCE_S)
     assert ended.outcome == "completed"
-    until("queues have their depth", lambda: KEYS.queue("says") in depths(garden))
+    shows_depths(garden)
 
 
 def submitted(garden: Garden) -> TaskHandle | None:
