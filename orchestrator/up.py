@@ -170,8 +170,13 @@ class Up:
     def _look_after_server(self) -> bool:
         """Start the server again under the same URL; everybody else reconnects by themselves."""
         server, lives = self._server, self._server_lives
-        if server is None or server.alive:
+        if server is None:
             return False
+        if server.alive:
+            if lives.start_at is None:
+                return False
+            self._server_started(server)  # it had a large file to read, and was given up too soon
+            return True
         if lives.start_at is None:
             self._died("server", lives, self._why_it_died(server))
         if not lives.due:

@@ -15,8 +15,10 @@ import pytest
 from orchestrator import children, keyfile
 from orchestrator.child import PAUSES_S, STEADY_AFTER_S, Child, Lives, how_it_ended
 from orchestrator.cli.run import _listening
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.readiness import Readiness
 from orchestrator.store import Store
+from orchestrator.up import Up
 from tests.conftest import Fresh
 from tests.hands import Hand
 
@@ -66,6 +68,22 @@ def test_only_who_answers_over_http_takes_the_socket_over(tmp_path: Path) -> Non
         plans = list(children.planned(wanted, "redis://", pair, {}))
         assert {plan.name for plan in plans if plan.inherits} == {"http-1"}
         assert wanted.http_url == f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_server_that_was_given_up_too_soon_is_seen_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps until something has to be done: reading a large file takes a server its time."""
+    said: list[str] = []
+    up = Up(children.Wanted(tmp_path), lambda what, _: said.append(what))
+    with EmbeddedServer(tmp_path) as server:
+        up._server = server
+        server.kill()
+        monkeypatch.setattr("orchestrator.embedded._READY_WITHIN_S", 0)
+        up._look_after()
+        assert (said, server.alive) == (["died", "died"], True)
+        up._look_after()
+        assert (said[2:], up._next_pause()) == (["server"], None)
 
 
 # --- ready ---------------------------------------------------------------------------------------
