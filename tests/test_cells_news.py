@@ -1,12 +1,22 @@
 """The news of several cells as one stream, as `buckstop letters watch` and programs follow it."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 
 import pytest
 
+from envelopes import limits
 from envelopes.strict import Refused
-from tests.several import TASK, TENANTS, Several
+from orchestrator.http.access import Caller
+from orchestrator.http.follow import Follows
+from orchestrator.http.hub import Hub
+from orchestrator.http.hubs import Hubs
+from orchestrator.http.sources import NewsSource
+from orchestrator.tokens import Scope, Token
+from tests.several import KEYS, TASK, TENANTS, Several
+from tests.until import until
 
 
 @pytest.fixture
@@ -54,3 +64,36 @@ def test_a_cell_that_is_away_when_one_begins_is_told_from_when_it_is_back(
         assert next(news).fields["cell"] == "east"
         west = cells.submit(TASK, tenant=TENANTS["west"]).id
         assert next(news).fields["task"] == west
+
+
+def test_a_stream_that_is_cut_off_while_a_cell_is_slow_loses_no_other_cells_news(
+    several: Several,
+) -> None:
+    """The page: "what was missed meanwhile is told first", of each cell."""
+    ada = Token(id="t", name="ada", scopes=(Scope.READ,), hash="", created_ms=0, per_minute=60)
+
+    async def cut_off(source: NewsSource, slow: Hub) -> None:
+        """Let all who may read a cell at once be busy, until the stream's patience is over."""
+        for _ in range(limits.LIVE_READERS):
+            await slow._readers.acquire()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(source.chunk(), 0.5)
+        for _ in range(limits.LIVE_READERS):
+            slow._readers.release()
+
+    async def heard(place: str) -> list[int]:
+        async with Hubs(list(cells.cells.values()), KEYS, Follows(cells.store)) as hubs:
+            for hub in hubs.parts.values():
+                await asyncio.to_thread(until, "its cell is heard", lambda hub=hub: hub.last)
+            told = []
+            for slow in hubs.parts.values():
+                async with NewsSource(hubs, Caller(ada), None, place) as source:
+                    await cut_off(source, slow)
+                    told.append((await source.chunk() or b"").count(b"event: task.accepted"))
+            return told
+
+    with several.cells() as cells:
+        place = cells.store.last_news()
+        for tenant in TENANTS.values():
+            cells.submit(TASK, tenant=tenant)
+        assert asyncio.run(heard(place)) == [2, 2]

@@ -112,20 +112,25 @@ class NewsSource:
 
     async def _items(self) -> Sequence[Item] | None:
         if there := [cell for cell in self._behind if not self._hub.parts[cell].away]:
-            return [item for cell in there for item in await self._older(cell)]
+            return await self._all_older(there)
         items = self._hub.ring.after(self._place, limits.LIVE_PAGE)
         self._place += len(items or ())
         return items
 
-    async def _older(self, cell: str) -> Sequence[Item]:
+    async def _all_older(self, cells: Sequence[str]) -> Sequence[Item]:
         """Read what was told before this stream began; the rest is in the ring by then."""
+        read = [(cell, await self._older(cell)) for cell in cells]
+        pages = {cell: page for cell, page in read if page is not None}
+        # After the last wait: whoever is cut off while one cell is slow reads the others again.
+        self._behind -= {cell for cell, page in pages.items() if len(page) < limits.LIVE_PAGE}
+        return [item for page in pages.values() for item in page]
+
+    async def _older(self, cell: str) -> Sequence[Item] | None:
+        """Read a page of one cell; None where it cannot be read now."""
         try:
-            items = await self._hub.parts[cell].read(self._after[cell], limits.LIVE_PAGE)
+            return await self._hub.parts[cell].read(self._after[cell], limits.LIVE_PAGE)
         except RedisError:
-            return ()  # the hub says that it is away, and calls when it is back
-        if len(items) < limits.LIVE_PAGE:
-            self._behind.discard(cell)
-        return items
+            return None  # the hub says that it is away, and calls when it is back
 
     async def _has_gap(self, cell: str) -> bool:
         """Say whether news may be gone; of one among several that is away, nobody can."""
