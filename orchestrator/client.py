@@ -20,6 +20,7 @@ asynchronous programs (aio.py).
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -64,6 +65,8 @@ __all__ = [
 
 PREFIX_AMONG = 10_000
 """How many of the newest tasks a shortened id is looked for in."""
+_LATELY_DAYS = 2
+"""Today and yesterday: who did nothing in them and runs nowhere is retired."""
 
 
 class Buckstop(Desk):
@@ -122,12 +125,15 @@ class Buckstop(Desk):
         return self.store.follow_news(self.store.last_news() if after is None else after)
 
     def agents(self) -> list[AgentView]:
-        """Return every agent that a worker runs or a message was sent to, by name."""
+        """Return every agent that a worker ever ran or a message was sent to, by name."""
         at_work = Counter(name for one in self.store.workers() for name in one.get("agents", ()))
-        return [
+        found = [
             agent_view(name, one, self.store.queue_depth(name), at_work[name])
             for name, one in sorted(self.store.agents().items())
         ]
+        idle = {one.name for one in found if not (one.workers or one.waiting or one.in_flight)}
+        retired = idle and idle - {row.agent for row in self.store.spend(_LATELY_DAYS)}
+        return [replace(one, retired=one.name in retired) for one in found]
 
     def close(self) -> None:
         """Close the connection."""

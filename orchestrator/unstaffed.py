@@ -40,7 +40,7 @@ class Unstaffed:
         if not self.running:
             yield "no worker lives; start one with: buckstop up MODULE, or buckstop worker MODULE"
         else:
-            yield f"there are: {_some(self.running)}; start who is missing: buckstop worker MODULE"
+            yield f"there are: {some(self.running)}; start who is missing: buckstop worker MODULE"
 
 
 def unstaffed(request: TaskRequest, agents: Iterable[AgentView]) -> Unstaffed:
@@ -77,10 +77,11 @@ def _skills_of(request: TaskRequest) -> set[str]:
 
 
 def _each(missing: Sequence[str], known: Sequence[str]) -> str:
-    return _some([f"{name!r}{_meant(name, known)}" for name in missing])
+    return some([f"{name!r}{_meant(name, known)}" for name in missing])
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Name as many as can be read, and say how many more there are."""
     more = len(names) - _NAMED_MAX
     return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 

@@ -129,6 +129,8 @@ class AgentView:
     opens_ms: int
     """When the breaker lets one message through; 0 while it is closed."""
     probing: bool
+    retired: bool = False
+    """No worker runs it, it has nothing to do, and it has done nothing today or yesterday."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -136,7 +138,7 @@ class AgentView:
 
 
 def agent_view(name: str, seen: AgentSeen, waiting: int, workers: int) -> AgentView:
-    """Read what is known of an agent."""
+    """Read what is known of an agent, but for what it has done lately."""
     return AgentView(
         name=name,
         known=bool(seen.facts),

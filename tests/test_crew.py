@@ -144,6 +144,15 @@ def test_a_tenant_at_its_cap_waits_and_is_admitted_when_a_place_is_free(fresh, s
     assert job.headers.task == second
 
 
+def test_a_cap_that_is_set_before_the_first_task_is_listed(said):
+    """Whoever bounds a tenant sees the bound, whether or not it has a task yet."""
+    assert said("tenants") == "no tenant has a task or a cap\n"
+    said("tenants", "cap", "acme", "1")
+    assert said("tenants", "--json") == {"acme": {"at_work": 0, "cap": 1, "waiting": 0}}
+    said("tenants", "cap", "acme", "none")
+    assert said("tenants", "--json") == {}
+
+
 def test_an_agent_that_registered_a_moment_ago_is_not_taken_for_a_stranger(fresh, store, loop):
     """An agent is missed only on a list that is as new as the decision."""
     first = Hand(fresh.client, fresh.keys, "a", handoffs={"a": ["b"]})
@@ -212,6 +221,27 @@ def test_the_bar_is_the_lowest_that_would_have_given_the_wished_precision():
     assert (most.threshold, most.kept) == (0.6, 4)
     [all_of_them] = calibrated([*lines[:3]], 1.0)
     assert (all_of_them.threshold, all_of_them.kept) == (None, 0)
+
+
+def test_an_agent_of_long_ago_is_named_and_listed_only_when_asked_for(fresh, store, loop, said):
+    """Nobody runs it, it has nothing to do and did nothing lately; all others are listed."""
+    hand = Hand(fresh.client, fresh.keys, "alive", "lately", "long_ago")
+    submit(store, agent="lately")
+    settle(loop)
+    [job] = hand.take()
+    hand.answer(job, Envelope.success(1, 0.9), Amounts(tokens=1))
+    submit(store, agent="nobody")
+    settle(loop)
+    hand.claims.beat([], json.dumps({"agents": ["alive"]}))
+    [worker] = fresh.client.zrange(fresh.keys.workers, 0, -1)
+    fresh.client.persist(fresh.keys.worker(worker.decode()))  # it lives, however slow this test is
+    retired = {one["name"] for one in said("agents", "--json") if one["retired"]}
+    assert retired == {"long_ago"}
+    *listed, left_out = said("agents").splitlines()[1:]
+    assert [line.split()[0] for line in listed] == ["alive", "lately", "nobody"]
+    assert left_out == "retired: long_ago; see: buckstop agents --all"
+    *_, last = said("agents", "--all").splitlines()
+    assert last.split()[0] == "nobody"
 
 
 def test_the_client_lists_agents_that_no_worker_runs(fresh, store, loop):

@@ -140,7 +140,8 @@ def test_agents_and_queues_are_shown_with_their_depths(fresh: Fresh, web: Web) -
     for tenant, waiting in (("north", 1), ("south", 0)):  # docs/HTTP.md: "and its own figures"
         (seen,) = web.caller("read", tenant=tenant).get("/v1/agents").json()["items"]
         assert (seen["name"], seen["waiting"], seen["breaker_open"]) == ("greet", waiting, False)
-        assert {seen[name] for name in ("workers", "in_flight", "cap", "calibration")} == {None}
+        hidden = ("workers", "in_flight", "cap", "retired", "calibration")
+        assert {seen[name] for name in hidden} == {None}
     assert queues[fresh.keys.dead_letters]["depth"] == 2
     assert queues[fresh.keys.submissions]["depth"] == 0
     fresh.client.lpush(fresh.keys.submission_lists[-1], "by priority")
@@ -152,7 +153,11 @@ def test_agents_and_queues_are_shown_with_their_depths(fresh: Fresh, web: Web) -
     assert ada.post("/v1/agents/greet/cap", json={"cap": None}).status_code == 200
     assert ada.get("/v1/agents").json()["items"][0]["cap"] is None
     assert ada.post("/v1/agents/nobody/cap", json={"cap": 3}).status_code == 404
-    assert ada.post("/v1/tenants/north/cap", json={"cap": 2}).json()["cap"] == 2
+    assert agent["retired"] is False
+    for tenant in ("north", "new"):
+        assert ada.post(f"/v1/tenants/{tenant}/cap", json={"cap": 2}).json()["cap"] == 2
+    shares = {one.pop("name"): one for one in ada.get("/v1/tenants").json()["items"]}
+    assert shares["new"] == {"at_work": 0, "cap": 2, "waiting": 0}
     assert ada.post("/v1/agents/greet/reset").status_code == 200
 
 

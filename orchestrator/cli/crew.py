@@ -1,19 +1,28 @@
 """Commands about agents and tenants: who is there, how much they may have, how sure they are."""
 
+from collections.abc import Sequence
+
 import click
 
 from orchestrator.calibration import calibrated
 from orchestrator.cli.options import connected, json_option, url_option, write_json
 from orchestrator.cli.screen import agent_table, calibration_table, console, tenant_table
 from orchestrator.client import NotFound
+from orchestrator.unstaffed import some
+from orchestrator.view import AgentView
 
 
 @click.group(invoke_without_command=True)
+@click.option("--all", "every", is_flag=True, help="Those too that are retired.")
 @url_option
 @json_option
 @click.pass_context
-def agents(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
-    """List agents: skills, queue, what is in flight, breaker."""
+def agents(ctx: click.Context, url: str | None, *, every: bool, as_json: bool) -> None:
+    """List agents: skills, queue, what is in flight, breaker.
+
+    An agent is retired when no worker runs it, it has nothing to do, and it has done nothing today
+    or yesterday. The table only names those; JSON has all, and says of each whether it is.
+    """
     ctx.obj = url
     if ctx.invoked_subcommand is not None:
         return
@@ -22,9 +31,18 @@ def agents(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json([one.as_json() for one in found])
     elif found:
-        console().print(agent_table(found))
+        _print(found, every=every)
     else:
         print("no worker has said yet which agents it runs")
+
+
+def _print(found: Sequence[AgentView], *, every: bool) -> None:
+    """List agents, and name those that are left out."""
+    retired = [] if every else [one.name for one in found if one.retired]
+    if shown := [one for one in found if one.name not in retired]:
+        console().print(agent_table(shown))
+    if retired:
+        print(f"retired: {some(retired)}; see: buckstop agents --all")
 
 
 @agents.command("cap")
@@ -75,7 +93,7 @@ def tenants(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     elif found:
         console().print(tenant_table(found))
     else:
-        print("no tenant has a task")
+        print("no tenant has a task or a cap")
 
 
 @tenants.command("cap")

@@ -48,6 +48,9 @@ class AgentOut(Out):
     opens_ms: int
     """When the breaker lets one message through; 0 while it is closed."""
     probing: bool
+    retired: bool | None = None
+    """No worker runs it, it has nothing to do, and it has done nothing today or yesterday; null for
+    a token of one tenant."""
     days: Figures
     """Of today and yesterday, by UTC."""
     calibration: dict[str, Any] | None
@@ -96,7 +99,7 @@ def list_agents(buckstop: Client, caller: Reads) -> Listed[AgentOut]:
 def _of_one(buckstop: Buckstop, tenant: str, found: Iterable[AgentOut]) -> list[AgentOut]:
     """Leave out what tells of other tenants: how busy agents are, and what others thought."""
     depths = {agent: n for agent, name, n in buckstop.store.queues() if _tenant(name) == tenant}
-    hidden = {"workers": None, "in_flight": None, "cap": None, "calibration": None}
+    hidden = dict.fromkeys(("workers", "in_flight", "cap", "retired", "calibration"))
     return [
         each.model_copy(update={**hidden, "waiting": depths.get(each.name, 0)}) for each in found
     ]
@@ -164,7 +167,7 @@ def list_workers(buckstop: Client, caller: Reads) -> Listed[dict[str, Any]]:
 
 @router.get("/tenants", operation_id="list_tenants")
 def list_tenants(buckstop: Client, caller: Reads) -> Listed[TenantOut]:
-    """List tenants with tasks: at work, waiting for a place, cap."""
+    """List tenants with tasks or a cap of their own: at work, waiting for a place, cap."""
     found = buckstop.store.tenants()
     mine = {name: one for name, one in found.items() if caller.tenant in {None, name}}
     return Listed(items=[TenantOut(name=name, **one) for name, one in sorted(mine.items())])

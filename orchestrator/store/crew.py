@@ -10,6 +10,8 @@ from envelopes import limits
 from orchestrator.caps import AgentSeen, CapKind, agents_seen
 from orchestrator.store.part import Part, or_empty
 
+_TENANT = "tenant:"
+
 
 class Crew(Part):
     """Agents, those who run them, and tenants."""
@@ -33,15 +35,23 @@ class Crew(Part):
         return {name: int(cap) for name, cap in (self._hash(self._keys.caps) or {}).items()}
 
     def tenants(self) -> dict[str, dict[str, int]]:
-        """Return how many tasks each tenant has at work, may have there, and has waiting."""
-        at_work, caps = self._hash(self._keys.atwork) or {}, self.caps()
+        """Return how many tasks each tenant has at work, may have there, and has waiting.
+
+        Of each that has tasks, or a cap before its first one.
+        """
+        at_work, set_caps = self._hash(self._keys.atwork) or {}, self.caps()
+        caps = {
+            name.removeprefix(_TENANT): cap
+            for name, cap in set_caps.items()
+            if name.startswith(_TENANT)
+        }
         return {
             name: {
-                "at_work": int(count),
-                "cap": caps.get(f"tenant:{name}", limits.TENANT_TASKS_MAX),
+                "at_work": int(at_work.get(name, 0)),
+                "cap": caps.get(name, limits.TENANT_TASKS_MAX),
                 "waiting": int(self._client.zcard(self._keys.waiting(name))),
             }
-            for name, count in at_work.items()
+            for name in sorted(at_work.keys() | caps.keys())
         }
 
     def set_cap(self, kind: CapKind, name: str, cap: int | None) -> None:

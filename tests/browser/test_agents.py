@@ -5,6 +5,7 @@ from playwright.sync_api import Locator, Page, expect
 from orchestrator.tokens import Scope
 from tests.browser.bed import Bed, Person
 from tests.browser.conftest import Visit
+from tests.hands import Hand
 from tests.until import until
 
 
@@ -76,6 +77,20 @@ def test_a_cap_is_set_and_taken_away(visit: Visit, bed: Bed) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(fact(page, "review", "In flight")).to_contain_text("no cap")
+
+
+def test_an_agent_of_long_ago_stands_apart(visit: Visit, bed: Bed) -> None:
+    """The page shows who is at work; who is not any more is one click away."""
+    Hand(bed.client, bed.keys, "long-ago")
+    try:
+        page = visit(admin(bed), "agents")
+        expect(row(page, "review")).to_be_visible()
+        expect(row(page, "long-ago")).to_be_hidden()
+        page.get_by_text("1 retired agent").click()
+        expect(row(page, "long-ago")).to_be_visible()
+        expect(fact(page, "long-ago", "Workers")).to_contain_text("0 alive")
+    finally:
+        bed.client.hdel(bed.keys.agents, "long-ago")
 
 
 def test_what_nobody_announces_is_looked_up_every_few_seconds(visit: Visit, bed: Bed) -> None:

@@ -31,18 +31,32 @@ export function Agents() {
   useEffect(() => () => clearTimeout(gathered.current), []);
   return html`<${Page} title="Agents" class="agents">
     <${Shown} read=${crew} empty=${nobody}>
-      ${({ items }) => html`
-        <${Summary} agents=${items} />
-        <div class="crew">
-          <div class="crew-head" aria-hidden="true">
-            ${["Agent", ...WORDS].map((word) => html`<span key=${word}>${word}</span>`)}
-          </div>
-          <ul>
-            ${inOrder(items).map((one) => html`<${Agent} key=${one.name} one=${one} again=${crew.again} />`)}
-          </ul>
-        </div>`}
+      ${({ items }) => html`<${Crew} items=${items} again=${crew.again} />`}
     <//>
   <//>`;
+}
+
+function Crew({ items, again }) {
+  const retired = items.filter((one) => one.retired);
+  const others = items.filter((one) => !one.retired);
+  return html`
+    ${others.length > 0 && html`<${Summary} agents=${others} /><${Listed} agents=${others} again=${again} />`}
+    ${retired.length > 0 && html`<details class="more retired">
+      <summary>${count(retired.length)} retired ${retired.length === 1 ? "agent" : "agents"}
+        <span class="muted">no worker, nothing to do, nothing done since yesterday</span></summary>
+      <${Listed} agents=${retired} again=${again} />
+    </details>`}`;
+}
+
+function Listed({ agents, again }) {
+  return html`<div class="crew">
+    <div class="crew-head" aria-hidden="true">
+      ${["Agent", ...WORDS].map((word) => html`<span key=${word}>${word}</span>`)}
+    </div>
+    <ul>
+      ${inOrder(agents).map((one) => html`<${Agent} key=${one.name} one=${one} again=${again} />`)}
+    </ul>
+  </div>`;
 }
 
 function nobody({ items }) {
