@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from envelopes import limits
 from orchestrator import intake
 from orchestrator.sim.auditor import audit
 from orchestrator.store import Store
@@ -17,8 +18,11 @@ from tests.fleet import Fleet
 from tests.next_version import NEXT, make_next
 from tests.until import until
 
-WITHIN_S = 90
-"""For what must happen: a killed worker's lease alone is ten seconds."""
+WITHIN_S = 180
+"""For what must happen: a killed worker's lease is ten seconds; what four claims of it have opened,
+a breaker, is open for thirty."""
+ACT_MS = 600_000
+"""Longer than any act."""
 TASKS = 30
 """In each act."""
 
@@ -46,7 +50,7 @@ def submit(store: Store, count: int = TASKS) -> list[str]:
     """Submit tasks of two steps and a handoff between agents, as the present version does."""
     asked = {
         "goal": "upgrade",
-        "timeout": 120,
+        "timeout": 600,
         "until": {"kind": "plan_done"},
         "budget": {"tokens": 50_000, "calls": 500},
         "at_cap": "abort",
@@ -60,7 +64,7 @@ def submit(store: Store, count: int = TASKS) -> list[str]:
 
 def submit_by_next(fleet: Fleet, next_tree: Path) -> list[str]:
     """Submit one task as the next version's command line does."""
-    flags = ["--agent", "one", "--goal", "g", "--tokens", "5000", "--timeout", "2m"]
+    flags = ["--agent", "one", "--goal", "g", "--tokens", "5000", "--timeout", "10m"]
     flags += ["--until", "plan_done", "--input", '{"seconds": 0.02}', "--json"]
     run = subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", "submit", *flags],
@@ -89,13 +93,16 @@ def all_well(store: Store, tasks: list[str]) -> None:
     assert set(outcomes) == {b"completed"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree, tmp_path) -> None:
     """Issue: "an old orchestrator and a new one, old messages and new workers, side by side"."""
     told = []
     fleet.orchestrator("old-o")
     fleet.worker("old-w")
     until("agents are registered", lambda: "one" in store.agents(), WITHIN_S)
+    sign = fresh.keys.speaks("1")
+    until("somebody says that they speak the old form", lambda: fresh.client.exists(sign), WITHIN_S)
+    fresh.client.pexpire(sign, ACT_MS)  # whoever was killed is away longer on a busy machine
     told += submit(store)
 
     fleet.orchestrator("new-o", next_tree)
@@ -112,6 +119,7 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
 
     for name in ("old-w", "old-o"):
         fleet.running.pop(name).terminate()
+    fresh.client.pexpire(sign, limits.SERVING_TTL_MS)
     newest = []
     until(
         "the new form is written once the last old one is gone",
@@ -125,9 +133,11 @@ def test_an_upgrade_and_the_way_back_lose_nothing(fresh, fleet, store, next_tree
 
     fleet.worker("old-w")
     fleet.orchestrator("old-o")
-    until("an old one is back", lambda: fresh.client.exists(fresh.keys.speaks("1")), WITHIN_S)
+    until("an old one is back", lambda: fresh.client.exists(sign), WITHIN_S)
     told += submit(store)
     all_well(store, told)
+    claims = fresh.keys.claim("*")
+    until("workers are idle", lambda: not list(fresh.client.scan_iter(claims)), WITHIN_S)
     fleet.stop()
     verdict = audit(collect(fresh.client, fresh.keys, told, fleet.effects))
     assert not verdict.violations, "\n".join(verdict.violations)
@@ -144,14 +154,15 @@ def _is_next(store: Store, told: list[str]) -> bool:
 
 
 def _nobody_stumbled(fleet: Fleet, names: tuple[str, ...]) -> None:
+    """Look into the logs as texts: of those that were killed the last line may not be whole."""
     for name in names:
-        lines = [json.loads(line) for line in fleet.log(name).splitlines()]
-        assert not [line for line in lines if line["said"] == "a decision failed"], name
-        contract = [line for line in lines if line.get("fault") == "contract"]
-        assert not contract, name
+        said = fleet.log(name)
+        assert '"log": "' in said, "a line to find what follows in"
+        assert '"said": "a decision failed"' not in said, name
+        assert '"fault": "contract"' not in said, name
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_what_is_too_new_is_never_run_and_never_lost(fresh, fleet, store, next_tree) -> None:
     """An old worker files it as a letter, an old orchestrator leaves it to one that can read it."""
     fleet.orchestrator("new-o", next_tree)
@@ -160,7 +171,7 @@ def test_what_is_too_new_is_never_run_and_never_lost(fresh, fleet, store, next_t
     (raw,) = fresh.client.lrange(fresh.keys.queue("one"), 0, -1)
     assert '"v":2' in json.loads(raw)["headers"]["buckstop"]
     fleet.end("new-o")
-    until("nobody serves", lambda: not fresh.client.exists(fresh.keys.serving), 30)
+    until("nobody serves", lambda: not fresh.client.exists(fresh.keys.serving), WITHIN_S)
 
     fleet.orchestrator("old-o")
     fleet.worker("old-w")
@@ -169,12 +180,13 @@ def test_what_is_too_new_is_never_run_and_never_lost(fresh, fleet, store, next_t
     filed = store.letter(letter.id)
     assert filed["reason"] == b"schema"
     assert re.search(rb"version 2; this worker knows 1 to 1", filed["why"])
-    until("the old one leaves it alone", lambda: "left to a newer one" in fleet.log("old-o"), 30)
+    until("the old one leaves it alone", lambda: left_alone(fleet), WITHIN_S)
     assert ended(store, [task]) == 0
     assert not fleet.effects.read_text(), "nobody has run it"
 
     fleet.orchestrator("new-o", next_tree)
     all_well(store, [task])
-    assert {line["said"] for line in map(json.loads, fleet.log("old-o").splitlines())} >= {
-        "left to a newer one"
-    }
+
+
+def left_alone(fleet: Fleet) -> bool:
+    return '"said": "left to a newer one"' in fleet.log("old-o")
