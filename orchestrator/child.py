@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from envelopes.limits import LAST_WORDS_BYTES, LAST_WORDS_CHARS, LOG_BYTES_MAX
-from orchestrator.children import Plan
+from orchestrator.children import Program
 from orchestrator.leash import leashed
 
 PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -54,7 +54,7 @@ class Lives:
 class Child:
     """One process that is kept running."""
 
-    plan: Plan
+    program: Program
     log: Path
     process: subprocess.Popen[bytes] | None = None
     lives: Lives = field(default_factory=Lives)
@@ -62,17 +62,17 @@ class Child:
     """Where in the log its present life begins."""
 
     @classmethod
-    def of(cls, plan: Plan, logs: Path) -> "Child":
+    def of(cls, program: Program, logs: Path) -> "Child":
         """Give it a log to append to; a large one from before is put aside."""
-        log = logs / f"{plan.name}.log"
+        log = logs / f"{program.name}.log"
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_suffix(".log.1"))
-        return cls(plan, log)
+        return cls(program, log)
 
     @property
     def name(self) -> str:
         """Return its name: its kind and its number."""
-        return self.plan.name
+        return self.program.name
 
     @property
     def pid(self) -> int | None:
@@ -84,13 +84,13 @@ class Child:
         with open(self.log, "ab", opener=_private) as log:
             self.log_began = log.tell()
             self.process = subprocess.Popen(  # noqa: S603 -- our own programs
-                leashed(self.plan.command),
-                env=self.plan.environ,
+                leashed(self.program.command),
+                env=self.program.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=self.plan.inherits,
+                pass_fds=self.program.inherits,
             )
         self.lives.began()
 

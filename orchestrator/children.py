@@ -46,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Program:
     """One process that is to run."""
 
     name: str
@@ -56,24 +56,26 @@ class Plan:
     """Open files that it takes over."""
 
 
-def planned(wanted: Wanted, url: str, pair: KeyPair, environ: Mapping[str, str]) -> Iterator[Plan]:
+def programs(
+    wanted: Wanted, url: str, pair: KeyPair, environ: Mapping[str, str]
+) -> Iterator[Program]:
     """Yield what is to run, in the order in which it is started."""
     shared = {**without_keys(environ), "BUCKSTOP_URL": url}
     signing = {**shared, "BUCKSTOP_SIGNING_KEY_FILE": str(pair.private)}
     for number in range(1, wanted.orchestrators + 1):
-        yield Plan(f"orchestrator-{number}", _module("orchestrator.serve"), signing)
+        yield Program(f"orchestrator-{number}", _module("orchestrator.serve"), signing)
     if wanted.http is not None:
         public = {"BUCKSTOP_PUBLIC_URL": wanted.http_url or "", **shared}
         fd = wanted.http.fileno()
-        yield Plan("http-1", _module("orchestrator.http", "--fd", str(fd)), public, (fd,))
-        yield Plan("courier-1", _module("orchestrator.courier"), public)
+        yield Program("http-1", _module("orchestrator.http", "--fd", str(fd)), public, (fd,))
+        yield Program("courier-1", _module("orchestrator.courier"), public)
     if wanted.flower is not None:
-        yield Plan("flower-1", _celery("flower"), wanted.flower.environ(shared))
+        yield Program("flower-1", _celery("flower"), wanted.flower.environ(shared))
     trusting = {**shared, "BUCKSTOP_PUBLIC_KEYS_FILE": str(pair.public)}
     for number in range(1, wanted.workers + 1 if wanted.modules else 1):
         name = f"worker-{number}"
         command, more = worker_command(wanted.modules, wanted.concurrency, wanted.pool, name)
-        yield Plan(name, command, {**trusting, **more})
+        yield Program(name, command, {**trusting, **more})
 
 
 def worker_command(

@@ -27,7 +27,7 @@ from envelopes.limits import DISK_FREE_MIN_BYTES
 from envelopes.scripts import connect
 from orchestrator import keyfile, login
 from orchestrator.child import Child, Lives
-from orchestrator.children import Wanted, planned
+from orchestrator.children import Wanted, programs
 from orchestrator.embedded import EmbeddedError, EmbeddedServer
 from orchestrator.readiness import LOOK_EVERY_S, TELL_EVERY_S, Readiness
 from orchestrator.settings import Settings, person
@@ -87,10 +87,10 @@ class Up:
         client = connect(settings.url)
         self._readiness = Readiness(client, settings.keys, ours=self._server is not None)
         self._tell_at = time.monotonic() + TELL_EVERY_S
-        for plan in planned(self._wanted, self._url, pair, os.environ):
+        for program in programs(self._wanted, self._url, pair, os.environ):
             if self._stops:
                 return
-            self._children.append(Child.of(plan, logs))
+            self._children.append(Child.of(program, logs))
             self._start_child(self._children[-1])
         self._note()
 

@@ -358,8 +358,8 @@ PATTERNS: Final = (
     _core(
         "decide",
         "a task does not wait for its place",
-        "return Verdict.PASS if turn.sight.admitted else Verdict.REST",
-        "return Verdict.PASS",
+        "return Ruling.PASS if turn.sight.admitted else Ruling.REST",
+        "return Ruling.PASS",
     ),
     _core(
         "turn",

@@ -14,7 +14,7 @@ from orchestrator.core.commands import (
     Decision,
     Escalate,
 )
-from orchestrator.core.decide import RULES, Verdict, advance, decide
+from orchestrator.core.decide import RULES, Ruling, advance, decide
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Sight
 from orchestrator.core.task import Phase, StepPhase
 from orchestrator.core.turn import Turn
@@ -310,7 +310,7 @@ def test_every_rule_is_named_for_what_it_sees_and_the_last_one_rests() -> None:
 def test_rules_that_all_pass_are_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that nobody decides would sleep for ever: the process dies instead."""
     for rules in ("RULES", "SMOOTH"):
-        monkeypatch.setattr(f"orchestrator.core.decide.{rules}", (lambda _: Verdict.PASS,))
+        monkeypatch.setattr(f"orchestrator.core.decide.{rules}", (lambda _: Ruling.PASS,))
     with pytest.raises(AssertionError, match="no rule applies"):
         advance(Turn(Play().task, Sight(), 0))
 

@@ -65,8 +65,8 @@ def test_only_who_answers_over_http_takes_the_socket_over(tmp_path: Path) -> Non
     pair = keyfile.make(tmp_path)
     with _listening(None) as listening:
         wanted = children.Wanted(tmp_path, ("agents",), http=listening)
-        plans = list(children.planned(wanted, "redis://", pair, {}))
-        assert {plan.name for plan in plans if plan.inherits} == {"http-1"}
+        programs = list(children.programs(wanted, "redis://", pair, {}))
+        assert {each.name for each in programs if each.inherits} == {"http-1"}
         assert wanted.http_url == f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
@@ -91,8 +91,8 @@ def test_a_server_that_was_given_up_too_soon_is_seen_to_run(
 
 def child(name: str, tmp_path: Path, script: str = "input()") -> Child:
     """Make a child that does what a line of Python says."""
-    plan = children.Plan(name, [sys.executable, "-c", script], dict(os.environ))
-    return Child.of(plan, tmp_path)
+    program = children.Program(name, [sys.executable, "-c", script], dict(os.environ))
+    return Child.of(program, tmp_path)
 
 
 def test_ready_waits_for_who_serves_and_for_who_consumes(fresh: Fresh, tmp_path: Path) -> None:

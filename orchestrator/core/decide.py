@@ -44,7 +44,7 @@ from orchestrator.core.task import (
 from orchestrator.core.turn import Turn
 
 
-class Verdict(Enum):
+class Ruling(Enum):
     """What a rule says of the task it was shown."""
 
     PASS = auto()
@@ -55,7 +55,7 @@ class Verdict(Enum):
     """Nothing more until the next wake."""
 
 
-Rule = Callable[[Turn], Verdict | Look]
+Rule = Callable[[Turn], Ruling | Look]
 
 
 def decide(task: Task, mail: Sequence[Mail], sight: Sight, now_ms: int) -> Decision | Look:
@@ -84,32 +84,32 @@ def advance(turn: Turn) -> Look | None:
     """Apply the first rule that applies, until one rests."""
     while True:
         for rule in RULES if _in_trouble(turn) else SMOOTH:
-            verdict = rule(turn)
-            if verdict is Verdict.PASS:
+            ruling = rule(turn)
+            if ruling is Ruling.PASS:
                 continue
-            if verdict is Verdict.AGAIN:
+            if ruling is Ruling.AGAIN:
                 break
-            return verdict if isinstance(verdict, Look) else None
+            return ruling if isinstance(ruling, Look) else None
         else:
             raise AssertionError("no rule applies: the last one always rests")
 
 
-def _after(look: Look | None) -> Verdict | Look:
-    return look or Verdict.AGAIN
+def _after(look: Look | None) -> Ruling | Look:
+    return look or Ruling.AGAIN
 
 
 # --- the rules, in order -------------------------------------------------------------------------
 
 
-def ended(turn: Turn) -> Verdict | Look:
+def ended(turn: Turn) -> Ruling | Look:
     """Final is final."""
-    return Verdict.REST if turn.task.phase is Phase.DONE else Verdict.PASS
+    return Ruling.REST if turn.task.phase is Phase.DONE else Ruling.PASS
 
 
-def cancelled(turn: Turn) -> Verdict | Look:
+def cancelled(turn: Turn) -> Ruling | Look:
     """A caller's wish to stop comes before everything that costs."""
     if turn.task.cancelled is None:
-        return Verdict.PASS
+        return Ruling.PASS
     if look := owner.revoke_all(turn):
         return look
     owner.close_letter(turn, "the task was cancelled")
@@ -117,31 +117,31 @@ def cancelled(turn: Turn) -> Verdict | Look:
     return _after(owner.conclude(turn, Outcome.ABORTED, "cancelled", result))
 
 
-def person_decided(turn: Turn) -> Verdict | Look:
+def person_decided(turn: Turn) -> Ruling | Look:
     """A person has the last word."""
     if turn.task.decision is None:
-        return Verdict.PASS
+        return Ruling.PASS
     return _after(owner.decided(turn))
 
 
-def nobody_decided(turn: Turn) -> Verdict | Look:
+def nobody_decided(turn: Turn) -> Ruling | Look:
     """A letter never waits for ever."""
     letter = turn.task.letter
     if letter is None or turn.now_ms < letter.due_ms:
-        return Verdict.PASS
+        return Ruling.PASS
     return _after(owner.nobody_decided(turn))
 
 
-def on_the_desk(turn: Turn) -> Verdict | Look:
+def on_the_desk(turn: Turn) -> Ruling | Look:
     """Nothing is done while a person thinks."""
-    return Verdict.REST if turn.task.phase is Phase.ON_DESK else Verdict.PASS
+    return Ruling.REST if turn.task.phase is Phase.ON_DESK else Ruling.PASS
 
 
-def heard(turn: Turn) -> Verdict | Look:
+def heard(turn: Turn) -> Ruling | Look:
     """What the owner has asked of agents is answered: record it."""
     place = services.answered(turn)
     if place is None:
-        return Verdict.PASS
+        return Ruling.PASS
     step = services.take(turn, place)
     match step.plan.role:
         case Role.PLANNER:
@@ -152,23 +152,23 @@ def heard(turn: Turn) -> Verdict | Look:
             owner.take_word(turn, step)
         case _:
             services.record_verdict(turn, step)
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def last_words(turn: Turn) -> Verdict | Look:
+def last_words(turn: Turn) -> Ruling | Look:
     """A cap was hit: nothing new is begun, and the owner says what becomes of the task."""
     if turn.task.ending is None:
-        return Verdict.PASS
+        return Ruling.PASS
     ended_now = owner.last_words(turn, turn.task.ending)
     if isinstance(ended_now, Look):
         return ended_now
-    return Verdict.AGAIN if ended_now else Verdict.REST
+    return Ruling.AGAIN if ended_now else Ruling.REST
 
 
-def deadline(turn: Turn) -> Verdict | Look:
+def deadline(turn: Turn) -> Ruling | Look:
     """The pipeline as a whole has a wall clock."""
     if turn.now_ms < turn.task.deadline_ms:
-        return Verdict.PASS
+        return Ruling.PASS
     text = "the deadline has passed"
     missing = crew.missing(turn)
     if missing:
@@ -176,16 +176,16 @@ def deadline(turn: Turn) -> Verdict | Look:
     return _after(owner.judge(turn, "deadline", text))
 
 
-def not_admitted(turn: Turn) -> Verdict | Look:
+def not_admitted(turn: Turn) -> Ruling | Look:
     """A tenant has so many places, and this task waits for one of them."""
-    return Verdict.PASS if turn.sight.admitted else Verdict.REST
+    return Ruling.PASS if turn.sight.admitted else Ruling.REST
 
 
-def finish_line(turn: Turn) -> Verdict | Look:
+def finish_line(turn: Turn) -> Ruling | Look:
     """The task is done when its finish line says so; what fails the gate may have another plan."""
     line = crossed(turn.task.terms.until, turn.task, turn.steps, turn.now_ms)
     if line is None:
-        return Verdict.PASS
+        return Ruling.PASS
     if look := owner.revoke_work(turn):
         return look
     # What has crossed the line is what leaves, though an earlier plan may have left a surer result.
@@ -195,11 +195,11 @@ def finish_line(turn: Turn) -> Verdict | Look:
     if isinstance(result, Composed):
         return _after(owner.finish(turn, line, result))
     if result is None:
-        return Verdict.AGAIN if services.send_judges(turn) else Verdict.REST
+        return Ruling.AGAIN if services.send_judges(turn) else Ruling.REST
     return _try_again(turn, "gate", f"{line}, but {result}")
 
 
-def _try_again(turn: Turn, why: str, text: str) -> Verdict | Look:
+def _try_again(turn: Turn, why: str, text: str) -> Ruling | Look:
     """Let what is not good enough be done otherwise, if there is a way that leads elsewhere."""
     task = turn.task
     number = replan.next_plan(turn) if planner.may_replan(turn) else None
@@ -207,7 +207,7 @@ def _try_again(turn: Turn, why: str, text: str) -> Verdict | Look:
         return _after(replan.use_plan(turn, number, text))
     otherwise = planner.may_replan(turn) and planner.do_otherwise(turn, text)
     if otherwise and not _crossed_with(turn, turn.steps):
-        return Verdict.AGAIN
+        return Ruling.AGAIN
     return _after(owner.judge(turn, why, text))
 
 
@@ -216,45 +216,45 @@ def _crossed_with(turn: Turn, steps: Sequence[StepState]) -> bool:
     return crossed(turn.task.terms.until, turn.task, steps, turn.now_ms) is not None
 
 
-def same_answer(turn: Turn) -> Verdict | Look:
+def same_answer(turn: Turn) -> Ruling | Look:
     """An agent that says the same again and again will say nothing else."""
     if turn.task.circling is None:
-        return Verdict.PASS
+        return Ruling.PASS
     return _stuck(turn, "same_answer", turn.task.circling)
 
 
-def stalled(turn: Turn) -> Verdict | Look:
+def stalled(turn: Turn) -> Ruling | Look:
     """Where nothing moves, the plan changes once; then the owner judges."""
     task = turn.task
     most = task.terms.stalls_max
     if not most or task.stalls < most:
-        return Verdict.PASS
+        return Ruling.PASS
     if turn.places(StepPhase.OPEN):
-        return Verdict.REST
+        return Ruling.REST
     text = f"{task.stalls} answers more without progress than with it"
     if task.unstuck or not planner.may_replan(turn) or not planner.change_course(turn, text):
         return _after(owner.judge(turn, "stalled", text))
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def question(turn: Turn) -> Verdict | Look:
+def question(turn: Turn) -> Ruling | Look:
     """An agent wants to know something of a person."""
     place = owner.question(turn)
     if place is None:
-        return Verdict.PASS
+        return Ruling.PASS
     if turn.places(StepPhase.OPEN):
-        return Verdict.REST
+        return Ruling.REST
     step = turn.steps[place]
     assert isinstance(step.ask, Asked)
     owner.ask_person(turn, step, step.ask)
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def handover(turn: Turn) -> Verdict | Look:
+def handover(turn: Turn) -> Ruling | Look:
     """An agent may ask for another one; whether it gets it is the owner's to say."""
     places = turn.places(StepPhase.ASKING)
     if not places:
-        return Verdict.PASS
+        return Ruling.PASS
     step = turn.steps[places[0]]
     ask = step.ask
     if not isinstance(ask, Handover) or not _may_hand_over(turn, step, ask):
@@ -262,7 +262,7 @@ def handover(turn: Turn) -> Verdict | Look:
         why = f"{step.agent} may not hand over to {to}"
         turn.note("handoff_refused", why, step)
         turn.set_step(places[0], phase=StepPhase.BROKEN, ask=None, reason=why)
-        return Verdict.AGAIN
+        return Ruling.AGAIN
     if step.hop + 1 > turn.task.hops_max:
         return _stuck(turn, "hop_cap", _hop_cap_text(turn, step.agent, ask.to))
     if loops.only_to_and_fro(turn.task, step):
@@ -278,7 +278,7 @@ def handover(turn: Turn) -> Verdict | Look:
         input=ask.input,
         next_hop=step.hop + 1,
     )
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
 def _may_hand_over(turn: Turn, step: StepState, ask: Handover) -> bool:
@@ -295,70 +295,70 @@ def _ping_pong_text(step: StepState, ask: Handover) -> str:
     return f"the last {len(step.holders)} holders were {held}, and {ask.to} would be the next"
 
 
-def next_agents(turn: Turn) -> Verdict | Look:
+def next_agents(turn: Turn) -> Ruling | Look:
     """A broken step goes to another agent, if there is one that has not tried it."""
     agents = replan.next_agents(turn) if planner.may_replan(turn) else {}
     if not agents:
-        return Verdict.PASS
+        return Ruling.PASS
     replan.use_next_agents(turn, agents)
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def drop_optional(turn: Turn) -> Verdict | Look:
+def drop_optional(turn: Turn) -> Ruling | Look:
     """An optional step that nobody can do is done without."""
     places = [p for p in turn.places(StepPhase.BROKEN) if turn.steps[p].plan.optional]
     for place in places:
         turn.note("dropped", turn.steps[place].reason or "", turn.steps[place])
         turn.set_step(place, phase=StepPhase.DROPPED)
-    return Verdict.AGAIN if places else Verdict.PASS
+    return Ruling.AGAIN if places else Ruling.PASS
 
 
-def tell_manager(turn: Turn) -> Verdict | Look:
+def tell_manager(turn: Turn) -> Ruling | Look:
     """What could not be done of a round is given up; the manager learns of it in the next."""
     broken = [p for p in turn.places(StepPhase.BROKEN) if _is_delegated(turn.steps[p])]
     for place in broken:
         planner.give_up(turn, place)
-    return Verdict.AGAIN if broken else Verdict.PASS
+    return Ruling.AGAIN if broken else Ruling.PASS
 
 
 def _is_delegated(step: StepState) -> bool:
     return step.plan.role is Role.DELEGATED
 
 
-def next_plan(turn: Turn) -> Verdict | Look:
+def next_plan(turn: Turn) -> Ruling | Look:
     """A plan with a broken step gives way to the next one."""
     places = turn.places(StepPhase.BROKEN)
     number = replan.next_plan(turn) if places and planner.may_replan(turn) else None
     if number is None:
-        return Verdict.PASS
+        return Ruling.PASS
     step = turn.steps[places[0]]
     return _after(replan.use_plan(turn, number, f"{step.plan.id}: {step.reason}"))
 
 
-def ask_planner(turn: Turn) -> Verdict | Look:
+def ask_planner(turn: Turn) -> Ruling | Look:
     """A plan that is not there yet, or that broke, is the planner's to make."""
     task, broken = turn.task, turn.places(StepPhase.BROKEN)
     unplanned = not turn.steps
     if task.terms.planner is None or not (broken or unplanned):
-        return Verdict.PASS
+        return Ruling.PASS
     if services.is_asked(turn, Role.PLANNER):
-        return Verdict.PASS
+        return Ruling.PASS
     if unplanned and not task.asked:
         planner.ask_planner(turn, "plan")
-        return Verdict.AGAIN
+        return Ruling.AGAIN
     if not planner.may_replan(turn):
-        return _stuck(turn, *_no_replan_left(turn, task.advice)) if unplanned else Verdict.PASS
+        return _stuck(turn, *_no_replan_left(turn, task.advice)) if unplanned else Ruling.PASS
     if turn.places(StepPhase.OPEN):
-        return Verdict.REST  # what succeeds meanwhile need not be planned again
+        return Ruling.REST  # what succeeds meanwhile need not be planned again
     planner.ask_planner(turn, "another plan")
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def no_plan_left(turn: Turn) -> Verdict | Look:
+def no_plan_left(turn: Turn) -> Ruling | Look:
     """A step is broken and there is no other plan: the owner must judge."""
     places = turn.places(StepPhase.BROKEN)
     if not places or services.is_asked(turn, Role.PLANNER):
-        return Verdict.PASS
+        return Ruling.PASS
     step = turn.steps[places[0]]
     what = f"step {step.plan.id} at {step.agent}: {step.reason}"
     if not _other_plan(turn):
@@ -374,7 +374,7 @@ def _no_replan_left(turn: Turn, what: str) -> tuple[str, str]:
     return "hop_cap", f"hop cap {task.hops_max} reached before the next plan; {what}"
 
 
-def publish_ready(turn: Turn) -> Verdict | Look:
+def publish_ready(turn: Turn) -> Ruling | Look:
     """Send out every step whose needs are there, inside all caps."""
     planning = services.is_asked(turn, Role.PLANNER)
     places = turn.places(StepPhase.WAITING)
@@ -383,57 +383,57 @@ def publish_ready(turn: Turn) -> Verdict | Look:
     broken = len(turn.places(StepPhase.BROKEN))
     outgoing = publish.ready(turn, places)
     if len(turn.places(StepPhase.BROKEN)) > broken:
-        return Verdict.AGAIN  # before anything goes out of a plan that may have to give way
+        return Ruling.AGAIN  # before anything goes out of a plan that may have to give way
     if not outgoing:
-        return Verdict.REST if turn.full or turn.alarms else Verdict.PASS
+        return Ruling.REST if turn.full or turn.alarms else Ruling.PASS
     for cap in (_hop_cap, _subtask_cap, _repetition):
         if stuck := cap(turn, outgoing):
             return stuck
     first = publish.so_much(turn, outgoing)
     published = publish.publish(turn, first)
     if published == len(outgoing):
-        return Verdict.REST
+        return Ruling.REST
     if published == len(first):  # the server would be held up by more at once
         turn.alarms.append(turn.now_ms)
-        return Verdict.REST
+        return Ruling.REST
     if published:
-        return Verdict.AGAIN  # with fewer to share among, one more may fit
+        return Ruling.AGAIN  # with fewer to share among, one more may fit
     free = turn.task.ledger.free()
     text = f"{doing(len(outgoing), 'step')} ready, and what is free holds none of them: {free}"
     return _stuck(turn, "budget", text)
 
 
-def wait(turn: Turn) -> Verdict | Look:
+def wait(turn: Turn) -> Ruling | Look:
     """Somebody is at work."""
-    return Verdict.REST if turn.places(StepPhase.OPEN) else Verdict.PASS
+    return Ruling.REST if turn.places(StepPhase.OPEN) else Ruling.PASS
 
 
-def ask_referees(turn: Turn) -> Verdict | Look:
+def ask_referees(turn: Turn) -> Ruling | Look:
     """The finish line wants an agent's word on what there is."""
     agents = referees(turn.task, turn.steps)
     result = turn.result()
     if not agents or result is None:
-        return Verdict.PASS
+        return Ruling.PASS
     for agent in agents:
         services.ask(turn, Role.PREDICATE, agent, gate.shown(turn, result))
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def next_round(turn: Turn) -> Verdict | Look:
+def next_round(turn: Turn) -> Ruling | Look:
     """Everything a manager wanted is home: it says what it wants now."""
     if not planner.round_is_due(turn):
-        return Verdict.PASS
+        return Ruling.PASS
     task = turn.task
     if task.replans > task.terms.replans_max:
         return _stuck(turn, *_no_replan_left(turn, task.advice))
     if task.satisfied:
         planner.not_yet(turn, _not_crossed(turn))
-        return Verdict.AGAIN
+        return Ruling.AGAIN
     planner.ask_manager(turn)
-    return Verdict.AGAIN
+    return Ruling.AGAIN
 
 
-def plan_exhausted(turn: Turn) -> Verdict | Look:
+def plan_exhausted(turn: Turn) -> Ruling | Look:
     """Every step is done, and still the finish line is not crossed."""
     return _try_again(turn, "plan_exhausted", f"every step is done and {_not_crossed(turn)}")
 
@@ -492,10 +492,10 @@ def _in_trouble(turn: Turn) -> bool:
 # --- caps ----------------------------------------------------------------------------------------
 
 
-def _stuck(turn: Turn, why: str, text: str) -> Verdict | Look:
+def _stuck(turn: Turn, why: str, text: str) -> Ruling | Look:
     """Let what is out come home before the owner judges: it is paid for. Nothing new goes out."""
     if turn.places(StepPhase.OPEN):
-        return Verdict.REST
+        return Ruling.REST
     return _after(owner.judge(turn, why, text))
 
 
@@ -504,7 +504,7 @@ def _other_plan(turn: Turn) -> bool:
     return bool(planned or replan.next_agents(turn)) or replan.next_plan(turn) is not None
 
 
-def _hop_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
+def _hop_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Ruling | Look | None:
     over = next((each for each in outgoing if each.hop > turn.task.hops_max), None)
     if over is None:
         return None
@@ -516,7 +516,7 @@ def _hop_cap_text(turn: Turn, sender: str, receiver: str) -> str:
     return f"hop cap {turn.task.hops_max} reached at {sender} → {receiver}"
 
 
-def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
+def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Ruling | Look | None:
     task = turn.task
     if task.subtasks + len(outgoing) <= task.terms.subtasks_max:
         return None
@@ -526,7 +526,7 @@ def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look
     return _stuck(turn, "subtask_cap", f"{text}{task.terms.subtasks_max} in all")
 
 
-def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Verdict | Look | None:
+def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Ruling | Look | None:
     most = turn.task.terms.repeat_max
     again = next((each for each in outgoing if most and each.repeats >= most - 1), None)
     if again is None:

@@ -57,11 +57,11 @@ def fired_rules(fired: Counter[str]) -> Iterator[None]:
 
 
 def _counted(rule: decide.Rule, fired: Counter[str]) -> decide.Rule:
-    def counted(turn: Turn) -> decide.Verdict | Look:
-        verdict = rule(turn)
-        if verdict is not decide.Verdict.PASS:
+    def counted(turn: Turn) -> decide.Ruling | Look:
+        ruling = rule(turn)
+        if ruling is not decide.Ruling.PASS:
             fired[f"rule {rule.__name__}"] += 1
-        return verdict
+        return ruling
 
     return counted
 
