@@ -304,6 +304,21 @@ def test_json_rpc_is_answered_by_its_rules(
     assert told["id"] == (7 if isinstance(body, dict) and body.get("id") == 7 else None)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/a2a+json; charset=utf-8"])
+def test_http_json_is_taken_under_its_own_name_too(place: Place, token: str, kind: str) -> None:
+    """A2A, HTTP+JSON: bodies are application/a2a+json, as our answers are."""
+    message = {"messageId": new(), "role": "ROLE_USER", "parts": [{"text": "hi"}]}
+    body = {"message": {**message, "metadata": {"buckstop": GREET}}}
+    headers = {"Authorization": f"Bearer {token}", "A2A-Version": "1.0", "Content-Type": kind}
+    url = f"{place.api}/a2a/message:send"
+    answer = httpx.post(url, content=json.dumps(body), headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/a2a+json"
+    assert answer.json()["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+    other = httpx.post(url, content=json.dumps(body), headers={**headers, "Content-Type": "text/x"})
+    assert other.status_code == 415
+
+
 def test_a_refusal_names_the_field_for_programs(place: Place, token: str) -> None:
     message = {"messageId": new(), "role": "ROLE_USER", "parts": [{"text": "hi"}]}
     call = {**GET, "method": "SendMessage", "params": {"message": message}}

@@ -57,10 +57,6 @@ def _card(request: Request, caller: Caller | None) -> dict[str, Any]:
 # --- what both bindings do -----------------------------------------------------------------------
 
 
-async def _send(asked: Asked, sent: Send) -> shown.Shown:
-    return await operations.sent_and_waited(asked, sent)
-
-
 async def _extended(asked: Asked, _: Nothing) -> shown.Shown:
     require_scope(asked.caller, Scope.READ)
     return await to_thread.run_sync(_card, asked.http, asked.caller)
@@ -91,7 +87,7 @@ async def _subscribe(asked: Asked, wanted: OfTask, write: Write) -> Response:
 Unary = Callable[[Asked, Any], Awaitable[shown.Shown]]
 Streamed = Callable[[Asked, Any, Write], Awaitable[Response]]
 UNARY: Final[Mapping[str, tuple[type[Wire], Unary]]] = {
-    "SendMessage": (Send, _send),
+    "SendMessage": (Send, operations.sent_and_waited),
     "GetTask": (OfTask, operations.get),
     "ListTasks": (List, operations.listed),
     "CancelTask": (OfTask, operations.cancel),
@@ -197,7 +193,8 @@ async def _over_http(asked: Asked, operation: str, params: Any) -> Response:
 
 
 async def _body(request: Request) -> Any:
-    return await to_thread.run_sync(read_json, await raw_body(request, limits.REQUEST_BYTES_MAX))
+    raw = await raw_body(request, limits.REQUEST_BYTES_MAX, also=MEDIA_TYPE)
+    return await to_thread.run_sync(read_json, raw)
 
 
 @router.post(f"{PATH}/message:send")

@@ -11,6 +11,7 @@ be left out, so may the body be.
 """
 
 import asyncio
+from collections.abc import Container
 from email.message import Message
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,7 @@ from orchestrator.http.problems import Problem
 
 Model = TypeVar("Model", bound=Frozen)
 
+JSON: Final = "application/json"
 BODIES: Final[dict[str, type[Frozen]]] = {}
 """Every model that is read from a body, by name: openapi.py describes them."""
 
@@ -71,9 +73,12 @@ def read_json(raw: bytes) -> Any:
         raise Problem("unreadable", str(wrong), field=wrong.field) from None
 
 
-async def raw_body(request: Request, bytes_max: int) -> bytes:
-    """Read a JSON body to its end, or raise Problem: it has another type, or is large or slow."""
-    _require_json(request)
+async def raw_body(request: Request, bytes_max: int, also: str = JSON) -> bytes:
+    """Read a JSON body to its end, or raise Problem: it has another type, or is large or slow.
+
+    `also` is a name of its own that a protocol has for its JSON.
+    """
+    _require_json(request, {JSON, also})
     try:
         async with asyncio.timeout(limits.BODY_S):
             return await _bounded(request, bytes_max)
@@ -103,12 +108,12 @@ def _has_none(request: Request) -> bool:
     return length == "0" and "Transfer-Encoding" not in request.headers
 
 
-def _require_json(request: Request) -> None:
+def _require_json(request: Request, names: Container[str]) -> None:
     """Refuse what a stranger's page could send without asking: it cannot send JSON so."""
     kind = Message()
     kind["Content-Type"] = request.headers.get("Content-Type", "")
-    if kind.get_content_type() != "application/json":
+    if kind.get_content_type() not in names:
         raise Problem(
             "unsupported-media-type",
-            "send the body as Content-Type: application/json; where there is nothing to say, {}",
+            f"send the body as Content-Type: {JSON}; where there is nothing to say, {{}}",
         )
