@@ -36,6 +36,13 @@ def takes_no_writes(error: object) -> bool:
     )
 
 
+def trouble_with(error: object) -> str:
+    """Say what is wrong with a server that has failed us, for a line in a log."""
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "the server is out of memory"
+    return "the server takes no writes" if takes_no_writes(error) else "the server is away"
+
+
 def connect(url: str, **more: Any) -> Redis:
     """Make a client that notices a dead connection and tries again a few times."""
     patient = Retry(

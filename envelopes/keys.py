@@ -52,6 +52,18 @@ class Keys:
         """Name the hash that says who runs a subtask and what it has spent; `subtask` is task/n."""
         return f"{self.prefix}claim:{subtask}"
 
+    def stale_on(self, queue: str) -> str:
+        """Name the hash of messages on a queue whose claims were settled before any fetch.
+
+        It begins as claims do, so whoever may write claims may write it.
+        """
+        return f"{self.prefix}claim:stale:{queue}"
+
+    @property
+    def stale(self) -> str:
+        """Name the set of queues that have such messages."""
+        return f"{self.prefix}claim:stale"
+
     def queue(self, agent: str, tenant: str = TENANT_DEFAULT) -> str:
         """Name the agent's Celery queue, which is a list; or a tenant's lane beside it."""
         lane = "" if tenant == TENANT_DEFAULT else f"{_LANE}{tenant}"

@@ -193,6 +193,9 @@ WAKE_LEASE_MS: Final = 5_000
 UNDECIDED_MAX: Final = 5
 """Decisions of one task that may fail in a row, a wake lease apart, before a person is asked: an
 orchestrator that is being replaced, or one bad answer of the server, is over by then."""
+COMMIT_LARGE_BYTES: Final = 1024 * 1024
+"""A commit from this size on may be what a server has no memory for. One that has less left is
+full, for all tasks."""
 LEFT_MS: Final = 30_000
 """How long an orchestrator does not claim what only a newer one can read, so that one gets it."""
 LEFT_MAX: Final = 100
@@ -282,6 +285,12 @@ WORKER_TTL_MS: Final = 15_000
 """How long a worker's record outlives its last beat: five beats."""
 PRUNE_MAX: Final = 1_000
 """Expired tasks forgotten in the indexes at one look, so that it does not hold up the server."""
+WITHDRAW_MAX: Final = 500
+"""Messages that can never run, taken off their queues by one script: some milliseconds."""
+WITHDRAW_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What they are together: each is read once more, to be sure that it is the very one."""
+WITHDRAW_QUEUES_MAX: Final = 100
+"""Queues whose head is looked at for such messages at once; the others come next time."""
 PURGE_MAX: Final = 500
 """Tasks, letters or lines that a purge takes at once, so that it does not hold up the server."""
 WORKERS_KEPT_MS: Final = 3_600_000

@@ -44,11 +44,11 @@ _NAMES = (
     *("due", "bell", "tasks", "letters", "agents", "workers", "stats", "calibration"),
     *("inflight", "caps", "declared_caps", "breakers", "atwork", "arrivals"),
     *("letter_facets", "dead_letters", "tenant_default", "expiring", "discards", "letters_due"),
-    *("news", "tokens", "serving", "submissions", "submissions_held"),
+    *("news", "tokens", "serving", "submissions", "submissions_held", "stale"),
     *("subscriptions", "disabled", "failing", "courier", "deliveries"),
 )
 _STEMS = (
-    *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell"),
+    *("task", "mail", "claim", "letter", "worker", "events", "queue", "queue_bell", "stale_on"),
     *("lanes", "room", "turns", "called", "waiting", "letters_by", "letter_values"),
     *("rate", "failed", "session", "code", "wait", "speaks"),
     *("tasks_by", "journal", "spend"),

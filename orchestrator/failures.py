@@ -4,12 +4,17 @@ The count stands with the task, so it survives restarts and is the same for all 
 written on failure only, and the next commit forgets it. A server that takes no writes cannot be
 counted on either: then the whole loop backs off, and no task is to blame.
 
+A commit may be too large for what memory is left, while small ones go through. That is counted too:
+a letter is small, and a person can give the server more.
+
 What such a task becomes is decided in undecidable/.
 """
 
 import logging
 from dataclasses import replace
 from typing import Final
+
+from redis.exceptions import OutOfMemoryError
 
 from envelopes import Refused, limits
 from envelopes.scripts import new_op
@@ -18,6 +23,19 @@ from orchestrator.store import Commit, Loaded, Store
 
 log: Final = logging.getLogger("buckstop.serve")
 _SHOWN: Final = 300
+
+
+class TooLarge(Exception):
+    """The server has room for small commits, and not for this one."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the server has no memory for what it decides, {size:,} bytes at once")
+
+
+def too_large(commit: Commit, error: Exception) -> TooLarge | None:
+    """Say whether a commit has failed because of its size; a small one fails on a full server."""
+    full = isinstance(error, OutOfMemoryError)
+    return TooLarge(commit.size) if full and commit.size >= limits.COMMIT_LARGE_BYTES else None
 
 
 class Failures:
@@ -29,10 +47,14 @@ class Failures:
     def count(self, task_id: str, error: Exception) -> None:
         """Count a decision that failed; the last one of a row puts the task on the desk."""
         if self._store.fail(task_id, new_op()) >= limits.UNDECIDED_MAX:
-            first = next(iter(str(error).splitlines()), "")
-            self._ask(task_id, f"{type(error).__name__}: {first}"[:_SHOWN].rstrip(": "))
+            if isinstance(error, TooLarge):
+                self._ask(task_id, str(error), undecidable.MORE_MEMORY)
+            else:
+                first = next(iter(str(error).splitlines()), "")
+                trouble = f"{type(error).__name__}: {first}"[:_SHOWN].rstrip(": ")
+                self._ask(task_id, trouble, undecidable.OUR_FAULT)
 
-    def _ask(self, task_id: str, trouble: str) -> None:
+    def _ask(self, task_id: str, trouble: str, advice: str) -> None:
         """Take the claims away and file a letter; who loses the race for it has nothing to do."""
         [loaded] = self._store.load([(task_id, None)])
         if loaded is None or undecidable.is_waiting(loaded):
@@ -41,7 +63,7 @@ class Failures:
         claims = self._store.look(task_id, opened, opened)
         [fresh] = self._store.load([(task_id, None)])  # a report may have come in between
         if fresh is not None and (fresh.version, fresh.op) == (loaded.version, loaded.op):
-            self._write(undecidable.filed(fresh, claims, trouble))
+            self._write(undecidable.filed(fresh, claims, trouble, advice))
 
     def act(self, loaded: Loaded) -> None:
         """Do what a person said of a task that waits for one, or let it sleep on."""

@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisSilent
 
 from envelopes import TaskRequest, exports, limits
-from envelopes.connection import takes_no_writes
+from envelopes.connection import takes_no_writes, trouble_with
 from envelopes.scripts import connect
 from envelopes.seal import Signer
 from envelopes.strict import Refused, parse
@@ -45,7 +45,7 @@ from orchestrator.core.facts import Agent, Claim, Mail, Sight
 from orchestrator.core.task import Task
 from orchestrator.door.door import Door
 from orchestrator.door.porter import Fitness, Porter
-from orchestrator.failures import Failures
+from orchestrator.failures import Failures, too_large
 from orchestrator.letters import read_mail
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, Loaded, Mark, Store
@@ -124,7 +124,7 @@ class Orchestrator:
         self._asleep = False
 
     def run(self) -> None:
-        """Decide until told to stop; back off while the server is away."""
+        """Decide until told to stop; back off while the server is away, or full."""
         failures = 0
         while not self._stopping.is_set():
             try:
@@ -133,9 +133,8 @@ class Orchestrator:
             except RedisError as error:
                 pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
                 failures += 1
-                log.warning(
-                    "the server is away", extra={"error": str(error), "again_in_s": pause_s}
-                )
+                said = {"error": str(error), "again_in_s": pause_s, "see": "buckstop check"}
+                log.warning(trouble_with(error), extra=said)
                 self._stopping.wait(pause_s)
             except _Woken:
                 break  # told to stop once more, or in the moment in which a sleep was over
@@ -189,9 +188,14 @@ class Orchestrator:
         if now_ms < self._desk_ms:
             return
         discarded, pruned = self._store.discard_due(), self._store.prune_tasks()
+        withdrawn = self._store.withdraw()
         if discarded:
             log.warning("messages nobody decided are let go", extra={"letters": discarded})
-        if discarded == limits.DISCARD_MAX or pruned == limits.PRUNE_MAX:
+        if (
+            discarded == limits.DISCARD_MAX
+            or pruned == limits.PRUNE_MAX
+            or withdrawn == limits.WITHDRAW_MAX
+        ):
             return  # there may be more: the next turn looks again
         self._desk_ms = now_ms + limits.DESK_LOOK_MS
         finding = desk(self._store.count_letters())
@@ -201,26 +205,34 @@ class Orchestrator:
     def _decide_all(self, task_ids: Sequence[str]) -> list[str]:
         """Decide these tasks and commit what was decided; return those that met a conflict."""
         drafts = [d for d in map(self._draft, self._load(task_ids)) if d is not None]
-        written = self._write(drafts) if drafts else []
-        for draft, done in written:
-            self._landed(draft) if done else self._conflicted(draft)
-        return [draft.commit.task_id for draft, done in written if not done]
+        lost: list[str] = []
+        for draft, done in self._write(drafts) if drafts else ():
+            if done:
+                self._landed(draft)
+            else:
+                self._conflicted(draft)
+                lost.append(draft.commit.task_id)
+        return lost
 
-    def _write(self, drafts: Sequence[Draft]) -> list[tuple[Draft, bool]]:
+    def _write(self, drafts: Sequence[Draft]) -> Iterator[tuple[Draft, bool]]:
         """Commit; where the server refuses one as senseless, the others are committed all the same.
 
-        A commit that is sent again is known by its op.
+        A commit that is sent again is known by its op. The smallest goes first: what there is no
+        memory for stands in nobody's way.
         """
         try:
             landed = self._store.commit([draft.commit for draft in drafts])
         except (RedisGone, RedisSilent):
             raise
         except (Refused, ResponseError) as error:
-            if len(drafts) > 1:
-                return [done for draft in drafts for done in self._write([draft])]
-            self._failed(drafts[0].commit.task_id, error)
-            return []
-        return list(zip(drafts, landed, strict=True))
+            if len(drafts) == 1:
+                commit = drafts[0].commit
+                self._failed(commit.task_id, too_large(commit, error) or error)
+                return
+            for draft in sorted(drafts, key=lambda each: each.commit.size):
+                yield from self._write([draft])
+        else:
+            yield from zip(drafts, landed, strict=True)
 
     def _sleep(self, at_most_ms: int) -> None:
         self._asleep = True

@@ -19,7 +19,7 @@ UNSEEN_FROM_OUTSIDE = {"22 a tenant has no more at work than it may"}
 """Who is let in when shows only inside the server; test_tenants.py looks there."""
 NOT_IN_THE_STORY = ("17 ", "18 ", "19 ", "20 ", "21 an open breaker", "22 ")
 """Questions, managers, judges, owners, caps: the simulation and test_bulkheads.py have them."""
-_SENT, _ENDED = 10, 6
+_SENT, _ENDED = 11, 6
 """Arguments of one message in it: the agent first, its number third; and of one settled claim:
 number, agent, verdict, and what it cost."""
 """What FETCH says of one message; the first five are queue, raw, state, subtask, token."""

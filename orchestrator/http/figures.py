@@ -154,6 +154,7 @@ MESSAGES: Final = (
             "handed_back": "handed_back",
             "quarantined": "quarantined",
             "dropped": "revoked_dropped",
+            "withdrawn": "withdrawn",
             "copied": "replayed",
         },
     ),
@@ -166,6 +167,7 @@ MESSAGES: Final = (
             "fetched": "fetched_bytes",
             "handed_back": "handed_back_bytes",
             "quarantined": "quarantined_bytes",
+            "withdrawn": "withdrawn_bytes",
         },
     ),
     events(

@@ -13,7 +13,8 @@
 --                                                        is what the ledger books where the claim's
 --                                                        record is gone)
 --        publish   agent, queue, claim number, nonce, tokens, usd micros, calls, deadline ms,
---                  timeout ms, message, ...              (an amount is empty where unbounded)
+--                  timeout ms, the message's SHA-1, message, ...
+--                                                        (an amount is empty where unbounded)
 --        filed     letter, kind, why, due ms, story, reason, agent, step, hop      (or nothing)
 --        closed    letter, verb, by, why, decided as, said     (or nothing)
 --        enter     agent, ...                            rooms in which the task waits from now on,
@@ -29,14 +30,15 @@
 -- Writes: state; claims and their messages; what each agent has in flight; breakers; books; journal;
 -- letter; mail trimmed by exactly what was read; the alarm, which is now if more mail has come or
 -- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
--- the event; the news. Whoever can use what came free is woken.
--- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _room, _places, _stages
+-- the event; the news. Whoever can use what came free is woken. Messages of settled claims that
+-- nobody has fetched come off their queues, as far as they lie at the head.
+-- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _room, _places, _stages, _claim_header, _stale
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
 local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[10]
 local expected, base = string.match(ARGV[2], '^(%S+) ?(%S*)$')
 local any_base = expected == ARGV[2]
 local version, mail_read, retention_ms = amount(expected), amount(ARGV[5]), amount(ARGV[9])
-local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 10, 6
+local now, PUBLISH_ARGS, SETTLED_ARGS = now_ms(), 11, 6
 
 local at = 11
 local function section()
@@ -105,18 +107,32 @@ local function spent_on(claim, i)
   return {t = tonumber(t), u = tonumber(u), c = tonumber(c), models = claim[6]}
 end
 
+-- Whoever fetches a claim gives it a token, and whoever hands it back takes the token away again.
+local settled_on, stale = {}, {}
+local function see_message(number, claim)
+  local queue, token, sha1 = unpack(claim, 7, 9)
+  if queue then
+    counted(settled_on, queue)
+  end
+  if sha1 and claim[1] == 'revoked' and not token then
+    table.insert(stale, {queue = queue, subtask = id .. '/' .. number, sha1 = sha1})
+  end
+end
+
 -- What is settled counts even where the claim is gone: whoever lost it must not keep the place.
 local freed, sent, agent_of, spent_of, half_open, strangers = {}, {}, {}, {}, {}, false
 local function claims_are_over()
   for i = settled.first, settled.last, SETTLED_ARGS do
     local number, agent = ARGV[i], ARGV[i + 1]
-    local claim = redis.call('HMGET', claim_key(number), 'state', 'agent', 't', 'u', 'c', 'models')
+    local claim = redis.call('HMGET', claim_key(number), 'state', 'agent', 't', 'u', 'c', 'models',
+      'queue', 'token', 'sha1')
     if claim[1] == 'issued' or claim[1] == 'claimed' then
       return false
     end
     strangers = strangers or (claim[2] and claim[2] ~= agent)
     if not agent_of[number] then
       agent_of[number], spent_of[number] = agent, spent_on(claim, i)
+      see_message(number, claim)
       counted(freed, agent)
     end
   end
@@ -218,7 +234,19 @@ local function issue_claim(i)
   redis.call('HSET', claim_key(ARGV[i + 2]), 'state', 'issued', 'agent', ARGV[i],
     'queue', ARGV[i + 1], 'nonce', ARGV[i + 3], 'allow_t', ARGV[i + 4], 'allow_u', ARGV[i + 5],
     'allow_c', ARGV[i + 6], 'deadline_ms', ARGV[i + 7], 'timeout_ms', ARGV[i + 8],
-    'published_ms', now)
+    'published_ms', now, 'sha1', ARGV[i + 9])
+end
+
+local function withdraw_messages()
+  for _, each in ipairs(stale) do
+    note_stale(each.queue, each.subtask, each.sha1)
+  end
+  for _, queue in ipairs(settled_on) do
+    if redis.call('EXISTS', KEY.stale_on .. queue) == 1 then
+      withdraw(queue)
+    end
+  end
+  count_withdrawn()
 end
 
 -- A breaker that is open has let out this one alone: it is the probe.
@@ -402,6 +430,7 @@ end
 
 write_state()
 judge_agents()
+withdraw_messages()
 publish_messages()
 move_letters()
 if outcome == '' then

@@ -26,6 +26,10 @@ server's clock.
                                 (envelopes/versions.py)
     bell                list    wakes an idle orchestrator; a stroke says only "look"
     claim:{id}/{n}      hash    one open subtask: who runs it, what it has spent, see below
+    claim:stale:{queue} hash    messages on a queue whose claims were settled before anybody fetched
+                                them: subtask -> SHA-1 of the message. Whoever takes one off forgets
+                                it here, and who finds the queue empty all of them
+    claim:stale         set     queues of which there is such a hash
     agent.{name}        list    the agent's Celery queue: LPUSH in, RPOP out. Tasks of the default
                                 tenant, and whatever strangers push
     agent.{name}@{t}    list    the lane of another tenant beside it
@@ -110,7 +114,8 @@ server's clock.
                                 pushed(_bytes) fetched(_bytes) handed_back(_bytes)
                                 quarantined(_bytes) letters_not_kept messages_discarded (of which
                                 messages_defaulted by nobody, at their due time)
-                                messages_replayed(_bytes) replayed revoked_dropped claims
+                                messages_replayed(_bytes) replayed revoked_dropped
+                                withdrawn(_bytes) claims
                                 charges refused_charges fenced_charges late_charges reports
                                 fenced_reports. pushed counts what COMMIT published, fetched every
                                 message that was popped, whoever wrote it. And
@@ -148,6 +153,7 @@ server's clock.
     claim:{..}  state        issued | claimed | reported | revoked
                 agent queue nonce published_ms deadline_ms timeout_ms   written by COMMIT
                 allow_t allow_u allow_c      digits, or empty where unbounded
+                sha1         of its message
                 token worker since_ms beat_ms until_ms              while it is claimed
                 t u c        charged, calls in flight at their worst case; absent until a charge
                 calls        calls in flight: "op:t:u:c:n;op:t:u:c:n;", n is a place in models
@@ -157,5 +163,7 @@ server's clock.
 
 Crash rules. State and messages are written by one script, so there is no moment between them. A
 process that dies with a task loses nothing: the alarm that CLAIM set brings the task back. A claim
-is deleted by the commit that settles it; from then on its message counts as revoked.
+is deleted by the commit that settles it; from then on its message counts as revoked. If nobody has
+fetched that, it is withdrawn once it is at the head of its queue: by that commit, by the next one
+that settles a claim there, or within a minute (lua/_stale.lua).
 """

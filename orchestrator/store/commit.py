@@ -6,6 +6,7 @@ writes, stands in lua/commit.lua.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Literal
 
 from envelopes.ledger import Amounts, Limits
@@ -29,6 +30,11 @@ class Outgoing:
     """The task's; the step's timeout runs from the fetch."""
     timeout_ms: int
     message: bytes
+
+    @property
+    def sha1(self) -> str:
+        """Return the message's digest, by which it is known on its queue; Lua has no other."""
+        return sha1(self.message, usedforsecurity=False).hexdigest()
 
 
 Verdict = Literal["ok", "fault", ""]
@@ -89,6 +95,12 @@ class Commit:
     None for any."""
 
     @property
+    def size(self) -> int:
+        """Return how many bytes are sent with it, but for names and figures."""
+        written = sum(map(len, (*self.fields.values(), *self.journal, *self.judged)))
+        return written + sum(len(each.message) for each in self.publish)
+
+    @property
     def raises(self) -> bool:
         """Say whether the task's version is one higher after this commit.
 
@@ -122,6 +134,13 @@ class Commits(Part):
             calls.append(("commit", [*keys, self._keys.journal(c.task_id)], _commit_args(c)))
         return [bool(reply) for reply in raised(self._scripts.run_many(calls))]
 
+    def withdraw(self) -> int:
+        """Take messages that can never run off their queues; WITHDRAW_MAX where there may be more.
+
+        A commit does so with its own; this is for what lay behind others then.
+        """
+        return int(self._scripts.run("withdraw", [], []))
+
 
 def _commit_args(c: Commit) -> list[Arg]:
     """Lay a commit out as commit.lua reads it: the head, then counted sections."""
@@ -154,7 +173,7 @@ def _outgoing(o: Outgoing) -> tuple[Arg, ...]:
     a = o.allowance
     bounds = or_empty(a.tokens), or_empty(a.usd_micros), or_empty(a.calls)
     head = o.agent, o.queue, o.subtask, o.nonce
-    return (*head, *bounds, o.deadline_ms, o.timeout_ms, o.message)
+    return (*head, *bounds, o.deadline_ms, o.timeout_ms, o.sha1, o.message)
 
 
 def _filed(f: LetterFiled) -> tuple[Arg, ...]:

@@ -1,10 +1,11 @@
 """Bring a task on which no decision can be made to a person.
 
-A decision that raises is our bug, or a record that something else has broken. The task is tried
-again every few seconds, by whatever version runs then. After UNDECIDED_MAX failures in a row it is
-put on the desk, and from then on decided by the little that stands here: a person can let it be
-tried again (`retry`: after a fix, an upgrade), or end it (`abort`); a caller's cancellation ends it
-too, and so does the letter's due time.
+A decision that raises is our bug, or a record that something else has broken; one that cannot be
+written may be too large for the memory that the server has left. The task is tried again every few
+seconds, by whatever version runs then. After UNDECIDED_MAX failures in a row it is put on the desk,
+and from then on decided by the little that stands here: a person can let it be tried again
+(`retry`: after a fix, an upgrade), or end it (`abort`); a caller's cancellation ends it too, and so
+does the letter's due time.
 
 Nothing here asks the core to decide, for that is what fails. Records are read as plain JSON, and
 what cannot be read is done without: a task without a readable head can still be ended. Claims are
@@ -39,6 +40,15 @@ from orchestrator.undecidable.writing import (
 )
 
 REASON: Final = "undecidable"
+OUR_FAULT: Final = (
+    "It is a fault of the software or of the task's record, not of its agents; the "
+    'orchestrators\' log has it as "a decision failed". Retry after a fix or an upgrade, or abort'
+)
+MORE_MEMORY: Final = (
+    "Give it more (CONFIG SET maxmemory), or wait until other tasks have ended; then retry. "
+    "Or abort"
+)
+"""What a person can do about it, at the end of a letter's text."""
 
 _encode = msgspec.json.Encoder().encode
 _KINDS: Final[Mapping[bytes, type[Decision] | type[Cancellation]]] = {
@@ -66,7 +76,7 @@ def open_subtasks(loaded: Loaded) -> tuple[int, ...]:
 # --- onto the desk -------------------------------------------------------------------------------
 
 
-def filed(loaded: Loaded, claims: Mapping[int, Claim], trouble: str) -> Commit:
+def filed(loaded: Loaded, claims: Mapping[int, Claim], trouble: str, advice: str) -> Commit:
     """Put a task on the desk, with what its claims had cost."""
     raw, now_ms = Raw(loaded), loaded.now_ms
     number = whole(raw.head.get("letters")) + 1
@@ -77,9 +87,7 @@ def filed(loaded: Loaded, claims: Mapping[int, Claim], trouble: str) -> Commit:
     head |= {"decision": None, "rooms": ()}
     text = (
         f"no decision can be made about this task: {trouble} (tried {limits.UNDECIDED_MAX} times). "
-        "It is a fault of the software or of the task's record, not of its agents; the "
-        'orchestrators\' log has it as "a decision failed". Retry after a fix or an upgrade, '
-        "or abort"
+        + advice
     )
     waiting = Waiting(letter.id, now_ms, due_ms, 0)
     return commit_of(

@@ -14,7 +14,7 @@
 -- whose turn it is, claims, counters, the reply. A message that cannot run, because it is too large to carry or has no
 -- claim to take, is filed as a letter at once: it is off its queue, and the worker may die before the
 -- gate has said what exactly is wrong with it.
--- needs: _time, _amounts, _facets, _news, _letter, _set_aside
+-- needs: _time, _amounts, _facets, _news, _letter, _claim_header, _set_aside
 local last, op, worker, count = KEYS[1], ARGV[1], ARGV[2], amount(ARGV[3])
 local now = now_ms()
 if not count or count > LIMIT.FETCH_MAX then
@@ -76,19 +76,17 @@ local function add(counter, by)
   counters[counter] = (counters[counter] or 0) + by
 end
 
--- Base64 has no quotes, so a plain search runs through the body at the speed of memchr; in a JSON
--- string quotes are escaped, so only a real header is found.
-local function claim_header(raw)
-  local found = string.find(raw, '"buckstop_claim"', 1, true)
-  if found then
-    return string.match(raw, '^"buckstop_claim":%s*"([%w-]+/%d+):(%x+)"', found)
-  end
+-- It is off its queue: nobody need take it off there.
+local function forget_stale(lane, subtask)
+  redis.call('HDEL', KEY.claim .. subtask, 'sha1')
+  redis.call('HDEL', KEY.stale_on .. lane, subtask)
 end
 
-local function take_claim(subtask, nonce)
+local function take_claim(lane, subtask, nonce)
   local key = KEY.claim .. subtask
   local claim = redis.call('HMGET', key, 'state', 'nonce', 'deadline_ms', 'timeout_ms')
   if not claim[1] or (claim[1] == 'revoked' and claim[2] == nonce) then
+    forget_stale(lane, subtask)
     add('revoked_dropped', 1)
     return 'revoked', subtask, ''
   elseif claim[2] ~= nonce then
@@ -120,7 +118,7 @@ local function take_one(lane)
   local subtask, nonce = claim_header(raw)
   local state, token = 'foreign', ''
   if subtask then
-    state, subtask, token = take_claim(subtask, nonce)
+    state, subtask, token = take_claim(lane, subtask, nonce)
   end
   local letter = ''
   if state == 'foreign' or state == 'replayed' then

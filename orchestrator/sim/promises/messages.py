@@ -29,6 +29,7 @@ def every_byte_pushed_was_delivered_or_is_queued(case: Case) -> Checks:
     put = stats.get("pushed_bytes", 0) + stats.get("handed_back_bytes", 0) + strange.injected
     put += stats.get("messages_replayed_bytes", 0)
     taken = stats.get("fetched_bytes", 0) + strange.stolen + strange.queued
+    taken += stats.get("withdrawn_bytes", 0)
     if put:
         yield (
             None

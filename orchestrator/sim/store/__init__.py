@@ -7,7 +7,7 @@ blocks, draws a random number or starts a thread, so a run of the simulation can
 It has the parts of orchestrator/store, each under the same name, and claims.py for the worker's
 side. Beside them stand those that scripts keep between them: part.py (what lies on the server),
 checks.py (what is checked before the first write), claim.py, bulkheads.py, breakers.py, lanes.py,
-news.py, spend.py.
+news.py, spend.py, stale.py.
 """
 
 from orchestrator.sim.store.claims import SimClaims

@@ -37,6 +37,8 @@ class SimClaim:
     model_of: dict[str, str] = field(default_factory=dict)
     """By which model a call in flight is booked, by its op."""
     handed: str = ""
+    sha1: str = ""
+    """Of its message, while that may lie on the queue."""
 
     @property
     def charged(self) -> Amounts:

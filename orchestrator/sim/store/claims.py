@@ -1,11 +1,10 @@
 """A worker's side of the same state, as the scripts in workers/lua write it."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from envelopes import limits
 from envelopes.claims import Arrival, Charged, Fetched, Reported
@@ -15,11 +14,10 @@ from envelopes.strict import Refused
 from orchestrator.core.facts import ClaimState
 from orchestrator.sim.store.checks import Ended, figure, named, settlements, whole
 from orchestrator.sim.store.claim import Booking, SimClaim
+from orchestrator.sim.store.stale import claim_header
 
 if TYPE_CHECKING:
     from orchestrator.sim.store import SimStore
-
-_CLAIM_HEADER: Final = re.compile(rb'"buckstop_claim":\s*"([0-9a-zA-Z-]+/\d+):([0-9a-fA-F]+)"')
 
 
 class SimClaims:
@@ -79,11 +77,11 @@ class SimClaims:
             why = f"{len(raw)} bytes; at most {limits.MESSAGE_BYTES_MAX} are fetched"
             self._file(token, ("oversize", "oversize", why), queue, raw)
             return None
-        header = _CLAIM_HEADER.match(raw, raw.find(b'"buckstop_claim"'))
+        header = claim_header(raw)
         if header is None:
             return self._unread(queue, raw, "foreign", "", token)
-        subtask, nonce = header[1].decode(), header[2].decode()
-        state = self._arrival(subtask, nonce)
+        subtask, nonce = header
+        state = self._arrival(queue, subtask, nonce)
         if state == "claimed":
             self._take_claim(self._store.claims[subtask], token)
             return Fetched(queue, raw, state, subtask, token)
@@ -99,12 +97,15 @@ class SimClaims:
         letter = self._file(letter_id, ("undeliverable", "unread", why), queue, raw)
         return Fetched(queue, raw, state, subtask, "", letter)
 
-    def _arrival(self, subtask: str, nonce: str) -> Arrival:
+    def _arrival(self, queue: str, subtask: str, nonce: str) -> Arrival:
         claim, counters = self._store.claims.get(subtask), self._store.counters
         if claim is not None and claim.nonce != nonce:
             return "foreign"
         if claim is None or claim.state is ClaimState.REVOKED:
             counters["revoked_dropped"] += 1
+            self._store.stale[queue].pop(subtask, None)
+            if claim is not None:
+                claim.sha1 = ""
             return "revoked"
         if claim.state is not ClaimState.ISSUED:
             counters["replayed"] += 1

@@ -16,13 +16,14 @@ from orchestrator.sim.store.letters import SimLetters
 from orchestrator.sim.store.news import ENDED
 from orchestrator.sim.store.part import digits
 from orchestrator.sim.store.spend import shares_of
+from orchestrator.sim.store.stale import SimStale
 from orchestrator.store import Commit, LetterFiled, Outgoing
 from orchestrator.store.fields import only_the_cores
 
 _FIRST_WORD: Final = re.compile(r"[a-z_]+")
 
 
-class SimCommits(SimLetters):
+class SimCommits(SimLetters, SimStale):
     """Where decisions are written."""
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:
@@ -76,11 +77,18 @@ class SimCommits(SimLetters):
                 raise Refused("settled", "a claim is of another agent")
         return Counter({each.subtask: each.agent for each in c.settled}.values())
 
+    def _queues_of(self, c: Commit) -> list[str]:
+        """Name the queues of what a commit settles."""
+        claims = (self.claims.get(f"{c.task_id}/{each.subtask}") for each in c.settled)
+        return list(dict.fromkeys(claim.queue for claim in claims if claim is not None))
+
     def _write(self, c: Commit, record: dict[str, bytes]) -> None:
         recalled, freed = c.task_id in self.recalled, self._freed(c)
+        settled_on = self._queues_of(c)
         self.recalled.discard(c.task_id)
         self._write_state(c, record)
         self._judge_agents(c, freed)
+        self._withdraw([queue for queue in settled_on if queue in self.stale])
         self._publish_all(c)
         self._move_letters(c)
         if c.outcome is None:
@@ -107,6 +115,8 @@ class SimCommits(SimLetters):
             subtask = f"{c.task_id}/{each.subtask}"
             claim, tenant = self.claims.pop(subtask, None), self.records[c.task_id]["tenant"]
             spent = (each.booked, {}) if claim is None else (claim.charged, claim.models)
+            if claim is not None:
+                self._note_stale(subtask, claim)
             self.day_books.book(tenant.decode(), each.agent, each.verdict, shares_of(*spent))
             breaker = heads.breaker(each.agent)
             breaker.judge(subtask, each.verdict, self.clock(), self.counters)
@@ -133,6 +143,7 @@ class SimCommits(SimLetters):
             published_ms=self.clock(),
             deadline_ms=o.deadline_ms,
             timeout_ms=o.timeout_ms,
+            sha1=o.sha1,
         )
         self.queues[o.queue].appendleft(o.message)
         self.lanes.open(o.queue)

@@ -41,6 +41,8 @@ class SimPart:
         self.due: dict[str, int] = {}
         self.claims: dict[str, SimClaim] = {}
         self.queues: dict[str, deque[bytes]] = defaultdict(deque)
+        self.stale: dict[str, dict[str, str]] = defaultdict(dict)
+        """By queue: subtask and digest of messages whose claims were settled before any fetch."""
         self.desk: dict[str, dict[str, bytes]] = {}
         self.told: list[str] = []
         """Letters that the queue `dead-letters` tells of, oldest first."""

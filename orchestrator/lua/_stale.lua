@@ -1,0 +1,73 @@
+-- Stale messages: those whose claim was settled before anybody had fetched them. They can never run,
+-- and where nobody serves their queue they would lie there for ever.
+--
+-- COMMIT notes them, with the digest of what it had pushed. A queue is first in, first
+-- out, so they are withdrawn at its head, up to the first message that is not stale; what lies behind
+-- that one goes in its turn. Nothing is searched for, however long a queue is. Only the very bytes
+-- that were pushed are taken: what somebody has edited is left to the gate of a worker, which files it.
+-- needs: _claim_header
+local function note_stale(queue, subtask, sha1)
+  redis.call('HSET', KEY.stale_on .. queue, subtask, sha1)
+  redis.call('SADD', KEY.stale, queue)
+end
+
+-- Return the subtask that a message is of, if it is stale.
+local function stale_subtask(queue, raw)
+  local subtask = claim_header(raw)
+  local sha1 = subtask and redis.call('HGET', KEY.stale_on .. queue, subtask)
+  return sha1 and sha1 == redis.sha1hex(raw) and subtask
+end
+
+-- A lane that is empty leaves the round, as in FETCH; a bell would only wake somebody for nothing.
+local function strike_lane(queue)
+  local base = string.match(queue, '^[^@]*')
+  local lanes = KEY.lanes .. base
+  if queue ~= base then
+    redis.call('ZREM', lanes, queue)
+  end
+  if redis.call('ZCARD', lanes) == 1 and redis.call('ZSCORE', lanes, base) then
+    redis.call('DEL', lanes)
+  end
+  if redis.call('EXISTS', lanes, base) == 0 then
+    redis.call('DEL', KEY.queue_bell .. base)
+  end
+end
+
+local function forget_stale(queue)
+  redis.call('DEL', KEY.stale_on .. queue)
+  redis.call('SREM', KEY.stale, queue)
+end
+
+-- What this script has withdrawn, of all queues: bounded, so that it does not hold up the server.
+local withdrawn = {count = 0, bytes = 0}
+
+local function withdraw_first(queue)
+  local raw = redis.call('LINDEX', queue, -1)
+  local subtask = raw and stale_subtask(queue, raw)
+  if subtask then
+    redis.call('RPOP', queue)
+    redis.call('HDEL', KEY.stale_on .. queue, subtask)
+    withdrawn.count, withdrawn.bytes = withdrawn.count + 1, withdrawn.bytes + #raw
+  end
+  return subtask
+end
+
+local function withdraw(queue)
+  repeat
+    local is_full = withdrawn.count >= LIMIT.WITHDRAW_MAX
+      or withdrawn.bytes >= LIMIT.WITHDRAW_BYTES_MAX
+  until is_full or not withdraw_first(queue)
+  if redis.call('EXISTS', queue) == 0 then
+    strike_lane(queue)
+    forget_stale(queue)
+  elseif redis.call('EXISTS', KEY.stale_on .. queue) == 0 then
+    redis.call('SREM', KEY.stale, queue)
+  end
+end
+
+local function count_withdrawn()
+  if withdrawn.count > 0 then
+    redis.call('HINCRBY', KEY.stats, 'withdrawn', withdrawn.count)
+    redis.call('HINCRBY', KEY.stats, 'withdrawn_bytes', withdrawn.bytes)
+  end
+end

@@ -1,0 +1,121 @@
+"""A server short of memory: what cannot be written is said, and nothing is lost."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from envelopes import limits
+from envelopes.decision import Decision, Verb
+from envelopes.scripts import new_op
+from orchestrator.checks import Verdict
+from orchestrator.doctor import examine
+from orchestrator.doctor.deployment import Deployment
+from orchestrator.serve import Orchestrator
+from orchestrator.wire import Signer, Wire
+from tests.conftest import Fresh
+from tests.until import until
+from tests.ward import KEY, PLENTY, Ward
+
+INPUT = "x" * 100_000
+STEPS = 30
+FOR_A_LETTER = 7_000_000
+"""Less than the first commit of such a plan, with its messages; more than the plan and a letter."""
+FOR_LITTLE = 2_000_000
+"""Less than the plan itself, and more than anything small takes."""
+
+
+@pytest.fixture
+def ward(fresh: Fresh) -> Iterator[Ward]:
+    """Hand out a deployment whose server is given memory again, whatever happens."""
+    made = Ward(fresh)
+    made.worker("w1", "a")
+    made.turn()
+    try:
+        yield made
+    finally:
+        fresh.client.config_set("maxmemory", 0)
+        made.buckstop.close()
+
+
+def submit_large(ward: Ward) -> str:
+    plan = [{"id": f"s{n}", "agent": "a", "input": INPUT} for n in range(STEPS)]
+    bounds = PLENTY | {"budget": {"calls": 2 * STEPS}, "timeout": 3_600}
+    return ward.buckstop.submit(goal="g", plan=plan, **bounds).id
+
+
+def leave_room(ward: Ward, size: int) -> None:
+    used = int(ward.client.info("memory")["used_memory"])
+    ward.client.config_set("maxmemory", used + size)
+
+
+def try_again(ward: Ward, task: str) -> None:
+    """Let the loop find a task whose wake lease has run out."""
+    ward.client.zadd(ward.keys.due, {task: 1})
+    ward.turn()
+
+
+def test_a_commit_that_the_server_has_no_memory_for_is_a_persons(ward: Ward) -> None:
+    """Redis full: "nothing lost". More memory and a `retry` are all it takes."""
+    large = submit_large(ward)
+    leave_room(ward, FOR_A_LETTER)
+    for _ in range(limits.UNDECIDED_MAX):
+        try_again(ward, large)
+    [letter] = ward.buckstop.letters().items
+    assert (letter["task"], letter["kind"]) == (large, "poison")
+    assert "the server has no memory for what it decides, " in letter["why"]
+    assert "CONFIG SET maxmemory" in letter["why"]
+    ward.client.config_set("maxmemory", 0)
+    said = Decision(letter=letter["id"], verb=Verb.RETRY, by="Ada")
+    ward.store.post(large, b"decide\n" + said.model_dump_json().encode(), new_op())
+    all_is_sent(ward)
+    assert ward.buckstop.task(large).status().state == "working"
+
+
+def test_what_there_is_no_memory_for_stands_in_nobodys_way(ward: Ward) -> None:
+    """Not even a letter fits; "when memory comes back everything goes on with nothing lost"."""
+    large = submit_large(ward)
+    leave_room(ward, FOR_LITTLE)
+    for number in range(1, limits.UNDECIDED_MAX + 2):
+        ward.client.zadd(ward.keys.due, {ward.submit(): 2})
+        with suppress(OutOfMemoryError):
+            try_again(ward, large)
+        assert ward.store.queue_depth("a") == number, "others of its batch are decided"
+    ward.client.config_set("maxmemory", 0)
+    try_again(ward, large)
+    all_is_sent(ward, limits.UNDECIDED_MAX + 1)
+    assert ward.store.count_letters() == 0
+
+
+def all_is_sent(ward: Ward, others: int = 0) -> None:
+    """Decide as often as it takes to send a plan piece by piece."""
+    for _ in range(3):
+        ward.turn()
+    assert ward.store.queue_depth("a") == STEPS + others
+
+
+def test_a_full_server_is_called_full_and_not_away(
+    ward: Ward, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No task is to blame, the log and the doctor name it, and all goes on once there is room."""
+    task = ward.submit()
+    ward.client.config_set("maxmemory", 1)
+    loop = Orchestrator(ward.store, Wire(Signer(KEY), ward.keys))
+    running = threading.Thread(target=loop.run, daemon=True)
+    with caplog.at_level(logging.WARNING, logger="buckstop.serve"):
+        running.start()
+        until("it is said", lambda: "the server is out of memory" in caplog.messages, 10)
+    assert "the server is away" not in caplog.messages
+    seen = examine(Deployment.of(ward.client, ward.keys, signing_key=KEY))
+    [memory] = [one for one in seen if one.check == "memory"]
+    assert memory.verdict is Verdict.REFUSED
+    ward.client.config_set("maxmemory", 0)
+    until("it is sent", lambda: ward.store.queue_depth("a") == 1, 10)
+    loop.stop()
+    ward.store.ring()
+    running.join(10)
+    assert not running.is_alive()
+    assert ward.store.count_letters() == 0, f"{task} had no part in it"
