@@ -66,7 +66,7 @@ class Collector:
 
     def wait(self, name: str, count: int = 1) -> list[Seen]:
         """Wait until so many spans of that name have come."""
-        until(f"{count} spans {name}", lambda: len(self.named(name)) >= count, 20)
+        until(f"{count} spans {name}", lambda: len(self.named(name)) >= count)
         return self.named(name)
 
     def take(self, path: str, raw: bytes) -> None:

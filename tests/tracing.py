@@ -22,7 +22,7 @@ PLANTED = (GOAL, "sk-planted-secret", "planted answer")
 TASK = {
     "goal": GOAL,
     "budget": {"tokens": 20_000},
-    "timeout": "60s",
+    "timeout": "10m",
     "until": {"kind": "plan_done"},
     "replans_max": 0,
 }
@@ -89,7 +89,7 @@ def submit_over_http(front: Front, **more: object) -> str:
             "traceparent": CALLER.traceparent,
         },
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["id"]
 
 

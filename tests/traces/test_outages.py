@@ -28,9 +28,9 @@ def test_a_killed_workers_subtask_has_a_span_and_so_has_the_one_in_its_place(
     """Silence becomes an envelope: "its step is re-issued to the same agent under a new id"."""
     started(fleet)
     handle = buckstop.submit(TASK, agent="mortal")
-    until("the agent runs", (tmp_path / "was-here").exists, 30)
+    until("the agent runs", (tmp_path / "was-here").exists)
     fleet.kill("w")
-    assert handle.result(60).outcome == "completed"
+    assert handle.result(100).outcome == "completed"
     lost, again = sorted(collector.wait("buckstop.subtask", 2), key=lambda s: s.begun_ns)
     trace = trace_of(handle.id)
     assert {lost.trace, again.trace} == {trace}
@@ -48,11 +48,11 @@ def test_a_collector_that_is_away_stops_no_work_and_no_ending(fleet, collector, 
     collector.status = 503
     started(fleet)
     handles = [buckstop.submit(TASK, agent="closer") for _ in range(20)]
-    assert {each.result(40).outcome for each in handles} == {"completed"}
+    assert {each.result(100).outcome for each in handles} == {"completed"}
     for process in fleet.running.values():
         process.terminate()
     for name, process in fleet.running.items():
-        assert process.wait(25) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in fleet.log(name)
 
 
@@ -74,17 +74,17 @@ def test_all_processes_agree_on_what_is_sampled(
     try:
         started(fleet)
         assert (
-            buckstop.submit(TASK, agent="unsure", confidence_min=0.1).result(30).outcome
+            buckstop.submit(TASK, agent="unsure", confidence_min=0.1).result(100).outcome
             == "completed"
         )
         said = buckstop.submit(
             TASK, agent="unsure", confidence_min=0.1, traceparent=CALLER.traceparent
         )
-        assert said.result(30).outcome == "completed"
+        assert said.result(100).outcome == "completed"
         for process in fleet.running.values():
             process.terminate()
         for process in fleet.running.values():
-            process.wait(25)
+            process.wait(60)
     finally:
         fleet.stop()
     wanted = {CALLER.trace} if sampler.startswith("parentbased") else set()
@@ -105,8 +105,8 @@ def test_the_page_switches_it_on_as_pasted(collector, tmp_path, monkeypatch) -> 
             ["sh", "-c", f"{export}; exec {up}"], cwd=tmp_path, stdout=log, stderr=log
         )
     try:
-        until("buckstop up", lambda: "console: " in (tmp_path / "up.log").read_text(), 40)
-        subprocess.run(["sh", "-c", f"{export}; {submit}"], cwd=tmp_path, check=True, timeout=60)
+        until("buckstop up", lambda: "console: " in (tmp_path / "up.log").read_text())
+        subprocess.run(["sh", "-c", f"{export}; {submit}"], cwd=tmp_path, check=True, timeout=100)
         (task,) = collector.wait("buckstop.task")
         (invoked,) = collector.wait("invoke_agent research")
         (submitted,) = collector.wait("buckstop.submit")
