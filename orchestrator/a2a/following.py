@@ -31,6 +31,7 @@ class Following:
         self._follow: Follow
 
     async def __aenter__(self) -> Self:
+        await self._live.hub.begun()
         self._follow = self._live.follows.take(self._task)
         self._follow.hint()
         return self

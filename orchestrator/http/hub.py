@@ -76,6 +76,8 @@ class Hub(Listener):
         self._keys, self._ear = keys, ear
         self._where, self._url = where, ""
         self._connected: Redis | None = None
+        self._known = asyncio.Event()
+        """Set once the server was reached, or found to be away."""
         self._readers = asyncio.Semaphore(limits.LIVE_READERS)
         self._hints = Hints(self._tell_hint)
 
@@ -93,6 +95,13 @@ class Hub(Listener):
         self._hints.close()
         if self._connected is not None:
             await self._connected.aclose()
+
+    async def begun(self) -> None:
+        """Wait until whatever happens from now on is heard, or nobody can be heard.
+
+        A stream that began before would have no place, and miss what happens meanwhile.
+        """
+        await self._known.wait()
 
     async def read(self, after: str, count: int) -> list[Item]:
         """Read news that are kept, oldest first; for whoever resumes."""
@@ -156,6 +165,7 @@ class Hub(Listener):
             self.away = away
             self._ear.turn(away=away)
             self.ring.told.call()
+        self._known.set()
 
     async def _hear_news(self, pubsub: Any, last: str) -> None:
         while self._hearing is pubsub:

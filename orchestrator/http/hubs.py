@@ -40,6 +40,11 @@ class Hubs:
     ) -> None:
         await self._running.aclose()
 
+    async def begun(self) -> None:
+        """Wait until each cell is heard, or known to be away."""
+        for hub in self.parts.values():
+            await hub.begun()
+
 
 class _EarOfOne:
     """Passes on what is heard of one cell, and lets it be asked again as soon as it is back."""

@@ -27,6 +27,7 @@ from orchestrator.http.access import Caller, Reads
 from orchestrator.http.follow import NONE, Follows
 from orchestrator.http.hub import Ear, Hub
 from orchestrator.http.hubs import Hubs
+from orchestrator.http.models import CellQuery
 from orchestrator.http.sources import AnyHub, NewsSource, TaskSource
 from orchestrator.http.stream import EventStream, Seats, Source
 from orchestrator.tokens import Tokens
@@ -92,13 +93,15 @@ async def events(
     kinds: Annotated[list[Kind] | None, Query(description="Only these; repeat it.")] = None,
     after: Annotated[str | None, Query(description="As Last-Event-ID, which wins.")] = None,
     last_event_id: LastEventId = None,
+    cell: CellQuery = None,
     for_s: ForS = None,
 ) -> EventStream:
     """Follow everything: tasks accepted and ended, letters filed and decided, and what changed."""
     behind = last_event_id or after
     wanted = None if kinds is None else frozenset(kinds)
     live = live_of(request)
-    source = NewsSource(live.hub, caller, wanted, behind)
+    await live.hub.begun()
+    source = NewsSource(live.hub, caller, wanted, behind, cell)
     return streaming(request, caller, source, for_s)
 
 
@@ -123,6 +126,7 @@ async def task_events(
     """Follow one task: each line of its journal, and itself after each change, to its end."""
     live = live_of(request)
     behind = after if last_event_id is None else _line(last_event_id)
+    await live.hub.begun()
     source = TaskSource(live.hub, live.follows, caller, task_id, behind)
     return streaming(request, caller, source, for_s)
 
