@@ -17,7 +17,6 @@ cell is called the same for ever, for its name says what goes there.
 """
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -182,8 +181,3 @@ def _url(path: Path, name: str, entry: Entry) -> str | None:
     if not password:
         raise CellsFileError(f"{path}: {name}.password_file: {file} is empty")
     return with_password(entry.url, password)
-
-
-def by_name(cells: tuple[Listed, ...]) -> Mapping[str, Listed]:
-    """Return cells by what they are called."""
-    return {one.name: one for one in cells}
