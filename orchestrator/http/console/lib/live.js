@@ -114,15 +114,14 @@ function broke(stream) {
   stream.timer = setTimeout(() => retry(stream), most * (0.5 + Math.random() / 2));
 }
 
-/* An EventSource does not say why it was refused: ask whether we are still logged in. */
+/* An EventSource does not say why it was refused: ask whether we are still logged in. If so, the
+   answer connects every stream that the page has by then (below). */
 async function retry(stream) {
   try {
     await whoAmI();
   } catch {
-    return broke(stream); // Nobody answers yet: wait longer, and ask again.
+    if (streams.get(stream.path) === stream) broke(stream); // Nobody answers yet: wait longer.
   }
-  if (session.value && streams.has(stream.path)) connect(stream);
-  return undefined;
 }
 
 function heard(stream, kind, event) {
@@ -184,5 +183,5 @@ function wake() {
 }
 
 session.watch((who) => {
-  for (const stream of streams.values()) if (who && !stream.source && !stream.over) connect(stream);
+  if (who && !document.hidden) wake();
 });
