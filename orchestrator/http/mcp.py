@@ -11,10 +11,9 @@ Needs the extra `mcp`. It is imported when the first request comes: it takes hal
 deployments never speak it.
 """
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
@@ -58,8 +57,8 @@ class _Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        known: Mapping[str, Any] = {**scope, KNOWN: self._caller}
-        await self._exchange.answer(dict(known), self._replayed(receive), send)
+        known = {**scope, KNOWN: self._caller}
+        await self._exchange.answer(known, self._replayed(receive), send)
 
     def _replayed(self, receive: Receive) -> Receive:
         """Let the body be read once more; then the client is listened to, for it may leave."""

@@ -16,6 +16,8 @@ from envelopes.strict import Refused
 from orchestrator.http.problems import Problem, shown_path
 
 _IMPLIED: Final = frozenset({"OPTIONS"})
+_SHOWN: Final = 80
+"""Characters of a stranger's parameter that are said again."""
 Queries = Mapping[tuple[str, str], Mapping[str, bool]]
 """By path and method: each parameter of the query, and whether it may be said several times."""
 
@@ -103,6 +105,3 @@ def require_known_query(request: Request) -> None:
         if name in seen and not known[name]:
             raise Refused(name, "it is said twice")
         seen.add(name)
-
-
-_SHOWN: Final = 80

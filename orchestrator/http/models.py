@@ -42,8 +42,6 @@ TenantQuery = Annotated[
     str | None,
     Query(max_length=limits.NAME_CHARS_MAX, pattern=NAME_PATTERN, description="Of this tenant."),
 ]
-
-
 CellQuery = Annotated[
     str | None,
     Query(

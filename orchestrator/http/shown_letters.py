@@ -15,8 +15,6 @@ from orchestrator.http.models import CellOf, Out, Partial
 _ABSENT: Final[Mapping[str, Any]] = dict.fromkeys(
     ("due_ms", "decided_ms", "hop", "size", "queue", "subtask", "worker", "sha256", "cell")
 )
-
-
 _GOAL_CHARS: Final = 300
 """Of a goal in a list: more than the two lines that anybody shows of it there."""
 
