@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
+from envelopes import limits
 from envelopes.keys import Keys
 from orchestrator.embedded import EmbeddedServer
+from tests.until import PATIENCE_S
 from workers.agent import registry
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from tests.several import Several
 
 os.environ.pop("COLUMNS", None)  # xdist says 80 for want of a terminal; a pipe says nothing
+settings.load_profile("ci")
+"""The same examples in each run, and no clock: --hypothesis-profile=default looks for new ones."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,8 +57,8 @@ def fresh(server: EmbeddedServer) -> Iterator[Fresh]:
     """Empty the server and hand it out; a test that killed it leaves it to be started again."""
     if not server.alive:
         server.restart()
-    with Redis.from_url(server.url, socket_timeout=5, socket_connect_timeout=5) as client:
-        client.flushall()
+    with Redis.from_url(server.url, socket_timeout=PATIENCE_S) as client:
+        client.execute_command("FLUSHALL", "SYNC")  # else its memory is freed beside the test
         client.config_set("appendonly", "yes")
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 0)
@@ -97,8 +102,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Several"]:
 
 
 @pytest.fixture
-def several(servers: "Several") -> "Several":
-    """Give three empty servers, two of them listed as cells."""
+def several(servers: "Several", monkeypatch: pytest.MonkeyPatch) -> "Several":
+    """Give three empty servers, two of them listed as cells; none is away for being slow."""
+    monkeypatch.setattr(limits, "CELL_ASK_S", PATIENCE_S)
     servers.empty()
     servers.add("east")
     servers.add("west")

@@ -5,20 +5,19 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
 from redis import Redis
 
 from envelopes.keys import Keys
-from orchestrator.embedded import free_port
 from orchestrator.leash import leashed
 from orchestrator.tokens import Scope, Tokens
+from tests.until import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[1]
-READY_WITHIN_S = 30
 
 
 class Front:
@@ -27,7 +26,6 @@ class Front:
     def __init__(self, url: str, client: Redis, keys: Keys, log: Path, **limits: float) -> None:
         self.tokens = Tokens(client, keys)
         self.token = self.new_token()
-        self.port = free_port()
         self.log = log
         environ = {
             **os.environ,
@@ -36,15 +34,17 @@ class Front:
             "BUCKSTOP_PREFIX": keys.prefix,
             "BUCKSTOP_GRACE": "20",
         }
-        command = [sys.executable, "-m", "tests.live_server", json.dumps(limits)]
-        with log.open("ab") as said:
+        command = [sys.executable, "-m", "tests.limited", json.dumps(limits), "orchestrator.http"]
+        with log.open("ab") as said, socket.create_server(("127.0.0.1", 0)) as listening:
+            self.port = listening.getsockname()[1]
             self.process = subprocess.Popen(
-                leashed([*command, "--port", str(self.port)]),
+                leashed([*command, "--fd", str(listening.fileno())]),
                 env=environ,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
+                pass_fds=[listening.fileno()],
             )
         self._wait()
 
@@ -70,11 +70,13 @@ class Front:
         self.process.wait()
 
     def _wait(self) -> None:
-        give_up = time.monotonic() + READY_WITHIN_S
-        while time.monotonic() < give_up and self.process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        self.process.kill()
-        raise RuntimeError(f"the app does not answer: {self.log.read_text()}")
+        try:
+            until("the app answers", self._answers)
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        url = f"http://127.0.0.1:{self.port}/healthz"
+        return httpx.get(url, timeout=PATIENCE_S).is_success

@@ -127,7 +127,7 @@ def growing(
     user, _, password = settings.login.partition(":")
     try:
         with (
-            httpx.Client(base_url=settings.url, auth=(user, password), timeout=30) as api,
+            httpx.Client(base_url=settings.url, auth=(user, password), timeout=60) as api,
             Buckstop(url) as buckstop,
         ):
             here = Garden(buckstop, client, fleet, api, log)

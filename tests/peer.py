@@ -44,7 +44,7 @@ async def peer(
 async def card_of(url: str, token: str | None = None) -> AgentCard:
     """Read the card, as somebody or nobody."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(headers=headers) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
         return await A2ACardResolver(http, url).get_agent_card()
 
 

@@ -24,6 +24,8 @@ from orchestrator.courier.webhook import Webhooks
 from orchestrator.news import NewsStream
 from tests.conftest import Fresh
 
+TOLD_MS = 4_000_000_000_000
+"""When what is told happened: after any subscription was made, whenever a test runs."""
 AT_ONCE = (0, 0, 0)
 """Three more attempts, without a pause."""
 
@@ -35,14 +37,14 @@ class PostOffice(RealWorld):
         super().__init__(fresh)
         self.resolve = resolve
         self.subscriptions = Subscriptions(self.client, self.keys, resolve)
-        self._move_clock(self.subscriptions._scripts)
+        self._hold_clock(self.subscriptions._scripts)
         self.news = NewsStream(self.client, self.keys.news)
         self.box = self.another_box(self.client)
 
     def another_box(self, client: Redis | None = None) -> Box:
         """Make what another courier has, with the same clock."""
         box = Box(client or connect(self.url), self.keys)
-        self._move_clock(box._scripts)
+        self._hold_clock(box._scripts)
         return box
 
     def hook(self, url: str, **more: Any) -> Subscription:
@@ -64,7 +66,7 @@ class PostOffice(RealWorld):
         """Tell news as the scripts do; return the ids of its lines."""
         plain = {"task": "t1", "tenant": "default", "letter": "t1.1", "kind": "escalation",
                  "reason": "hop_cap", "agent": "write", "why": "hop cap 12 reached"}  # fmt: skip
-        line: Any = {"event": event, "at_ms": 1_800_000_000_000} | plain | fields
+        line: Any = {"event": event, "at_ms": TOLD_MS} | plain | fields
         return [self.client.xadd(self.keys.news, line).decode() for _ in range(count)]
 
     def expand(self) -> int:
@@ -90,7 +92,7 @@ class PostOffice(RealWorld):
                     await courier.drain()
 
     def webhooks(
-        self, threads: ThreadPoolExecutor, timeout_s: float = 5, tls: ssl.SSLContext | None = None
+        self, threads: ThreadPoolExecutor, timeout_s: float = 60, tls: ssl.SSLContext | None = None
     ) -> Webhooks:
         """Make a sender of webhooks."""
         return Webhooks(threads, self.resolve, timeout_s, tls)

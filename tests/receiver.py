@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.until import PATIENCE_S
+
 OK = 204
 HANG = -1
 """Instead of a status: no answer until the test lets go."""
@@ -67,7 +69,7 @@ class Receiver(ThreadingHTTPServer):
     def wait_for(self, count: int) -> list[Heard]:
         """Wait until so many requests have come."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.heard) >= count, timeout=30)
+            assert self.changed.wait_for(lambda: len(self.heard) >= count, timeout=PATIENCE_S)
             return list(self.heard)
 
     def taken(self, path: str = "/") -> Counter[str]:
@@ -84,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         status = self.server.hear(self, body)
         if status == HANG:
-            self.server.let_go.wait(30)
+            self.server.let_go.wait(PATIENCE_S)
             return
         self.send_response(status)
         for name, value in self.server.headers.items():

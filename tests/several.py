@@ -27,7 +27,7 @@ from orchestrator.store import Store
 from orchestrator.tokens import Scope
 from orchestrator.wire import Wire
 from tests.hands import Hand
-from tests.until import until
+from tests.until import PATIENCE_S, until
 
 TASK: dict[str, Any] = {
     "goal": "say hello",
@@ -83,7 +83,7 @@ class Several:
             if not server.alive:
                 server.restart()
             with Redis.from_url(server.url) as client:
-                client.flushall()
+                client.execute_command("FLUSHALL", "SYNC")
         self.settings, self.spread = {}, []
 
     def client(self, name: str) -> Redis:
@@ -117,16 +117,18 @@ def orchestrated(several: Several, *names: str) -> Iterator[None]:
 @contextmanager
 def _orchestrator(url: str) -> Iterator[None]:
     with Redis.from_url(url) as connection:
-        loop = Orchestrator(Store(connection, KEYS), Wire(Signer(os.urandom(32)), KEYS))
+        store = Store(connection, KEYS)
+        loop = Orchestrator(store, Wire(Signer(os.urandom(32)), KEYS))
         thread = threading.Thread(target=loop.run)
         thread.start()
         try:
+            until("it looks for work", store.serving)
             yield
         finally:
             loop.stop()
             with Redis.from_url(url) as bell:
                 bell.rpush(KEYS.bell, "stop")
-            thread.join(10)
+            thread.join(PATIENCE_S)
 
 
 def work(several: Several, name: str, count: int = 1) -> None:
@@ -153,12 +155,10 @@ def served(several: Several) -> Iterator[httpx.Client]:
         thread.start()
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         headers = {"Authorization": f"Bearer {token}"}
-        transport = httpx.HTTPTransport(retries=5)
         try:
-            with httpx.Client(
-                base_url=url, headers=headers, timeout=30, transport=transport
-            ) as client:
+            with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S) as client:
+                until("it answers", lambda: client.get("/healthz").is_success)
                 yield client
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(PATIENCE_S)

@@ -24,7 +24,7 @@ from envelopes.seal import Signer, Verifier
 from orchestrator.keyfile import encode, public_of
 from orchestrator.store import Commit, Outgoing, Store, Submission
 from orchestrator.wire import Fields, body_of, encode_with_celery
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from workers import gate
 from workers.agent import Agent
 from workers.claims import LUA, Claims
@@ -165,7 +165,7 @@ class Office:
         """Read the mail, without taking it away."""
         return dict(map(self._read, self.client.lrange(self.keys.mail(self.task), 0, -1)))
 
-    def report(self, subtask: str, timeout_s: float = 15) -> Report:
+    def report(self, subtask: str, timeout_s: float = PATIENCE_S) -> Report:
         """Wait for one subtask's report."""
         until(f"a report of {subtask}", lambda: subtask in self.reports(), timeout_s)
         return self.reports()[subtask]
@@ -246,9 +246,9 @@ class Worker:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
-    def wait_ready(self, timeout_s: float = 20) -> "Worker":
+    def wait_ready(self, timeout_s: float = PATIENCE_S) -> "Worker":
         until("ready", lambda: "ready." in self.log.read_text(), timeout_s)
         return self
 

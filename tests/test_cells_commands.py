@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from envelopes import limits
 from orchestrator import cli
 from orchestrator.answers import NotFound
 from orchestrator.cells.facade import Cells
@@ -18,7 +19,7 @@ from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
 from orchestrator.tokens import Credential, Scope
 from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
 from tests.typed import Said
-from tests.until import until
+from tests.until import PATIENCE_S, until
 
 Run = Callable[[str], Said]
 
@@ -50,7 +51,7 @@ def ended(several: Several, cells: Cells, cell: str, **more: Any) -> str:
     """Let a task of a cell end."""
     task = cells.submit(TASK, tenant=TENANTS[cell], **more)
     work(several, cell)
-    task.result(10)
+    task.result(PATIENCE_S)
     return task.id
 
 
@@ -155,8 +156,11 @@ def test_a_cell_that_is_away_is_a_finding_and_the_other_is_looked_at(
     assert f"cell {cell}\n  refused  server: it is away" in run("buckstop check").out
 
 
-def test_a_cell_that_hangs_or_turns_us_away_is_a_finding_too(several: Several, run: Run) -> None:
+def test_a_cell_that_hangs_or_turns_us_away_is_a_finding_too(
+    several: Several, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is looked at for two seconds, and no longer; one that is named is looked at alone."""
+    monkeypatch.setattr(limits, "CELL_ASK_S", 2)
     hung = several.servers["west"].pid
     os.kill(hung, signal.SIGSTOP)
     try:

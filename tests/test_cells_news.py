@@ -1,7 +1,6 @@
 """The news of several cells as one stream, as `buckstop letters watch` and programs follow it."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
@@ -17,15 +16,6 @@ from orchestrator.http.sources import NewsSource
 from orchestrator.tokens import Scope, Token
 from tests.several import KEYS, TASK, TENANTS, Several
 from tests.until import until
-
-
-@pytest.fixture
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    several.add("east")
-    several.add("west")
-    yield several
-    several.stop()
 
 
 def test_whoever_keeps_the_last_place_misses_nothing_of_any_cell(several: Several) -> None:

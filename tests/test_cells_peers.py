@@ -1,7 +1,6 @@
 """MCP and A2A in front of several cells: one door, as for all of the API."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,15 +12,6 @@ from a2a.types import GetTaskRequest, ListTasksRequest
 from tests.editor import Place, editor, run, told
 from tests.peer import BOUNDS, peer, plain, says, sent
 from tests.several import TASK, TENANTS, Several, orchestrated, served, work
-
-
-@pytest.fixture
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
-    several = Several(tmp_path_factory.mktemp("cells"))
-    several.add("east")
-    several.add("west")
-    yield several
-    several.stop()
 
 
 def door(several: Several, caller: httpx.Client) -> tuple[Place, str]:

@@ -1,5 +1,6 @@
 """Couriers as processes: killed in the middle, and two at once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from tests.conftest import Fresh
 
 ROOT = Path(__file__).parents[1]
 Start = Callable[[], "subprocess.Popen[bytes]"]
+PATIENT = json.dumps({"DELIVERY_S": 40})
+"""Less than a delivery's lease: a receiver that stands still with its machine is no failure."""
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def start(fresh: Fresh, tmp_path: Path) -> Iterator[Start]:
     def one() -> subprocess.Popen[bytes]:
         with (tmp_path / "courier.log").open("ab") as log:
             process = subprocess.Popen(  # our own program
-                leashed([sys.executable, "-m", "orchestrator.courier"]),
+                leashed([sys.executable, "-m", "tests.limited", PATIENT, "orchestrator.courier"]),
                 env=environ,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -73,6 +76,7 @@ def test_a_courier_killed_in_the_middle_loses_nothing(
     receiver.let_go.set()
     receiver.answers["/"] = [OK]
     assert "sending" in office.states(hook)
+    office.catch_up()
     office.pass_time(limits.DELIVERY_LEASE_MS)
     office.deliver(turns=30)
     assert office.states(hook) == ["done"] * 20
@@ -92,7 +96,7 @@ def test_two_couriers_deliver_each_once(
     receiver.wait_for(200)
     for process in processes:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     for name in "ab":
         taken = receiver.taken(f"/{name}")
         assert len(taken) == 100
@@ -112,7 +116,7 @@ def test_a_courier_told_to_stop_ends_what_is_under_way(
     receiver.wait_for(1)
     process.send_signal(signal.SIGTERM)
     receiver.let_go.set()
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     [delivery] = office.subscriptions.deliveries(hook.id, 1)
     assert (delivery.state, delivery.attempts) == ("waiting", 1)
     assert delivery.why.startswith("no answer")

@@ -8,6 +8,7 @@ Streams are left out: one that follows everything has no end (tests/test_live.py
 """
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,9 @@ import httpx
 import pytest
 
 from orchestrator import keyfile
-from orchestrator.embedded import free_port
 from orchestrator.tokens import Tokens
 from tests.conftest import Fresh
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from tests.web import TASK, Web, asked, on_the_desk, set_aside
 
 ROOT = Path(__file__).parents[1]
@@ -43,29 +43,33 @@ def web(fresh: Fresh, tmp_path: Path) -> Iterator[Web]:
         "BUCKSTOP_PREFIX": fresh.keys.prefix,
         "BUCKSTOP_SIGNING_KEY_FILE": str(keyfile.make(tmp_path).private),
     }
-    port = free_port()
-    app = ["orchestrator.http", "--port", str(port)]
-    with ended(app, environ, tmp_path), ended(["orchestrator.serve"], environ, tmp_path):
-        web = Web(
-            f"http://127.0.0.1:{port}", fresh.client, fresh.keys, Tokens(fresh.client, fresh.keys)
-        )
-        until("ready", lambda: httpx.get(f"{web.url}/readyz").status_code == 200)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        ended(["orchestrator.http", "--fd", str(door.fileno())], environ, tmp_path, door),
+        ended(["orchestrator.serve"], environ, tmp_path),
+    ):
+        url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        web = Web(url, fresh.client, fresh.keys, Tokens(fresh.client, fresh.keys))
+        until("ready", lambda: httpx.get(f"{url}/readyz", timeout=PATIENCE_S).is_success)
         yield web
         for client in web.clients:
             client.close()
 
 
 @contextmanager
-def ended(words: list[str], environ: dict[str, str], folder: Path) -> Iterator[None]:
-    """Run a module until the block ends."""
+def ended(
+    words: list[str], environ: dict[str, str], folder: Path, *given: socket.socket
+) -> Iterator[None]:
+    """Run a module until the block ends; it is given these sockets."""
     command = [sys.executable, "-m", *words]
     with (folder / f"{words[0]}.log").open("w") as log:
-        process = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=log)
+        fds = [each.fileno() for each in given]
+        process = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=log, pass_fds=fds)
         try:
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def there(fresh: Fresh, web: Web) -> dict[str, list[str]]:

@@ -150,13 +150,14 @@ def drained(world: RealWorld, count: int) -> list[tuple[str, dict[str, str]]]:
         heard.put((self.request.id, said))
 
     with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR"):
-        return [heard.get(timeout=20) for _ in range(count)]
+        return [heard.get(timeout=60) for _ in range(count)]
 
 
 def test_a_stock_consumer_drains_the_queue_and_the_desk_stays_as_it_was(real: RealWorld) -> None:
     """The issue: "a real queue that a consumer can drain and Flower can count"."""
     hostile = 'a "quoted" \\ line\nand another \x00 \x7f é 漢 😀'
     escalate(real, why=hostile)
+    real.pass_time(1)
     real.push(real.keys.queue("a"), b"\xff garbage")
     real.worker("w").fetch([real.keys.queue("a")], 1)
     assert real.client.llen(real.keys.dead_letters) == 2

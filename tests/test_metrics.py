@@ -127,6 +127,7 @@ def test_letters_are_told_by_age_and_before_their_default_applies(real: RealWorl
 def test_news_that_no_courier_reads_grow_old_where_somebody_is_to_be_told(real: RealWorld) -> None:
     """The brief: "news/courier backlog and failing subscriptions"."""
     real.store.submit(submission())
+    real.catch_up()  # news are dated by the server's own clock
     real.pass_time(60_000)
     assert real.store.figures().courier.behind_s == 0, "nobody is to be told"
     real.client.hset(real.keys.subscriptions, "s1", "{}")

@@ -23,6 +23,7 @@ from orchestrator.tokens import Scope, Tokens
 from orchestrator.wire import Wire
 from tests.conftest import Fresh
 from tests.hands import Hand
+from tests.until import PATIENCE_S, until
 
 TASK = {
     "goal": "say hello",
@@ -56,7 +57,7 @@ class Web:
 
     def client(self, **headers: str) -> httpx.Client:
         """Return somebody who shows nothing of their own accord."""
-        self.clients.append(httpx.Client(base_url=self.url, headers=headers, timeout=30))
+        self.clients.append(httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S))
         return self.clients[-1]
 
     def browser(self, token: str | None = None) -> tuple[httpx.Client, str]:
@@ -79,30 +80,30 @@ def running(fresh: Fresh, environ: dict[str, str] | None = None) -> Iterator[Web
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         web = Web(url, fresh.client, fresh.keys, Tokens(fresh.client, fresh.keys))
         try:
-            with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as knock:
-                assert knock.get(f"{url}/healthz", timeout=30).status_code == 200
+            until("it answers", lambda: httpx.get(f"{url}/healthz", timeout=PATIENCE_S).is_success)
             yield web
         finally:
             for client in web.clients:
                 client.close()
             server.should_exit = True
-            thread.join(20)
+            thread.join(PATIENCE_S)
 
 
 @contextmanager
 def orchestrating(fresh: Fresh) -> Iterator[Orchestrator]:
     """Run an orchestrator in a thread, with a connection of its own."""
     with Redis.from_url(fresh.url) as connection:
-        wire = Wire(Signer(os.urandom(32)), fresh.keys)
-        loop = Orchestrator(Store(connection, fresh.keys), wire)
+        store, wire = Store(connection, fresh.keys), Wire(Signer(os.urandom(32)), fresh.keys)
+        loop = Orchestrator(store, wire)
         thread = threading.Thread(target=loop.run)
         thread.start()
         try:
+            until("it looks for work", store.serving)
             yield loop
         finally:
             loop.stop()
             fresh.client.rpush(fresh.keys.bell, "stop")
-            thread.join(10)
+            thread.join(PATIENCE_S)
 
 
 def on_the_desk(

@@ -78,7 +78,7 @@ class SimWorld:
         b = s.bulkheads
         hashes = s.records, s.mail, s.journals, s.due, s.claims, s.queues, s.desk, s.beats
         heads = b.in_flight, b.caps, b.declared, b.breakers, b.rooms, b.called, b.calls
-        tenants = b.at_work, b.waiting, s.lanes.turns
+        tenants = b.at_work, b.waiting, s.lanes.turns, s.stale
         state = (*hashes, *heads, *tenants)
         kept = [{name: value for name, value in part.items() if value} for part in state]
         return repr((kept, sorted(s.recalled), s.judged, s.told_news.lines, s.day_books.days))
@@ -123,38 +123,47 @@ class BreakableConnection(Connection):
 
 
 class RealWorld:
-    """The real scripts on a real server, whose clock runs ahead by what a test has let pass."""
+    """The real scripts on a real server, whose clock a test holds: it goes on by what is let pass.
+
+    A clock that ran would let a lease end, or a breaker half open, wherever a machine stands still.
+    """
 
     def __init__(self, fresh: Fresh) -> None:
         self.keys, self.wire, self.url = fresh.keys, Wire(), fresh.url
         self.client = breakable(fresh.url, self.wire)
-        self._offset = f"{fresh.keys.prefix}test-offset"
+        self._clock = f"{fresh.keys.prefix}test-clock"
+        self.catch_up()
         self.store = Store(self.client, self.keys)
         self._workers = Scripts(self.client, LUA, self.keys)
         for scripts in (self.store._scripts, self._workers):
-            self._move_clock(scripts)
+            self._hold_clock(scripts)
 
     def another_store(self) -> Store:
         """Make another orchestrator's store, with the same clock."""
         store = Store(connect(self.url), self.keys)
-        self._move_clock(store._scripts)
+        self._hold_clock(store._scripts)
         return store
 
-    def _move_clock(self, scripts: Scripts) -> None:
-        plain = "math.floor(time[2] / 1000)"
-        ahead = f"{plain} + tonumber(redis.call('GET', '{self._offset}') or 0)"
+    def _hold_clock(self, scripts: Scripts) -> None:
+        held = f"{{0, redis.call('GET', '{self._clock}') * 1000}}"
         for name, text in scripts._texts.items():
-            scripts._texts[name] = moved = text.replace(plain, ahead)
+            scripts._texts[name] = moved = text.replace("redis.call('TIME')", held)
             scripts._shas[name] = self.client.script_load(moved)
 
     def worker(self, name: str) -> Claims:
         return Claims(self._workers, self.keys, name)
 
     def pass_time(self, ms: int) -> None:
-        self.client.incrby(self._offset, ms)
+        self.client.incrby(self._clock, ms)
+
+    def catch_up(self) -> None:
+        """Set the clock to the server's own, by which other processes live."""
+        seconds, micros = self.client.time()
+        self.client.set(self._clock, seconds * 1000 + micros // 1000)
 
     def expire(self, ms: int) -> None:
-        sleep(ms / 1000)  # the server drops a key the moment its time is over
+        self.pass_time(ms)
+        sleep(ms / 1000)  # the server drops a key by its own clock
 
     def lose_next_reply(self) -> None:
         self.wire.breaks = True
@@ -163,7 +172,7 @@ class RealWorld:
         return self.wire.broke
 
     def snapshot(self) -> object:
-        skipped = {self.keys.stats.encode(), self._offset.encode()}
+        skipped = {self.keys.stats.encode(), self._clock.encode()}
         return {key: self._held(key) for key in self.client.scan_iter() if key not in skipped}
 
     def _held(self, key: bytes) -> object:
