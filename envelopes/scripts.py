@@ -19,7 +19,7 @@ changes nothing more and answers the same.
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ _STEMS = (
     *("tasks_by", "journal", "spend"),
     *("outbox", "sending", "delivered", "delivery", "cause"),
 )
+_FOLDERS_KEPT = 4  # ours and the workers', under one prefix; a test may have another for each world
 _HEALS_MAX = 3  # a server that forgets its scripts more often than this within one call is ill
 
 
@@ -67,12 +68,7 @@ class Scripts:
 
     def __init__(self, client: Redis, folder: Path, keys: Keys) -> None:
         self._client: Any = client  # half of its methods have no types
-        self._texts = {
-            path.stem: assemble(path, keys)
-            for path in sorted(folder.glob("*.lua"))
-            if not path.stem.startswith("_")
-        }
-        self._shas = {name: _sha(text) for name, text in self._texts.items()}
+        self._texts, self._shas = map(dict, _assembled(folder, keys))
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         """Run one script and return its reply; raise Refused where it found an argument wrong."""
@@ -122,6 +118,17 @@ def raised(replies: list[Any]) -> list[Any]:
         if isinstance(reply, Exception):
             raise reply
     return replies
+
+
+@lru_cache(maxsize=_FOLDERS_KEPT)
+def _assembled(folder: Path, keys: Keys) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Put a folder's scripts together, which takes some 20 ms; return texts and digests by name."""
+    texts = {
+        path.stem: assemble(path, keys)
+        for path in sorted(folder.glob("*.lua"))
+        if not path.stem.startswith("_")
+    }
+    return texts, {name: _sha(text) for name, text in texts.items()}
 
 
 def assemble(path: Path, keys: Keys) -> str:
