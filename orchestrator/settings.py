@@ -28,7 +28,8 @@ from typing import Final, Self
 from pydantic import TypeAdapter
 
 from envelopes import limits
-from envelopes.address import SCHEMES, Sentinels, require_readable, with_password
+from envelopes.environ import SettingsError as SettingsError  # noqa: PLC0414 -- it is ours as well
+from envelopes.environ import seconds, server_url
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 from envelopes.request import Age
@@ -38,10 +39,6 @@ from orchestrator.running import Running, find
 
 NO_PERSON: Final = ("nobody", "default")
 """Who stands in a record where no person has decided: nobody is called so."""
-
-
-class SettingsError(Exception):
-    """Something that must be set is not, or cannot be read; the message says what to do."""
 
 
 class NoServer(SettingsError):
@@ -84,7 +81,7 @@ class Settings:
             found_in=found_in,
             prefix=environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT,
             signing_key=_signing_key(environ, directory),
-            grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
+            grace_s=seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
             console=environ.get("BUCKSTOP_PUBLIC_URL") or (running.console if running else None),
             schema=_schema(environ),
             replicas=_count(environ, "BUCKSTOP_REPLICAS"),
@@ -110,7 +107,7 @@ class Settings:
             found_in="BUCKSTOP_CELLS",
             cells=file,
             prefix=environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT,
-            grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
+            grace_s=seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
             console=environ.get("BUCKSTOP_PUBLIC_URL"),
             replicas=_count(environ, "BUCKSTOP_REPLICAS"),
         )
@@ -202,32 +199,7 @@ def named_server(environ: Mapping[str, str], url: str | None = None) -> str | No
     named = url or environ.get("BUCKSTOP_URL")
     if not named:
         return None
-    if not named.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
-        raise SettingsError(f"{source} must be a URL such as redis://host:6379/0")
-    try:
-        require_readable(named)
-    except ValueError as error:
-        raise SettingsError(f"{source}: {error}") from None
-    kept = Sentinels.of(named)
-    if kept is not None and kept.password_file is not None:
-        _password(f"{source}: sentinel_password_file", kept.password_file)
-    for name, path in ({} if kept is None else kept.tls_files).items():
-        _content(f"{source}: {name}", path)
-    file = environ.get("BUCKSTOP_PASSWORD_FILE")
-    return with_password(named, _password("BUCKSTOP_PASSWORD_FILE", file)) if file else named
-
-
-def _password(source: str, file: str) -> str:
-    if not (password := _content(source, file)):
-        raise SettingsError(f"{source}: {file} is empty; write the password into it")
-    return password
-
-
-def _content(source: str, file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{source}: {file} cannot be read: {error}") from None
+    return server_url(source, named, environ.get("BUCKSTOP_PASSWORD_FILE"))
 
 
 def _signing_key(environ: Mapping[str, str], directory: Path | None) -> bytes | None:
@@ -241,13 +213,6 @@ def _signing_key(environ: Mapping[str, str], directory: Path | None) -> bytes | 
     except keyfile.KeyFileError as error:
         raise SettingsError(str(error)) from None
     return None
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name) or str(default)
-    if not text.replace(".", "", 1).isdecimal():
-        raise SettingsError(f"{name} must be a number of seconds, not {text!r}")
-    return float(text)
 
 
 def _schema(environ: Mapping[str, str]) -> int:

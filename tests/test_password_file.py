@@ -56,6 +56,27 @@ def test_a_missing_or_empty_file_is_named(
         side.read(environ)
 
 
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost:6379"])
+@pytest.mark.parametrize(("side", "error"), SIDES)
+def test_what_is_no_servers_url_is_named(
+    side: type[Ours] | type[Theirs], error: type[Exception], url: str
+) -> None:
+    """Every message says what happened, why, and what to do next: to a worker, too."""
+    with pytest.raises(error, match="BUCKSTOP_URL must be a URL such as redis://host:6379/0"):
+        side.read({"BUCKSTOP_URL": url})
+
+
+@pytest.mark.parametrize(("side", "error"), SIDES)
+def test_an_empty_file_of_the_sentinels_is_named(
+    side: type[Ours] | type[Theirs], error: type[Exception], tmp_path: Path
+) -> None:
+    """Each side reads what the other does, and complains alike."""
+    (tmp_path / "empty").touch()
+    url = f"redis+sentinel://h/main/0?sentinel_password_file={tmp_path / 'empty'}"
+    with pytest.raises(error, match=r"BUCKSTOP_URL: sentinel_password_file: .*empty is empty"):
+        side.read({"BUCKSTOP_URL": url})
+
+
 def test_a_server_on_the_command_line_gets_the_password_too(secret: Path) -> None:
     """`buckstop up --url` and BUCKSTOP_URL are read alike."""
     environ = {"BUCKSTOP_URL": "redis://other", "BUCKSTOP_PASSWORD_FILE": str(secret)}

@@ -16,19 +16,15 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from envelopes.address import Sentinels, require_readable, with_password
+from envelopes.environ import SettingsError as SettingsError  # noqa: PLC0414 -- it is ours as well
+from envelopes.environ import content, seconds, server_url
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from envelopes.limits import GRACE_DEFAULT_S
 
 URL_DEFAULT = "redis://127.0.0.1:6379/0"
 _KEY_BYTES = 32
-
-
-class SettingsError(Exception):
-    """Something that must be set is not, or cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +41,15 @@ class Settings:
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read the settings, or raise SettingsError naming the variable."""
         return cls(
-            url=_url(environ),
+            url=server_url(
+                "BUCKSTOP_URL",
+                environ.get("BUCKSTOP_URL") or URL_DEFAULT,
+                environ.get("BUCKSTOP_PASSWORD_FILE"),
+            ),
             keys=Keys(environ.get("BUCKSTOP_PREFIX") or PREFIX_DEFAULT),
             modules=tuple(re.findall(r"[\w.]+", environ.get("BUCKSTOP_AGENTS", ""))),
             public_keys=_public_keys(environ),
-            grace_s=_seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
+            grace_s=seconds(environ, "BUCKSTOP_GRACE", GRACE_DEFAULT_S),
         )
 
     def require_public_keys(self) -> tuple[bytes, ...]:
@@ -62,41 +62,15 @@ class Settings:
         return self.public_keys
 
 
-def _url(environ: Mapping[str, str]) -> str:
-    url = environ.get("BUCKSTOP_URL") or URL_DEFAULT
-    try:
-        require_readable(url)
-    except ValueError as error:
-        raise SettingsError(f"BUCKSTOP_URL: {error}") from None
-    kept = Sentinels.of(url)
-    if kept is not None and kept.password_file is not None:
-        _read("BUCKSTOP_URL: sentinel_password_file", Path(kept.password_file))
-    for name, path in ({} if kept is None else kept.tls_files).items():
-        _read(f"BUCKSTOP_URL: {name}", Path(path))
-    if not (file := environ.get("BUCKSTOP_PASSWORD_FILE")):
-        return url
-    password = _read("BUCKSTOP_PASSWORD_FILE", Path(file)).strip()
-    if not password:
-        raise SettingsError(f"BUCKSTOP_PASSWORD_FILE: {file} is empty; write the password into it")
-    return with_password(url, password)
-
-
 def _public_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     source, text = "BUCKSTOP_PUBLIC_KEYS", environ.get("BUCKSTOP_PUBLIC_KEYS", "")
     if not text and (file := environ.get("BUCKSTOP_PUBLIC_KEYS_FILE")):
-        source, text = file, _read("BUCKSTOP_PUBLIC_KEYS_FILE", Path(file))
+        source, text = file, content("BUCKSTOP_PUBLIC_KEYS_FILE", file)
     return tuple(_key(word, f"{source}, key {n}") for n, word in enumerate(_words(text), 1))
 
 
 def _words(text: str) -> list[str]:
     return re.split(r"[\s,]+", text.strip()) if text.strip() else []
-
-
-def _read(variable: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{variable}: {path} cannot be read: {error}") from None
 
 
 def _key(text: str, where: str) -> bytes:
@@ -107,10 +81,3 @@ def _key(text: str, where: str) -> bytes:
     if len(key) != _KEY_BYTES:
         raise SettingsError(f"{where}: not a key ({_KEY_BYTES} bytes as urlsafe base64 are one)")
     return key
-
-
-def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name) or str(default)
-    if not text.replace(".", "", 1).isdecimal():
-        raise SettingsError(f"{name} must be a number of seconds, not {text!r}")
-    return float(text)
