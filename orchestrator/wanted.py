@@ -91,7 +91,12 @@ ALL = Wanted()
 def require_no_cell(wanted: TasksWanted | Wanted) -> None:
     """Raise Refused where a cell is named and there is one server: its name may be a mistake."""
     if wanted.cell is not None:
-        raise Refused("cell", f"one server is asked, and no cells such as {wanted.cell!r}")
+        raise no_cells(wanted.cell)
+
+
+def no_cells(name: str) -> Refused:
+    """Say that there is one server where a cell is named."""
+    return Refused("cell", f"one server is asked, and no cells such as {name!r}")
 
 
 def most_first(counted: Mapping[str, int]) -> dict[str, int]:

@@ -1,16 +1,24 @@
 """One cell of several, asked for by its name: in Python and through the API, on real servers."""
 
+import asyncio
+from typing import Any
+
+import httpx
 import pytest
+from pydantic import BaseModel
 
 from envelopes.decision import Decision, Verb
 from envelopes.letter import Facet
 from envelopes.strict import Refused
 from orchestrator.cells.cell import CellAway
 from orchestrator.client import Buckstop
+from orchestrator.mcp.asking import Api, NotDone
+from orchestrator.mcp.tools import TOOLS, Call
 from orchestrator.settings import Settings
 from orchestrator.wanted import TasksWanted, Wanted
 from tests.conftest import Fresh
 from tests.several import TASK, TENANTS, Several, orchestrated, served
+from tests.test_cells_http import accepted, submitted
 from tests.until import until
 
 LATE = {**TASK, "timeout": 0.001, "at_cap": "escalate"}
@@ -68,6 +76,54 @@ def test_the_api_takes_a_cell_as_a_filter(several: Several) -> None:
         assert caller.get("/v1/letters", params=only).json()["missing"] == []
         away = caller.get("/v1/letters", params={"cell": "east"})
         assert (away.status_code, away.json()["cells"]) == (503, ["east"])
+
+
+def test_live_events_are_of_the_cell_that_is_named(several: Several) -> None:
+    """docs/how-to/cells.md: `/v1/events?cell=west` tells of what is there, and no more."""
+    only = {"cell": "west", "kinds": "task.accepted", "for_s": 60}
+    with served(several) as caller:
+        with caller.stream("GET", "/v1/events", params=only) as answer:
+            events = accepted(answer)
+            for cell in ("east", "west"):
+                submitted(caller, cell)
+            place, told = next(events)
+        assert (told["cell"], place.partition("=")[0]) == ("west", "west")
+        missed = [submitted(caller, cell)["id"] for cell in ("east", "west")]
+        with caller.stream("GET", "/v1/events", params={**only, "after": place}) as answer:
+            assert next(accepted(answer))[1]["task"] == missed[1]
+        wrong = caller.get("/v1/events", params={"cell": "nord"})
+        assert (wrong.status_code, "there are: east, west" in wrong.text) == (422, True)
+
+
+def test_mcp_and_a2a_take_a_cell_as_a_filter(several: Several) -> None:
+    """Whoever asks in another protocol may name a cell too."""
+    tasks = on_desk(several)
+    with served(several) as caller:
+        listed = ask(caller, "tasks", cell="west")["items"]
+        assert [one["id"] for one in listed] == [tasks["west"]]
+        assert [one["cell"] for one in ask(caller, "letters", cell="east")["items"]] == ["east"]
+        with pytest.raises(NotDone, match="there are: east, west"):
+            ask(caller, "tasks", cell="nord")
+        speaks = {"A2A-Version": "1.0"}
+        seen = caller.get("/a2a/tasks", params={"cell": "west"}, headers=speaks).json()
+        assert ([one["id"] for one in seen["tasks"]], seen["totalSize"]) == ([tasks["west"]], 1)
+        wrong = caller.get("/a2a/tasks", params={"cell": "nord"}, headers=speaks)
+        assert (wrong.status_code, "there are: east, west" in wrong.text) == (400, True)
+
+
+def ask(caller: httpx.Client, tool: str, **given: str) -> dict[str, Any]:
+    """Call a tool at the API that this caller calls."""
+
+    async def called() -> BaseModel:
+        there = httpx.AsyncClient(base_url=caller.base_url, headers=caller.headers, timeout=60)
+        async with there as client:
+            return await TOOLS[tool].act(Call(Api(client), given, report))
+
+    return asyncio.run(called()).model_dump()
+
+
+async def report(done: float, said: str) -> None:
+    """Tell nobody how far a tool is."""
 
 
 def test_a_cell_that_is_named_where_there_is_one_server_is_refused(fresh: Fresh) -> None:

@@ -20,9 +20,11 @@ from pydantic.alias_generators import to_camel
 
 from envelopes import limits
 from envelopes.strict import NAME_PATTERN, Refused, compact
+from orchestrator.cells.file import CELL_PATTERN
 
 Sent = TypeVar("Sent", bound="Wire")
 _ID_OR_NONE: Final = rf"^$|{NAME_PATTERN}"
+_CELL_OR_NONE: Final = rf"^$|{CELL_PATTERN}"
 Id = Annotated[str, Field(max_length=limits.KEY_CHARS_MAX, pattern=NAME_PATTERN)]
 
 
@@ -120,6 +122,8 @@ class List(Wire):
     history_length: Annotated[int, Field(ge=0)] | None = None
     status_timestamp_after: str = ""
     include_artifacts: bool = False
+    cell: Annotated[str, Field(max_length=limits.CELL_NAME_CHARS_MAX, pattern=_CELL_OR_NONE)] = ""
+    """Ours, and not the protocol's: of several cells, in this one only."""
 
 
 class Nothing(Wire):

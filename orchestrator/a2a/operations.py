@@ -243,7 +243,8 @@ def _scanned(asked: Asked, wanted: List) -> tuple[list[TaskView], str, int]:
 
 
 def _looked_through(asked: Asked, wanted: List) -> tuple[list[TaskView], str, int]:
-    where = TasksWanted(shown.STAGES.get(wanted.status), asked.caller.only(wanted.tenant or None))
+    tenant = asked.caller.only(wanted.tenant or None)
+    where = TasksWanted(shown.STAGES.get(wanted.status), tenant, wanted.cell or None)
     place, found = _place(wanted.page_token), []
     for _ in range(limits.A2A_SCAN_MAX // wanted.page_size):
         page = asked.buckstop.tasks(wanted.page_size, place, where)

@@ -88,8 +88,7 @@ class Where:
 
     def _named(self, name: str) -> Cell:
         if name not in self.cells:
-            known = ", ".join(self.cells)
-            raise Refused("cell", f"there is no cell {name!r}; there are: {known}")
+            raise no_such_cell(name, self.cells)
         return self.cells[name]
 
     def _at(self, about: str, has: Callable[[Records], bool]) -> Cell | None:
@@ -103,3 +102,8 @@ class Where:
         if answers.away:
             raise CellAway(answers.missing, f"{about} is in no other, so it may be there")
         return None
+
+
+def no_such_cell(name: str, known: Iterable[str]) -> Refused:
+    """Say which cells there are where another one is named."""
+    return Refused("cell", f"there is no cell {name!r}; there are: {', '.join(known)}")

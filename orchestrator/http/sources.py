@@ -15,7 +15,7 @@ place: in the ring, or in the journal.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from envelopes import limits
 from orchestrator.cells.places import UNKNOWN, is_behind, read, written
+from orchestrator.cells.where import no_such_cell
 from orchestrator.client import NotFound
 from orchestrator.http.access import Caller
 from orchestrator.http.follow import NONE, Follow, Follows, Line
@@ -31,6 +32,7 @@ from orchestrator.http.hubs import Hubs
 from orchestrator.http.problems import Problem
 from orchestrator.http.ring import ONE, Item, frame
 from orchestrator.news import after_of
+from orchestrator.wanted import no_cells
 
 AnyHub = Hub | Hubs
 
@@ -38,9 +40,9 @@ AnyHub = Hub | Hubs
 class Presence:
     """Says once that a server is away, and once that it is back."""
 
-    def __init__(self, hub: AnyHub, cell: str | None = None) -> None:
-        """Speak of one cell, or of all."""
-        self._parts = hub.parts if cell is None else {cell: hub.parts[cell]}
+    def __init__(self, parts: Mapping[str, Hub]) -> None:
+        """Speak of these cells."""
+        self._parts = parts
         self._away: frozenset[str] = frozenset()
 
     def frames(self) -> list[bytes]:
@@ -57,16 +59,22 @@ class Presence:
 class NewsSource:
     """All news that a caller may see, from now on or from where they left.
 
-    A place is one line in the news of each cell. What was told before the stream began is read
-    from the cells themselves (`_behind`); a cell that is away is read when it is back.
+    A place is one line in the news of each cell that was asked for. What was told before the stream
+    began is read from the cells themselves (`_behind`); one that is away is read when it is back.
     """
 
     def __init__(
-        self, hub: AnyHub, caller: Caller, kinds: frozenset[str] | None, after: str | None
+        self,
+        hub: AnyHub,
+        caller: Caller,
+        kinds: frozenset[str] | None = None,
+        after: str | None = None,
+        cell: str | None = None,
     ) -> None:
         self._hub, self._tenant, self._kinds = hub, caller.tenant, kinds
-        self._presence = Presence(hub)
-        self._after = {} if after is None else places_of(hub, after)
+        self._parts = _parts(hub, cell)
+        self._presence = Presence(self._parts)
+        self._after = {} if after is None else places_of(self._parts, after)
         """By cell, the last news that this caller needs no more."""
         self._behind = {cell for cell, line in self._after.items() if line != UNKNOWN}
         self._place = 0
@@ -74,7 +82,7 @@ class NewsSource:
 
     async def __aenter__(self) -> Self:
         self._place = self._hub.ring.end
-        begins = {cell: hub.last for cell, hub in self._hub.parts.items()}
+        begins = {cell: hub.last for cell, hub in self._parts.items()}
         known = {cell: line or UNKNOWN for cell, line in begins.items()}
         self._after = known | {c: line for c, line in self._after.items() if line != UNKNOWN}
         self._first = [_opening(self._text())]
@@ -111,7 +119,7 @@ class NewsSource:
         return f"id: {after}\n: alive\n\n".encode() if after else b": alive\n\n"
 
     async def _items(self) -> Sequence[Item] | None:
-        if there := [cell for cell in self._behind if not self._hub.parts[cell].away]:
+        if there := [cell for cell in self._behind if not self._parts[cell].away]:
             return await self._all_older(there)
         items = self._hub.ring.after(self._place, limits.LIVE_PAGE)
         self._place += len(items or ())
@@ -128,21 +136,22 @@ class NewsSource:
     async def _older(self, cell: str) -> Sequence[Item] | None:
         """Read a page of one cell; None where it cannot be read now."""
         try:
-            return await self._hub.parts[cell].read(self._after[cell], limits.LIVE_PAGE)
+            return await self._parts[cell].read(self._after[cell], limits.LIVE_PAGE)
         except RedisError:
             return None  # the hub says that it is away, and calls when it is back
 
     async def _has_gap(self, cell: str) -> bool:
         """Say whether news may be gone; of one among several that is away, nobody can."""
         try:
-            return await self._hub.parts[cell].has_gap(self._after[cell])
+            return await self._parts[cell].has_gap(self._after[cell])
         except RedisError:
             if len(self._hub.parts) == 1:
                 raise
             return False
 
     def _wanted(self, items: Sequence[Item]) -> list[bytes]:
-        return [self._placed(item) for item in items if self._is_new(item) and self._concerns(item)]
+        asked = (item for item in items if item.cell in self._parts)
+        return [self._placed(item) for item in asked if self._is_new(item) and self._concerns(item)]
 
     def _placed(self, item: Item) -> bytes:
         """Return an item as it is written: of several cells, with this caller's own place."""
@@ -176,7 +185,7 @@ class TaskSource:
         self, hub: AnyHub, follows: Follows, caller: Caller, task: str, after: int
     ) -> None:
         self._hub, self._follows, self._caller, self._task = hub, follows, caller, task
-        self._presence = Presence(hub)
+        self._presence = Presence(hub.parts)
         self._after, self._version = after, NONE
         self._first = [_opening("")]
         self._ended = False
@@ -224,7 +233,7 @@ class TaskSource:
             coming = self._follow.told.next
             if self._follow.seen is not None:
                 self._caller.require_tenant(self._follow.seen.tenant, f"task {self._task!r}")
-                self._presence = Presence(self._hub, self._follow.seen.view.cell)
+                self._presence = Presence(_parts(self._hub, self._follow.seen.view.cell))
                 return
             if self._follow.trouble is not None:
                 raise self._follow.trouble
@@ -256,10 +265,21 @@ class TaskSource:
         return [seen.frame]
 
 
-def places_of(hub: AnyHub, after: str) -> dict[str, str]:
+def _parts(hub: AnyHub, cell: str | None) -> Mapping[str, Hub]:
+    """Return who listens to the cell that is asked for, or to all; or raise Refused."""
+    if cell is None:
+        return hub.parts
+    if set(hub.parts) == {ONE}:
+        raise no_cells(cell)
+    if cell not in hub.parts:
+        raise no_such_cell(cell, hub.parts)
+    return {cell: hub.parts[cell]}
+
+
+def places_of(cells: Collection[str], after: str) -> dict[str, str]:
     """Read a place as a caller says it, or raise Refused."""
-    several = set(hub.parts) != {ONE}
-    return read(after, hub.parts) if several else {ONE: after_of(after)}
+    several = set(cells) != {ONE}
+    return read(after, cells) if several else {ONE: after_of(after)}
 
 
 def _of_cells(cells: frozenset[str]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from envelopes.decision import Verb
 from envelopes.letter import LetterKind
 from envelopes.request import Amount, Name, Seconds
 from envelopes.strict import NAME_PATTERN
+from orchestrator.cells.file import CellName
 from orchestrator.http.crew import AgentOut
 from orchestrator.http.models import In, Out
 from orchestrator.http.shown_letters import LetterOut, LetterSummary
@@ -67,6 +68,8 @@ class Tasks(In):
         Field(pattern="^(open|on_desk|completed|partial|aborted)$"),
     ] = None
     """Only these: open (at work), on_desk (waits for a person), completed, partial or aborted."""
+    cell: CellName | None = None
+    """Of several cells, in this one only."""
     limit: Annotated[int, Field(ge=1, le=limits.PAGE_MAX)] = limits.MCP_PAGE
     cursor: str | None = None
     """The `next` of the page before."""
@@ -80,6 +83,8 @@ class Letters(In):
     agent: Annotated[str, Field(max_length=limits.NAME_CHARS_MAX)] | None = None
     older_s: Annotated[int, Field(ge=0, le=limits.LETTER_AGE_S_MAX)] | None = None
     """Only what has waited so many seconds."""
+    cell: CellName | None = None
+    """Of several cells, in this one only."""
     limit: Annotated[int, Field(ge=1, le=limits.PAGE_MAX)] = limits.MCP_PAGE
     cursor: str | None = None
     """The `next` of the page before."""
