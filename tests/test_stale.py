@@ -224,15 +224,20 @@ def test_the_lane_of_one_tenant_does_not_touch_anothers(world: World) -> None:
 
 
 def test_a_full_server_can_be_freed_of_what_never_runs(fresh: Fresh) -> None:
-    """It only removes, which a full server allows."""
+    """It only removes, which a full server allows, and where there is nothing it writes nothing."""
     world = RealWorld(fresh)
     publish(world, 1)
     also(world, "t2", 1)
     assert take_away(world, 2, 1, task_id="t2")
+    assert on_a_full_server(world) == 0
     fetch_one(world)
+    assert on_a_full_server(world) == 1
+
+
+def on_a_full_server(world: RealWorld) -> int:
     world.client.config_set("maxmemory", 1)
     try:
-        assert world.store.withdraw() == 1
+        return world.store.withdraw()
     finally:
         world.client.config_set("maxmemory", 0)
 

@@ -1,14 +1,13 @@
 -- Stale messages: those whose claim was settled before anybody had fetched them. They can never run,
 -- and where nobody serves their queue they would lie there for ever.
 --
--- COMMIT notes them, with the digest of what it had pushed. A queue is first in, first
--- out, so they are withdrawn at its head, up to the first message that is not stale; what lies behind
--- that one goes in its turn. Nothing is searched for, however long a queue is. Only the very bytes
--- that were pushed are taken: what somebody has edited is left to the gate of a worker, which files it.
+-- COMMIT notes them, with the digest of what it had pushed. A queue is first in, first out, so they are
+-- withdrawn at its head, up to the first message that is not stale; what lies behind that one goes in
+-- its turn. Nothing is searched for, however long a queue is. Only the very bytes that were pushed are
+-- taken: what somebody has edited is left to the gate of a worker, which files it.
 -- needs: _claim_header
 local function note_stale(queue, subtask, sha1)
   redis.call('HSET', KEY.stale_on .. queue, subtask, sha1)
-  redis.call('SADD', KEY.stale, queue)
 end
 
 -- Return the subtask that a message is of, if it is stale.
@@ -33,9 +32,15 @@ local function strike_lane(queue)
   end
 end
 
-local function forget_stale(queue)
-  redis.call('DEL', KEY.stale_on .. queue)
-  redis.call('SREM', KEY.stale, queue)
+-- What is still noted of a queue that is empty was taken off it by a worker.
+local function forget_what_is_gone(queue)
+  if redis.call('EXISTS', queue) == 0 then
+    strike_lane(queue)
+    redis.call('DEL', KEY.stale_on .. queue)
+  end
+  if redis.call('EXISTS', KEY.stale_on .. queue) == 0 then
+    redis.call('SREM', KEY.stale, queue)
+  end
 end
 
 -- What this script has withdrawn, of all queues: bounded, so that it does not hold up the server.
@@ -57,12 +62,7 @@ local function withdraw(queue)
     local is_full = withdrawn.count >= LIMIT.WITHDRAW_MAX
       or withdrawn.bytes >= LIMIT.WITHDRAW_BYTES_MAX
   until is_full or not withdraw_first(queue)
-  if redis.call('EXISTS', queue) == 0 then
-    strike_lane(queue)
-    forget_stale(queue)
-  elseif redis.call('EXISTS', KEY.stale_on .. queue) == 0 then
-    redis.call('SREM', KEY.stale, queue)
-  end
+  forget_what_is_gone(queue)
 end
 
 local function count_withdrawn()

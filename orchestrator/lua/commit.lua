@@ -243,6 +243,7 @@ local function withdraw_messages()
   end
   for _, queue in ipairs(settled_on) do
     if redis.call('EXISTS', KEY.stale_on .. queue) == 1 then
+      redis.call('SADD', KEY.stale, queue)
       withdraw(queue)
     end
   end
