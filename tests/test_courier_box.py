@@ -109,9 +109,11 @@ def test_what_a_full_outbox_has_no_room_for_is_counted(
     from envelopes import scripts
 
     scripts._words.cache_clear()
+    scripts._assembled.cache_clear()
     small = office.another_box()
     monkeypatch.undo()
     scripts._words.cache_clear()
+    scripts._assembled.cache_clear()
     hook = office.hook("http://127.0.0.1:9/")
     edition, _ = office.subscriptions.edition()
     small.move(START, "5-0", edition, [new(number, hook.id) for number in range(5)])

@@ -13,7 +13,7 @@ from envelopes import limits
 from envelopes.decision import Decision, Verb
 from envelopes.keys import Keys
 from envelopes.letter import LetterKind
-from envelopes.scripts import _words
+from envelopes.scripts import _assembled, _words
 from orchestrator import checks
 from orchestrator.cli.door import broker
 from orchestrator.client import Buckstop
@@ -26,6 +26,7 @@ from orchestrator.store import MessageDecision
 from tests.acl import as_user
 from tests.conftest import Fresh
 from tests.door import ASKED, FUTURE, MALFORMED, PAST, edited, sent
+from tests.until import PATIENCE_S
 from tests.worlds import KINDS, World, make
 
 
@@ -306,8 +307,10 @@ def test_a_desk_that_fills_up_meanwhile_loses_no_message(
     put(fresh, b"hello", b"x" * (limits.MESSAGE_BYTES_MAX + 1), sent())
     monkeypatch.setattr(limits, "LETTERS_MAX", 1)
     _words.cache_clear()
+    _assembled.cache_clear()
     full = Porter(Door(fresh.client, fresh.keys), lambda: None)
     _words.cache_clear()
+    _assembled.cache_clear()
     settled = full.turn(0)
     assert sum(bool(one.task) for one in settled) == 1
     assert lying(fresh) == 1
@@ -325,9 +328,9 @@ def test_a_client_with_a_result_backend_is_answered_at_once(fresh: Fresh, porter
     )
     good, bad = send(ASKED), send({**ASKED, "budget": {}})
     accepted, refused = porter.turn(0)
-    assert good.get(timeout=5) == {"task": accepted.task}
+    assert good.get(timeout=PATIENCE_S) == {"task": accepted.task}
     with pytest.raises(ValueError, match=f"budget: set at least one.*{refused.letter}"):
-        bad.get(timeout=5)
+        bad.get(timeout=PATIENCE_S)
     assert 0 < fresh.client.pttl(fresh.keys.celery_result(good.id)) <= limits.DOOR_RESULT_MS
 
 
@@ -343,7 +346,7 @@ def test_a_client_whose_message_is_too_large_is_told_so(
     letter = only(buckstop)
     told = f"{size} bytes; at most {limits.MESSAGE_BYTES_MAX} are taken.*letter {letter['id']}"
     with pytest.raises(ValueError, match=told):
-        sent_large.get(timeout=5)
+        sent_large.get(timeout=PATIENCE_S)
     assert 0 < fresh.client.pttl(fresh.keys.celery_result(sent_large.id)) <= limits.DOOR_RESULT_MS
 
 
@@ -377,9 +380,9 @@ def test_a_client_that_waits_already_is_told_at_once(fresh: Fresh, porter: Porte
     put(fresh, sent(task_id="waits"))
     with fresh.client.pubsub() as listening:
         listening.subscribe(fresh.keys.celery_result("waits"))
-        assert listening.get_message(timeout=5)["type"] == "subscribe"
+        assert listening.get_message(timeout=PATIENCE_S)["type"] == "subscribe"
         [settled] = porter.turn(0)
-        told = listening.get_message(timeout=5)
+        told = listening.get_message(timeout=PATIENCE_S)
     assert json.loads(told["data"])["result"] == {"task": settled.task}
 
 
@@ -418,7 +421,7 @@ def test_the_server_holds_a_submitter_to_its_rights(fresh: Fresh, tmp_path: Any)
         door = Door(client, keys)
         porter = Porter(door, Fitness(client, door))
         tasks = [one.task for one in porter.turn(0)]
-        assert answer.get(timeout=5) == {"task": tasks[1]}
+        assert answer.get(timeout=PATIENCE_S) == {"task": tasks[1]}
         stranger = Redis.from_url(url)
         for command in (
             *(("LRANGE", keys.submissions, 0, -1), ("RPOP", keys.submissions), ("KEYS", "*")),
