@@ -21,6 +21,7 @@ from envelopes.limits import (
     JSON_DIGITS_MAX,
     JSON_VALUES_MAX,
 )
+from envelopes.shortened import shortened
 
 
 class Refused(ValueError):
@@ -211,7 +212,7 @@ def _wrongs(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 def _field(path: Iterable[str | int]) -> str:
     """Name a field by the way to it; a stranger's own names are cut short, and fit for printing."""
     name = ".".join(map(str, path)).encode("utf-8", "replace").decode()
-    return name if len(name) <= FIELD_CHARS_MAX else f"{name[:FIELD_CHARS_MAX]}…"
+    return shortened(name, FIELD_CHARS_MAX)
 
 
 def _check_size(size: int, bytes_max: int, what: str) -> None:

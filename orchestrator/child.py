@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from envelopes.limits import LAST_WORDS_BYTES, LAST_WORDS_CHARS, LOG_BYTES_MAX
+from envelopes.shortened import shortened
 from orchestrator.children import Program
 from orchestrator.leash import leashed
 
@@ -109,7 +110,7 @@ class Child:
             lines = log.read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         words = _said(last.strip()).removeprefix("buckstop worker: ").partition("\n")[0]
-        return words if len(words) <= LAST_WORDS_CHARS else f"{words[:LAST_WORDS_CHARS]}…"
+        return shortened(words, LAST_WORDS_CHARS)
 
     def why_it_ended(self, code: int) -> str:
         """Say how it ended and, in its own words, why.

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from envelopes import Must, Predicate
+from envelopes.shortened import shortened
 
 _NOTHING: Final = object()
 """There is no such place; null is a value like any other."""
@@ -95,4 +96,4 @@ def _words(predicate: Predicate) -> str:
 
 def _shown(value: Any) -> str:
     text = "not there" if value is _NOTHING else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shortened(text, _SHOWN)

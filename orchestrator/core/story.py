@@ -11,6 +11,7 @@ import msgspec
 
 from envelopes import Envelope, limits
 from envelopes.decision import Verb
+from envelopes.shortened import shortened
 from orchestrator.core import again
 from orchestrator.core.task import Asked, Received, StepPhase, StepState
 from orchestrator.core.turn import Turn
@@ -28,7 +29,7 @@ def remember(turn: Turn, step: StepState, envelope: Envelope) -> None:
         hop=step.hop,
         status=envelope.status,
         confidence=envelope.confidence,
-        reason=_cut(envelope.reason or ""),
+        reason=shortened(envelope.reason or "", limits.RECEIVED_CHARS_MAX),
     )
     turn.change(received=(*turn.task.received, said)[-limits.RECEIVED_MAX :])
 
@@ -83,8 +84,3 @@ def allowed(turn: Turn, question: Asked | None) -> list[Verb]:
 def if_nobody_decides(turn: Turn) -> Verb:
     """Return what happens at the due time: the declared default, but nobody approves nothing."""
     return Verb.ABORT if turn.result() is None else Verb(turn.task.terms.desk_default)
-
-
-def _cut(text: str) -> str:
-    most = limits.RECEIVED_CHARS_MAX
-    return text if len(text) <= most else f"{text[:most]}…"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from envelopes import TaskRequest
 from envelopes.limits import DOOR_FAULT_CHARS, DOOR_FAULTS_MAX
+from envelopes.shortened import shortened
 from envelopes.strict import Refused, compact, refusals
 from envelopes.trace import heard
 from orchestrator import intake
@@ -60,8 +61,7 @@ def _once(submission: Submission, message: str) -> Submission:
 def _faults(fields: Mapping[str, Any], first: Refused) -> Iterator[str]:
     found = _field_faults(fields) or [first]
     for fault in found[:DOOR_FAULTS_MAX]:
-        text = str(fault)
-        yield text if len(text) <= DOOR_FAULT_CHARS else f"{text[:DOOR_FAULT_CHARS]}…"
+        yield shortened(str(fault), DOOR_FAULT_CHARS)
     if len(found) > DOOR_FAULTS_MAX:
         yield f"and {len(found) - DOOR_FAULTS_MAX} more"
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from envelopes.letter import LetterKind
 from envelopes.limits import JSON_DEPTH_MAX, MESSAGE_BYTES_MAX
+from envelopes.shortened import shortened
 from envelopes.strict import Refused, check_json, deeper_than
 
 TASK: Final = "buckstop.submit"
@@ -227,5 +228,4 @@ def _check_expiry(expires: Any, now_ms: int) -> None:
 
 def _quoted(value: object) -> str:
     """Quote a stranger's value, shortened."""
-    text = repr(value)
-    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
+    return shortened(repr(value), _QUOTED_CHARS)
