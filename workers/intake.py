@@ -68,12 +68,15 @@ class Intake:
         now = monotonic()
         size = sum(len(each.raw) for each in fetched)
         self.more = self.more or len(fetched) >= count or size >= FETCH_BYTES_MAX
+        refused: list[tuple[Fetched, Refusal]] = []
         for each in fetched:
             found = self._look_at(each, now_ms)
             if isinstance(found, Message):
                 yield base_of(each.queue), self._pass(each, found, now_ms, now)
             elif found is not None:
-                self._refuse(each, found)
+                refused.append((each, found))
+        for each, refusal in refused:  # last: to file it needs a server, and what may run is ours
+            self._refuse(each, refusal)
 
     def _look_at(self, each: Fetched, now_ms: int) -> Message | Refusal | None:
         found = inspect(each.raw, each.queue, now_ms, self._verifier, self._tasks)
