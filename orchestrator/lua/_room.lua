@@ -3,8 +3,9 @@
 -- tenants take turns, however many tasks each of them has here (start-time fair queueing).
 --
 -- A task called in is counted in `called` until it commits: it may use the place or not, and then
--- the next one is called; if it still waits, it comes back to the front. So nobody is forgotten, and
--- not everybody is woken for one place. What a task is in, and was called from, stands in its record as " agent agent ".
+-- the next one is called; if it still waits, it comes back to the front. So nobody is forgotten,
+-- and not everybody is woken for one place. What a task is in, and was called from, stands in its
+-- record as " agent agent ".
 local function with(names, name)
   names = names or ' '
   return string.find(names, ' ' .. name .. ' ', 1, true) and names or names .. name .. ' '

@@ -2,9 +2,10 @@
 --
 -- KEYS   task, mail, journal
 -- ARGV   task id, expected version (then a blank and the op of the commit that made it, which is
---        empty where nobody has committed; without the blank any op will do), op, 1 if the version is raised or 0 if only the alarm moves,
---        mail read, alarm ms or empty, outcome or empty, why it ended or empty, retention ms,
---        event or empty; then sections, each after its number of arguments:
+--        empty where nobody has committed; without the blank any op will do), op, 1 if the version
+--        is raised or 0 if only the alarm moves, mail read, alarm ms or empty, outcome or empty,
+--        why it ended or empty, retention ms, event or empty; then sections, each after its number
+--        of arguments:
 --        fields    name, value, ...
 --        dropped   name, ...
 --        journal   line, ...
@@ -24,9 +25,9 @@
 --
 -- Checks, before any write: every figure; that the op is not the last one committed (a retry: 1);
 -- that the task exists, is not over, has the expected version, by the expected commit (a fail-over
--- may have put another in its place), and at least the mail read; that no
--- claim to settle is still issued or claimed, and that each is its agent's; that no agent is sent
--- more than its cap and its breaker let pass, as they stand before this commit.
+-- may have put another in its place), and at least the mail read; that no claim to settle is still
+-- issued or claimed, and that each is its agent's; that no agent is sent more than its cap and its
+-- breaker let pass, as they stand before this commit.
 -- Writes: state; claims and their messages; what each agent has in flight; breakers; books; journal;
 -- letter; mail trimmed by exactly what was read; the alarm, which is now if more mail has come or
 -- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
@@ -178,7 +179,8 @@ local tenant, place, rooms, called, recalled = unpack(stored, 4, 8)
 if stored[2] == op then
   return 1
 end
-if tonumber(stored[1]) ~= version or not (any_base or (stored[2] or '') == base) or stored[3] or redis.call('LLEN', mail) < mail_read
+local is_current = tonumber(stored[1]) == version and (any_base or (stored[2] or '') == base)
+if not is_current or stored[3] or redis.call('LLEN', mail) < mail_read
   or not claims_are_over() then
   return conflict()
 elseif strangers then

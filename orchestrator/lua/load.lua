@@ -2,10 +2,10 @@
 --
 -- KEYS   task, mail
 -- ARGV   the version the caller knows and the op of its commit, between them a blank; or empty
--- Reply  false where there is no such task, else {version, op of the last commit, accepted ms, retention ms, now ms,
---        1 unless it waits for a place at work, 1 if an orchestrator has claimed it and nobody
---        has committed since, mail, names and values of the hash or false where what is known is
---        current}
+-- Reply  false where there is no such task, else {version, op of the last commit, accepted ms,
+--        retention ms, now ms, 1 unless it waits for a place at work, 1 if an orchestrator has
+--        claimed it and nobody has committed since, mail, names and values of the hash or false
+--        where what is known is current}
 --
 -- Writes nothing.
 -- needs: _time
