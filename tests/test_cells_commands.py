@@ -17,8 +17,8 @@ from orchestrator.cells.facade import Cells
 from orchestrator.cells.where import noting
 from orchestrator.courier.subscription import NewSubscription, SubscriptionKind
 from orchestrator.tokens import Credential, Scope
-from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, work
-from tests.typed import Said
+from tests.several import KEYS, TASK, TENANTS, Several, orchestrated, served, work
+from tests.typed import Said, ending
 from tests.until import PATIENCE_S, until
 
 Run = Callable[[str], Said]
@@ -39,7 +39,7 @@ def run(
     def run(line: str) -> Said:
         monkeypatch.setenv("BUCKSTOP_CELL", "")
         monkeypatch.setattr(sys, "argv", line.split())
-        with pytest.raises(SystemExit) as ended:
+        with ending() as ended:
             cli.main()
         said = capsys.readouterr()
         return Said(int(ended.value.code or 0), said.out, said.err)
@@ -241,6 +241,21 @@ def test_a_purge_says_which_cell_it_has_not_reached(several: Several, run: Run) 
             assert cells.tasks().items == []
         several.servers["west"].restart()
         assert run(f"buckstop purge {task} --yes").code == 0
+
+
+def test_where_no_cell_answers_nobody_says_that_others_go_on(several: Several, run: Run) -> None:
+    """Helpful errors: what happened, and what to do next, as it is."""
+    with served(several) as caller:
+        for cell in ("east", "west"):
+            several.servers[cell].kill()
+        for command in ("buckstop tasks", "buckstop purge --state completed"):
+            said = run(command)
+            assert said.code == 3
+            assert "cells 'east' and 'west' are away: " in said.err
+            assert "No cell answers; start them, and see how each is: buckstop cells" in said.err
+        problem = caller.get("/v1/tasks")
+        assert problem.status_code == 503
+        assert problem.json()["detail"].startswith("no cell answers (east and west); nothing acce")
 
 
 # --- the others ----------------------------------------------------------------------------------

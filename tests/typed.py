@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,6 @@ def typed(directory: Path, *arguments: str, text: str = "", **more: str) -> Said
     """Run a command in this process."""
     out, err = _stream(), _stream()
     surroundings = environ(**more)
-    interrupt = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patched:
         for name in os.environ.keys() - surroundings.keys():
             patched.delenv(name)
@@ -59,10 +59,20 @@ def typed(directory: Path, *arguments: str, text: str = "", **more: str) -> Said
         for name, stream in {"stdin": _stream(text), "stdout": out, "stderr": err}.items():
             patched.setattr(sys, name, stream)
         patched.setattr(sys, "argv", ["buckstop", *arguments])
-        with pytest.raises(SystemExit) as ended:
+        with ending() as ended:
             cli.main()
-    signal.signal(signal.SIGINT, interrupt)  # which a command's end makes its own
     return Said(int(ended.value.code or 0), _read(out), _read(err))
+
+
+@contextmanager
+def ending() -> Iterator[pytest.ExceptionInfo[SystemExit]]:
+    """Expect a command to end, and take back Ctrl-C, which its end makes its own."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            yield ended
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def started(directory: Path, *arguments: str, text: str = "", **more: str) -> Said:

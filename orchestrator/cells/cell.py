@@ -36,6 +36,10 @@ class CellAway(RedisConnectionError):
         super().__init__(f"{are.format(named)} away: {why}")
 
 
+class AllAway(CellAway):
+    """No cell answers at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answers(Generic[T]):
     """What those cells said that answered, by name in the order of the file; and who did not."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import TypeVar
 
-from orchestrator.cells.cell import Cell, CellAway
+from orchestrator.cells.cell import AllAway, Cell, CellAway
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.where import note
 from orchestrator.purge import Purge, Purged, PurgeFound, PurgeWanted
@@ -47,7 +47,7 @@ class CellPurge:
         self._each(lambda one: _purge(one).rewrite())
 
     def _each(self, what: Callable[[Opened], T]) -> dict[str, T]:
-        """Ask each cell; note those that are away, or raise CellAway where all are."""
+        """Ask each cell; note those that are away, or raise AllAway."""
         said: dict[str, T] = {}
         away: list[CellAway] = []
         for cell in self._cells:
@@ -57,7 +57,7 @@ class CellPurge:
                 away.append(gone)
         missing = [name for gone in away for name in gone.cells]
         if not said:
-            raise CellAway(missing, away[0].why)
+            raise AllAway(missing, away[0].why)
         note(missing)
         return said
 

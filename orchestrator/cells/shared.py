@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from orchestrator.answers import NotFound
-from orchestrator.cells.cell import Cell, CellAway, ask_all
+from orchestrator.cells.cell import AllAway, Cell, CellAway, ask_all
 from orchestrator.cells.opened import Opened
 from orchestrator.cells.where import note
 from orchestrator.courier.delivery import Delivery
@@ -76,12 +76,15 @@ class CellTokens:
     def _known(self, what: Callable[[Opened], Answer], credential: Credential) -> Answer:
         """Ask home, and where that is away the next cell that answers."""
         there = [self._home, *self._others] if credential.kind == "token" else [self._home]
-        for cell in there[:-1]:
+        away: list[CellAway] = []
+        for cell in there:
             try:
                 return cell.ask(what)
-            except CellAway:
-                continue
-        return there[-1].ask(what)
+            except CellAway as gone:
+                away.append(gone)
+        if there == [self._home]:
+            raise away[0]
+        raise AllAway([name for gone in away for name in gone.cells], away[0].why)
 
 
 class CellSubscriptions:

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from envelopes import limits
 from envelopes.strict import Refused
-from orchestrator.cells.cell import Answers, Cell, CellAway, ask_all
+from orchestrator.cells.cell import AllAway, Answers, Cell, CellAway, ask_all
 from orchestrator.records import Records
 
 T = TypeVar("T")
@@ -82,7 +82,8 @@ class Where:
         asked = self.cells.values() if only is None else [self._named(only)]
         answers = ask_all(asked, lambda one: what(one.store))
         if not answers.said:
-            raise CellAway(answers.missing, answers.away[0].why)
+            none_answers = AllAway if only is None else CellAway
+            raise none_answers(answers.missing, answers.away[0].why)
         note(answers.missing)
         return answers
 

@@ -33,7 +33,7 @@ from orchestrator.store import Store
 Findings = tuple[Finding, ...]
 Look = Callable[[Settings], Findings]
 Compare = Callable[[Cells, Sequence[CellState]], Findings]
-_AWAY_FIX = "start it, or mend what the file says of it; what is in other cells goes on"
+_AWAY_FIX = "start it, or mend what the file says of it; cells that answer go on without it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from redis.sentinel import MasterNotFoundError
 
 from envelopes.strict import Refused
 from orchestrator.backup import BackupError
-from orchestrator.cells.cell import CellAway
+from orchestrator.cells.cell import AllAway, CellAway
 from orchestrator.cells.file import CellsFileError
 from orchestrator.checks import Unfit
 from orchestrator.cli.exits import Exit
@@ -87,6 +87,8 @@ def _bare(error: object) -> str:
 
 
 def _unreachable(error: Exception) -> str:
+    if isinstance(error, AllAway):
+        return f"{error}. No cell answers; start them, and see how each is: buckstop cells"
     if isinstance(error, CellAway):
         return f"{error}. What is in other cells goes on; see: buckstop cells"
     why = _bare(str(error).partition(" : <")[0])  # behind it redis-py shows its own objects

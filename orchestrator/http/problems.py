@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from envelopes.limits import AWAY_RETRY_S, FIELD_CHARS_MAX
 from envelopes.strict import Refused
-from orchestrator.cells.cell import CellAway
+from orchestrator.cells.cell import AllAway, CellAway
 from orchestrator.checks import Unfit
 from orchestrator.client import NotFound, TimedOut
 from orchestrator.tokens import NoRoom
@@ -168,12 +168,15 @@ def _away(error: RedisError) -> Problem:
 def _cell_away(error: CellAway) -> Problem:
     log.warning("a cell is away", extra={"cells": list(error.cells), "why": error.why})
     named = " and ".join(error.cells)
-    detail = (
-        f"cell {named} does not answer, and this is or may be there; nothing accepted is lost, and "
-        f"other cells go on. Come again in {AWAY_RETRY_S} s; whoever runs it finds out more with: "
-        "buckstop cells"
-    )
-    return Problem("away", detail, _retry(AWAY_RETRY_S), cells=list(error.cells))
+    if isinstance(error, AllAway):
+        what = f"no cell answers ({named}); nothing accepted is lost"
+    else:
+        what = (
+            f"cell {named} does not answer, and this is or may be there; nothing accepted is lost, "
+            "and other cells go on"
+        )
+    more = f"Come again in {AWAY_RETRY_S} s; whoever runs it finds out more with: buckstop cells"
+    return Problem("away", f"{what}. {more}", _retry(AWAY_RETRY_S), cells=list(error.cells))
 
 
 def _of_a_parameter(found: Sequence[Any]) -> Problem:
