@@ -20,6 +20,21 @@ def note(what: str, **more: object) -> None:
     os.close(file)
 
 
+def wait_for(word: str) -> None:
+    """Stand still until the test says this word."""
+    while not _said(Path(os.environ["EFFECTS"]), word).exists():
+        time.sleep(0.02)
+
+
+def say(file: Path, word: str) -> None:
+    """Let all go on who wait for this word."""
+    _said(file, word).touch()
+
+
+def _said(file: Path, word: str) -> Path:
+    return file.with_name(f"{file.name}.{word}")
+
+
 def now_ms() -> int:
     """Return the time of this machine, which is the server's too."""
     return time.time_ns() // 1_000_000

@@ -1,7 +1,8 @@
 """Agents that never have enough, and keep an account that nobody else can edit.
 
 Each pays for one call after the other until a call is refused, and keeps the last answer. What
-each call cost stands in the account (account.py).
+each call cost stands in the account (account.py). Before the fourth they wait for a test's word, so
+that it can be sure of killing somebody over it.
 """
 
 import time
@@ -13,6 +14,8 @@ from workers.prices import Price
 
 INPUT, MOST, REAL = 50, 100, 40
 CALL_S = 0.1
+FIRST = 3
+"""Calls that are made before the test has said a word."""
 MICROS_PER_TOKEN = 10
 DEAR = Price.per_million(str(MICROS_PER_TOKEN), str(MICROS_PER_TOKEN))
 
@@ -26,6 +29,8 @@ def _spend(ctx: Context, micros: int) -> Envelope:
     run = uuid4().hex
     account.note("began", subtask=ctx.subtask, run=run, at_ms=account.now_ms())
     for number in range(1_000):
+        if number == FIRST:
+            account.wait_for("killed")
         line = {"subtask": ctx.subtask, "run": run, "op": f"{run}.{number}"}
         account.note("meant", at_ms=account.now_ms(), worst=_cost(MOST, micros), **line)
         with ctx.meter.call(input_tokens=INPUT, max_tokens=MOST, booked_as=account.MODEL) as call:
@@ -52,7 +57,7 @@ def dear(ctx: Context) -> Envelope:
 
 @agent("slow")
 def slow(ctx: Context) -> Envelope:
-    """Take so long that somebody can be killed over it."""
+    """Take as long as it takes to kill somebody over it."""
     account.note("began", subtask=ctx.subtask, run=uuid4().hex, at_ms=account.now_ms())
-    time.sleep(2)
+    account.wait_for("go on")
     return Envelope.success({"by": ctx.subtask}, 0.9)

@@ -25,6 +25,7 @@ from orchestrator.store import LetterClosed, LetterFiled, MessageDecision, Messa
 from orchestrator.store.indexes import TOO_LATE
 from orchestrator.wanted import Place, Wanted
 from tests.conftest import Fresh
+from tests.until import PATIENCE_S
 from tests.worlds import (
     KINDS,
     RealWorld,
@@ -149,8 +150,9 @@ def drained(world: RealWorld, count: int) -> list[tuple[str, dict[str, str]]]:
     def dead_letter(self: Any, **said: str) -> None:
         heard.put((self.request.id, said))
 
-    with start_worker(app, pool="solo", perform_ping_check=False, loglevel="ERROR"):
-        return [heard.get(timeout=60) for _ in range(count)]
+    quiet = {"perform_ping_check": False, "loglevel": "ERROR", "shutdown_timeout": PATIENCE_S}
+    with start_worker(app, pool="solo", **quiet):
+        return [heard.get(timeout=PATIENCE_S) for _ in range(count)]
 
 
 def test_a_stock_consumer_drains_the_queue_and_the_desk_stays_as_it_was(real: RealWorld) -> None:

@@ -56,7 +56,9 @@ async def read(chat, ctx, most: int) -> None:
     st.lists(st.tuples(st.booleans(), st.integers(1, 500)), min_size=1, max_size=4),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_a_server_does_each_request_was_charged_before_it_was_sent(
     bench, script, allowance, questions

@@ -9,6 +9,7 @@ import pytest
 
 from envelopes import Amounts, Limits
 from tests.shop import Hands, Office
+from tests.until import PATIENCE_S
 from workers import BudgetExhausted, Late, Price, PriceUnknown, Revoked
 from workers.agent import Agent
 from workers.meter import Meter
@@ -214,7 +215,7 @@ def test_64_threads_on_one_allowance_that_fits_20_overspend_nothing(office, open
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert (len(made), len(refused)) == (20, 44)
     assert charged(office, run) == Amounts(2000, 0, 20)
 
@@ -254,7 +255,7 @@ def test_a_charge_does_not_overtake_the_settlement_that_makes_room_for_it(opened
         thread.start()
         time.sleep(0.05)
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert refused == []
 
 
@@ -287,19 +288,22 @@ def test_a_call_that_ends_while_another_is_charged_is_settled_all_the_same(opene
 def test_async_calls_side_by_side_do_not_wait_for_each_other(hands, opened) -> None:
     """Parallel calls in one subtask are fine."""
     run = opened(allowance=Limits(tokens=10_000))
+    inside: list[int] = []
+    all_inside = asyncio.Event()
 
-    async def one() -> None:
+    async def one(number: int) -> None:
         async with run.context.meter.call(input_tokens=1, max_tokens=9) as call:
-            await asyncio.sleep(0.2)
+            inside.append(number)
+            if len(inside) == 40:
+                all_inside.set()
+            await all_inside.wait()  # for ever, if one had to end before the next is let in
             call.used(1, 1)
         await run.context.meter.acharge(tokens=1)
 
-    async def many() -> float:
-        begun = asyncio.get_running_loop().time()
-        await asyncio.gather(*(one() for _ in range(40)))
-        return asyncio.get_running_loop().time() - begun
+    async def many() -> None:
+        await asyncio.gather(*(one(number) for number in range(40)))
 
-    assert hands.loop.submit(many()).result(20) < 3
+    hands.loop.submit(many()).result(PATIENCE_S)
     assert run.context.meter.usage().tokens == 40 * 3
 
 
@@ -315,7 +319,7 @@ def test_a_plain_with_on_a_loop_is_refused_since_it_would_hold_up_all(hands, ope
 
     for coroutine in (wrong(), wrong_too()):
         with pytest.raises(RuntimeError, match=r"async with|await meter\.acharge"):
-            hands.loop.submit(coroutine).result(5)
+            hands.loop.submit(coroutine).result(PATIENCE_S)
 
 
 # --- the server has the last word ----------------------------------------------------------------

@@ -585,7 +585,7 @@ def _envelope(kind: str, hold: Hold) -> Envelope:
     return Envelope.failed("it cannot be done")
 
 
-@pytest.mark.timeout(0 if LONG else 240)
+@pytest.mark.timeout(0 if LONG else 900)
 def test_whatever_happens_in_whatever_order_the_books_agree(server):
     """Invariants 1 to 14 of PROMISES.md, «model-based, against real Redis»."""
     verdict = Verdict()

@@ -27,7 +27,8 @@ from tests.until import until
 KEYS = Keys("spend:")
 STEPS, FIT = 64, 20
 WORKERS = ("worker-1", "worker-2", "worker-3")
-CALLS_BEFORE_THE_KILL = 60
+CALLS_BEFORE_THE_KILL = 30
+"""More than one worker makes before it waits, so that at least one of those who die is at work."""
 DRAIN_S = 90
 BOUNDS = {"goal": "spend", "timeout": 300, "until": {"kind": "plan_done"}}
 TOKENS = 1_000
@@ -87,6 +88,7 @@ def aftermath(fleet) -> Aftermath:
     until("they spend", lambda: len(_made(fleet)) > CALLS_BEFORE_THE_KILL, DRAIN_S)
     fleet.kill(WORKERS[0])
     fleet.kill(WORKERS[1])
+    account.say(fleet.effects, "killed")
     records = {
         name: until("they end", lambda t=t: _over(store, t), DRAIN_S) for name, t in tasks.items()
     }
@@ -127,7 +129,7 @@ def burned(aftermath: Aftermath, name: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", WISHES)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_nothing_is_overspent_by_sixty_four_steps_under_a_ceiling_for_twenty(aftermath, name):
     """Issue: «overspend 0 with 64 parallel steps under a ceiling that fits 20».
 
@@ -143,7 +145,7 @@ def test_nothing_is_overspent_by_sixty_four_steps_under_a_ceiling_for_twenty(aft
 
 
 @pytest.mark.parametrize("name", WISHES)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_every_agent_is_stopped_before_the_call_that_would_overrun(aftermath, name):
     """Promise 2: «a call that could overrun its allowance is not made»."""
     allowance = {"tokens": TOKENS, "usd_micros": USD_MICROS}[name]
@@ -155,7 +157,7 @@ def test_every_agent_is_stopped_before_the_call_that_would_overrun(aftermath, na
 
 
 @pytest.mark.parametrize("name", WISHES)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_the_books_of_the_day_are_the_ledgers_and_name_the_model_of_who_was_killed(aftermath, name):
     """Budget page: «spend by tenant, agent, model, day», to the token, whoever died over it."""
     agent, ledger = WISHES[name][0], aftermath.heads[name]["ledger"]
@@ -169,7 +171,7 @@ def test_the_books_of_the_day_are_the_ledgers_and_name_the_model_of_who_was_kill
 
 
 @pytest.mark.parametrize("name", WISHES)
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_paid_answers_are_in_the_partial(aftermath, name):
     """Promise 7: «paid work is kept»; what died with its worker is all that is missing."""
     head, lines = aftermath.heads[name], aftermath.journals[name]
@@ -179,7 +181,7 @@ def test_paid_answers_are_in_the_partial(aftermath, name):
     assert set(json.loads(head["result"])) == paid
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_workers_died_over_it_and_the_auditor_has_nothing_to_say(aftermath):
     """Invariants 3, 4, 5: «spent» is what was settled, and no less than what was burned."""
     whys = [line["why"] for lines in aftermath.journals.values() for line in lines]
@@ -192,7 +194,7 @@ def test_workers_died_over_it_and_the_auditor_has_nothing_to_say(aftermath):
 # --- recovery ------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_a_killed_workers_step_runs_again_elsewhere(aftermath, fleet):
     """Issue: «a SIGKILLed worker's step is running again elsewhere»; when: bench/recovery.py."""
     store: Store = fleet.store
@@ -203,6 +205,7 @@ def test_a_killed_workers_step_runs_again_elsewhere(aftermath, fleet):
     fleet.running[first].kill()
     until("it runs again", lambda: len(_began(fleet, task_id)) == 2, DRAIN_S)
     assert _holder(fleet, f"{task_id}/2") != first
+    account.say(fleet.effects, "go on")
     until("it ends", lambda: _over(store, task_id), DRAIN_S)
     lines = list(map(json.loads, store.journal(task_id)))
     assert [(line["why"], line["subtask"]) for line in lines] == [

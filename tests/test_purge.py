@@ -27,6 +27,7 @@ from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.pages import block, commands
 from tests.reader import shell
+from tests.until import until
 
 PAGE = "docs/how-to/retention.md"
 FOR_A_RETRY = "last:"
@@ -266,6 +267,4 @@ def test_the_file_on_disk_is_written_anew_where_that_is_asked_for(
     before = client.info("persistence")["aof_rewrites"]
     done = shell(fresh, "buckstop purge nobody --yes --rewrite", tmp_path)
     assert done.returncode == 0, done.stderr
-    while (said := client.info("persistence"))["aof_rewrite_in_progress"]:
-        client.ping()
-    assert said["aof_rewrites"] > before
+    until("it is written anew", lambda: client.info("persistence")["aof_rewrites"] > before)

@@ -261,7 +261,7 @@ def test_no_plan_of_the_largest_size_takes_long_to_check(shape: str) -> None:
     started = time.process_time()
     with pytest.raises(Refused) as caught:
         parse(TaskRequest, text, bytes_max=limits.REQUEST_BYTES_MAX, what="request")
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 4, "more than ten times what it takes"
     assert len(str(caught.value)) < 500
 
 

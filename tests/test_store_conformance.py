@@ -15,6 +15,7 @@ import pytest
 from envelopes import Limits, limits
 from orchestrator.core.facts import ClaimState
 from orchestrator.store import Commit, LetterClosed, LetterFiled, Mark
+from tests.until import PATIENCE_S
 from tests.worlds import (
     KINDS,
     NOTHING,
@@ -262,7 +263,7 @@ def test_a_commit_writes_everything_that_was_decided(world: World) -> None:
     world.store.submit(submission())
     with world.store.events("t1") as events:
         assert world.store.commit([full_commit(world, 1, "op1")]) == [True]
-        assert events.get(1.0) == b"said"
+        assert events.get(PATIENCE_S) == b"said"
         assert events.get(0.01) is None
     task = loaded(world)
     assert (task.version, task.fields) == (2, {"head": b"h", "s:b": b"2"})
@@ -477,14 +478,16 @@ def test_an_end_whose_reply_is_lost_is_one_end(world: World) -> None:
 
 
 def test_a_finished_task_expires_after_its_retention(world: World) -> None:
-    world.store.submit(submission())
-    ended = commit(1, "end", outcome="completed", journal=(b"x",), retention_ms=30)
-    world.store.commit([ended])
-    assert world.store.task("t1") is not None
+    for task_id, retention_ms in (("t1", 30), ("t2", 60_000)):
+        world.store.submit(submission(task_id))
+        said = {"outcome": "completed", "journal": (b"x",), "retention_ms": retention_ms}
+        assert world.store.commit([commit(1, "end", task_id, **said)]) == [True]
     world.expire(40)
     assert world.store.task("t1") is None
     assert world.store.journal("t1") == []
     assert world.store.load([("t1", None)]) == [None]
+    assert world.store.task("t2") is not None
+    assert world.store.journal("t2") == [b"x"]
 
 
 def test_an_open_task_never_expires(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from envelopes import Envelope, Refused, limits
+from envelopes import Envelope, Refused, limits, strict
 from envelopes.strict import Frozen, check_json, compact, deeper_than, more_than, parse, refusal
 
 WHAT = "letter"
@@ -104,16 +104,17 @@ def test_the_size_is_counted_in_bytes_and_exactly(letter: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"x" * 2**26, "x" * 2**26, "é" * 2**25], ids=["bytes", "str", "é"])
-def test_64_megabytes_are_refused_at_once_and_without_a_copy(raw: bytes | str) -> None:
+def test_64_megabytes_are_refused_at_once_and_without_a_copy(
+    raw: bytes | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The promise: "1 GB of text: refused": the size is looked at before anything else is."""
+    for look in ("more_than", "deeper_than", "_Reader"):
+        monkeypatch.delattr(strict, look)
     tracemalloc.start()
-    started = time.perf_counter()
     found = refused(raw)
-    took_s = time.perf_counter() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.field == WHAT
-    assert took_s < 0.1
     assert peak < 100_000
 
 
@@ -176,7 +177,7 @@ def test_no_bomb_of_the_largest_size_takes_long(raw: bytes) -> None:
     """Deep JSON, huge integer, decimal bomb: nothing costs more than its length."""
     started = time.process_time()
     refused(raw, bytes_max=limits.REQUEST_BYTES_MAX)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 4, "more than ten times what it takes"
 
 
 def test_a_field_name_that_a_stranger_chose_is_cut_short_and_printable() -> None:
