@@ -1,8 +1,6 @@
 """What may be sent to an agent now, as an orchestrator sees it.
 
-Read by serve.py before each batch of decisions and by `buckstop agents`. What is decided on it is
-checked again by COMMIT, on what is true then: two orchestrators that see the same last place
-cannot both have it.
+Read before each batch of decisions (roster.py) and by `buckstop agents`.
 
 Not here: how breakers and places come to be as they are (lua/commit.lua and its fragments).
 """

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisSilent
@@ -35,18 +34,18 @@ from envelopes.trace import trace_of
 from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION, Newer
 from orchestrator import log as log_lines
 from orchestrator import undecidable
-from orchestrator.caps import AgentSeen
 from orchestrator.checks import Verdict, desk, wait_until_fit
 from orchestrator.committing import commit_of, of
 from orchestrator.core import state
 from orchestrator.core.commands import Decision, Look, Publish
 from orchestrator.core.decide import decide
-from orchestrator.core.facts import Agent, Claim, Mail, Sight
+from orchestrator.core.facts import Claim, Mail, Sight
 from orchestrator.core.task import Task
 from orchestrator.door.door import Door
 from orchestrator.door.porter import Fitness, Porter
 from orchestrator.failures import Failures, too_large
 from orchestrator.letters import read_mail
+from orchestrator.roster import Roster
 from orchestrator.settings import Settings
 from orchestrator.store import Commit, Loaded, Mark, Store
 from orchestrator.telemetry import SILENT, Committed, Silent, telling
@@ -61,14 +60,8 @@ LOOKS_MAX: Final = 5
 """See, take away, see again: a decision that needs more is left to the next wake."""
 CONFLICTS_MAX: Final = 3
 """Decide, lose to somebody else, decide again: a task that loses more often waits for its lease."""
-AGENTS_FRESH_MS: Final = 1_000
-"""How old the list of registered agents may be."""
 IDLE_MS_MAX: Final = 5_000
 """The longest sleep on the doorbell: a server that went away is noticed by then."""
-_MISSED: Final = {
-    *("handoff_refused", "plan_refused", "round_refused", "no_such_skill", "refused_decision"),
-}
-"""Decisions that are only made on a list of agents that is as new as they are."""
 BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0)
 
 
@@ -115,8 +108,7 @@ class Orchestrator:
         """How long a task is kept once it has ended; None for what it was accepted with."""
         self._version = OLDEST_VERSION
         self._known: OrderedDict[str, Known] = OrderedDict()
-        self._agents: dict[str, Agent] = {}
-        self._agents_ms = -AGENTS_FRESH_MS
+        self._roster = Roster(store)
         self._desk_ms = 0
         self._left: OrderedDict[str, int] = OrderedDict()
         """What only a newer one can read, and until when this loop does not claim it."""
@@ -160,12 +152,12 @@ class Orchestrator:
             wake_ms = until_ms if due.next_ms is None else min(due.next_ms, until_ms)
             self._sleep(max(1, wake_ms - due.now_ms))
             return 0
-        self._see_agents(due.now_ms)
+        self._roster.look(due.now_ms)
         again = self._decide_all(due.task_ids)
         for _ in range(CONFLICTS_MAX):
             if not again:
                 break  # else somebody else has decided, or taken the last place at an agent
-            self._see_agents(due.now_ms, afresh=True)
+            self._roster.look_afresh(due.now_ms)
             again = self._decide_all(again)
         return len(due.task_ids)
 
@@ -263,21 +255,6 @@ class Orchestrator:
         mark = Mark(loaded.version, loaded.op)
         return Known(mark, request, task, written=state.HEAD in loaded.fields)
 
-    def _see_agents(self, now_ms: int, *, afresh: bool = False) -> None:
-        if afresh or now_ms - self._agents_ms >= AGENTS_FRESH_MS:
-            seen = self._store.agents()
-            self._agents = {name: agent_of(each, now_ms) for name, each in seen.items()}
-            self._agents_ms = now_ms
-
-    def _count_in(self, decision: Decision) -> None:
-        """Let the next decision of this batch see the places that this one takes."""
-        for each in of(Publish, decision):
-            known = self._agents.get(each.agent)
-            if known is not None:
-                room = None if known.room is None else max(0, known.room - 1)
-                taken = replace(known, room=room, in_flight=known.in_flight + 1)
-                self._agents[each.agent] = taken
-
     # --- decide ----------------------------------------------------------------------------------
 
     def _draft(self, loaded: Loaded) -> Draft | None:
@@ -315,14 +292,14 @@ class Orchestrator:
         for _ in range(LOOKS_MAX):
             known = self._task(loaded)
             if known.task.rooms:  # it was woken because there may be room now
-                self._see_agents(loaded.now_ms, afresh=True)
-            sight = Sight(agents=self._agents, claims=claims, admitted=loaded.admitted)
+                self._roster.look_afresh(loaded.now_ms)
+            sight = Sight(agents=self._roster.agents, claims=claims, admitted=loaded.admitted)
             decision = decide(known.task, _read(loaded), sight, loaded.now_ms)
             if isinstance(decision, Decision):
-                if self._agents_ms < loaded.now_ms and _misses_somebody(decision):
-                    self._see_agents(loaded.now_ms, afresh=True)
+                if self._roster.is_too_old_for(decision, loaded.now_ms):
+                    self._roster.look_afresh(loaded.now_ms)
                     continue
-                self._count_in(decision)
+                self._roster.count_in(decision)
                 return self._drafted(known, loaded, decision)
             self._known[loaded.task_id] = known
             claims = self._look(known.task, decision)
@@ -373,28 +350,6 @@ def _request(stored: bytes) -> TaskRequest:
         return parse(TaskRequest, stored, bytes_max=limits.REQUEST_BYTES_MAX, what="request")
     except Refused as refused:
         raise Newer(f"its request cannot be read here: {refused}") from None
-
-
-def agent_of(seen: AgentSeen, now_ms: int) -> Agent:
-    """Say what may be sent to an agent now."""
-    room = None if seen.cap is None else max(0, seen.cap - seen.in_flight)
-    breaker = seen.breaker
-    shut = breaker.open and (now_ms < breaker.opens_ms or breaker.probe)
-    if breaker.open:
-        room = 0 if shut else min(1, 1 if room is None else room)
-    return Agent(
-        handoffs=tuple(seen.facts.get("handoffs", ())),
-        skills=tuple(seen.facts.get("skills", ())),
-        room=room,
-        shut=shut,
-        in_flight=seen.in_flight,
-        known=bool(seen.facts),
-    )
-
-
-def _misses_somebody(decision: Decision) -> bool:
-    """Say whether an agent was missed, which may have registered a moment ago."""
-    return any(note.why in _MISSED for note in decision.notes)
 
 
 def _read(loaded: Loaded) -> list[Mail]:
