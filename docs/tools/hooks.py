@@ -1,9 +1,10 @@
 """What MkDocs does besides, while it builds the site: add the pages that are written from the code.
 
 A page of the reference is never a file that somebody edits: it is made while the site is built
-(reference.py), so it says what the code says. A link that leaves docs/ has no page to lead to; it
-becomes the path that a reader finds in the repository. And commands lose their `$ `, so that what
-the copy button takes can be pasted as it is.
+(reference.py), so it says what the code says. Who reads the pages as files, on a code host, has no
+such page, so they link to what it is written from; here that becomes a link to the page. Another
+link that leaves docs/ has no page to lead to; it becomes the path that a reader finds in the
+repository. And commands lose their `$ `, so that what the copy button takes can be pasted as it is.
 """
 
 import re
@@ -21,6 +22,14 @@ ROOT_PAGES: Final = {
     "changelog.md": "CHANGELOG.md",
 }
 """Pages of the site that stand at the top of the repository."""
+WRITTEN_FROM: Final = {
+    "reference/cli.md": "orchestrator/cli/commands.py",
+    "reference/journal.md": "orchestrator/http/console/lib/whys.js",
+    "reference/limits.md": "envelopes/limits.py",
+    "reference/python.md": "orchestrator/client.py",
+}
+"""Pages of the reference that others link to, by the file that says the same in the repository."""
+_PAGE_OF: Final = {file: page for page, file in (ROOT_PAGES | WRITTEN_FROM).items()}
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(#[^)\s]*)?\)")
 _ROOT_LINK: Final = re.compile(r"\[([^\]]+)\]\((?!http)([^)#\s]+)(#[^)\s]*)?\)")
 _CONSOLE: Final = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
@@ -57,9 +66,8 @@ def _inside(found: re.Match[str], page: Page) -> str:
     if ups <= depth:
         return found[0]
     name = target.removeprefix("../" * ups)
-    own = next((path for path, root in ROOT_PAGES.items() if root == name), None)
-    if own is not None:
-        return f"[{text}]({'../' * depth}{own}{anchor})"
+    if name in _PAGE_OF:
+        return f"[{text}]({'../' * depth}{_PAGE_OF[name]}{anchor})"
     return _named(text, name)
 
 
@@ -73,7 +81,7 @@ def _root_page(name: str) -> str:
 def _from_the_top(found: re.Match[str]) -> str:
     """Return a link of such a page as it is on the site."""
     text, target, anchor = found[1], found[2], found[3] or ""
-    own = next((path for path, root in ROOT_PAGES.items() if root == target), None)
+    own = _PAGE_OF.get(target)
     inside = target.removeprefix("docs/")
     if own is None and (inside == target or not PurePosixPath(target).suffix):
         return _named(text, target)
