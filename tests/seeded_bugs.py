@@ -148,7 +148,7 @@ CORE: Final = (
         "opened = ()",
     ),
     _core(
-        "owner",
+        "desk",
         "a letter stays on the desk after it was decided",
         "turn.commands.append(CloseLetter(letter.id, verb, by, why, decided_as, judged, said))",
         "turn.commands.extend(())",
@@ -302,7 +302,7 @@ PATTERNS: Final = (
         'word, why = Word.COMPLETE, f"{step.agent} had no last word: {said}"',
     ),
     _core(
-        "owner",
+        "desk",
         "what a person has answered is forgotten",
         "answers=(*step.answers, answer),",
         "answers=step.answers,",

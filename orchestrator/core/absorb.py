@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from envelopes import Delegate, Envelope, Fault, Handoff, Question, Replan, Status, limits
 from envelopes.decision import Verb
 from envelopes.strict import compact
-from orchestrator.core import again, crew, gate, loops, owner, story
+from orchestrator.core import again, crew, desk, gate, loops, story
 from orchestrator.core.commands import Look, Served
 from orchestrator.core.facts import Cancelled, Claim, ClaimState, Mail, Report
 from orchestrator.core.task import (
@@ -192,7 +192,7 @@ def _no_agent(turn: Turn, decided: Decided) -> str | None:
 
 def _no_answer(turn: Turn, decided: Decided) -> str | None:
     """Say why this does not fit the question, or the lack of one, that is on the desk."""
-    place = owner.question_on_desk(turn)
+    place = desk.question_on_desk(turn)
     if place is None:
         return "nobody has asked anything" if decided.verb is Verb.ANSWER else None
     asked = turn.steps[place].ask

@@ -14,8 +14,8 @@ Rule 3: the rules are level-triggered: they look at the whole task as it is, nev
         top, until a rule says that nothing is left to do before the next wake.
 
 Not here: what goes out and with how much (publish.py), to whom (crew.py), what follows a broken
-step (replan.py, planner.py), what counts as going round in circles (loops.py), how a task ends and
-what a person can do (owner.py), what a result must pass (gate.py).
+step (replan.py, planner.py), what counts as going round in circles (loops.py), how a task ends
+(owner.py), what a person can do (desk.py), what a result must pass (gate.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from typing import Final
 
 from envelopes import Fault
 from envelopes.counted import counted, doing
-from orchestrator.core import crew, gate, loops, owner, planner, publish, replan, services
+from orchestrator.core import crew, desk, gate, loops, owner, planner, publish, replan, services
 from orchestrator.core.absorb import absorb_claims, absorb_mail
 from orchestrator.core.commands import Decision, Look
 from orchestrator.core.facts import ClaimState, Mail, Sight
@@ -112,7 +112,7 @@ def cancelled(turn: Turn) -> Ruling | Look:
         return Ruling.PASS
     if look := owner.revoke_all(turn):
         return look
-    owner.close_letter(turn, "the task was cancelled")
+    desk.close_letter(turn, "the task was cancelled")
     result = turn.result()
     return _after(owner.conclude(turn, Outcome.ABORTED, "cancelled", result))
 
@@ -121,7 +121,7 @@ def person_decided(turn: Turn) -> Ruling | Look:
     """A person has the last word."""
     if turn.task.decision is None:
         return Ruling.PASS
-    return _after(owner.decided(turn))
+    return _after(desk.decided(turn))
 
 
 def nobody_decided(turn: Turn) -> Ruling | Look:
@@ -129,7 +129,7 @@ def nobody_decided(turn: Turn) -> Ruling | Look:
     letter = turn.task.letter
     if letter is None or turn.now_ms < letter.due_ms:
         return Ruling.PASS
-    return _after(owner.nobody_decided(turn))
+    return _after(desk.nobody_decided(turn))
 
 
 def on_the_desk(turn: Turn) -> Ruling | Look:
@@ -239,7 +239,7 @@ def stalled(turn: Turn) -> Ruling | Look:
 
 def question(turn: Turn) -> Ruling | Look:
     """An agent wants to know something of a person."""
-    place = owner.question(turn)
+    place = desk.question(turn)
     if place is None:
         return Ruling.PASS
     if turn.places(StepPhase.OPEN):

@@ -25,8 +25,8 @@ from envelopes import Refused, limits
 from envelopes.decision import Cancellation, Decision, Verb
 from envelopes.strict import parse
 from orchestrator.core.commands import Granted
+from orchestrator.core.desk import NOBODY
 from orchestrator.core.facts import Claim
-from orchestrator.core.owner import NOBODY
 from orchestrator.core.task import Letter, Outcome, Phase
 from orchestrator.store import Commit, LetterClosed, Loaded
 from orchestrator.undecidable.raw import FIELD, Raw, Waiting, ms_of, names_in, whole
