@@ -242,7 +242,7 @@ def test_the_page_names_every_span_and_figure(collector) -> None:
         for source in sources
         for name in re.findall(
             r'(?:name=|start_span\(\s+)"(buckstop[.a-z]+)"'
-            r'|create_(?:histogram|counter)\(\s+"([a-z_.]+)"',
+            r'|(?:histogram|create_counter)\(\s*"([a-z_.]+)"',
             (ROOT / source).read_text(),
         )
     }

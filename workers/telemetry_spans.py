@@ -6,23 +6,24 @@ a name of its own (envelopes.Fault), an exception that of its class.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from time import perf_counter
 from typing import Any, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from envelopes.envelope import Envelope, Status
 from envelopes.exports import SCOPE
 from envelopes.headers import Headers
+from envelopes.measured import histogram
 from envelopes.trace import Place, span_of, trace_of
 from envelopes.trace_context import going_on_from
 from workers.telemetry import Asking, Invocation
 
-_SECONDS: Final = [0.01 * 2**power for power in range(14)]
-_TOKENS: Final = [4**power for power in range(14)]
+_SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
+_TOKENS: Final = tuple(4**power for power in range(14))
 """Both as the conventions advise."""
 _PROVIDER: Final = "gen_ai.provider.name"
 _MODEL: Final = "gen_ai.request.model"
@@ -143,21 +144,10 @@ def _fail(span: Span, error: str) -> None:
     span.set_status(StatusCode.ERROR, error)
 
 
-@cache
-def _seconds() -> metrics.Histogram:
-    return metrics.get_meter(SCOPE).create_histogram(
-        "gen_ai.client.operation.duration",
-        "s",
-        "How long a model call took.",
-        explicit_bucket_boundaries_advisory=_SECONDS,
-    )
+def _seconds() -> Histogram:
+    return histogram("gen_ai.client.operation.duration", "How long a model call took.", _SECONDS)
 
 
-@cache
-def _tokens() -> metrics.Histogram:
-    return metrics.get_meter(SCOPE).create_histogram(
-        "gen_ai.client.token.usage",
-        "{token}",
-        "Tokens that a model call used.",
-        explicit_bucket_boundaries_advisory=_TOKENS,
-    )
+def _tokens() -> Histogram:
+    about = "Tokens that a model call used."
+    return histogram("gen_ai.client.token.usage", about, _TOKENS, "{token}")

@@ -25,6 +25,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 """Asked for a host and a port; answers with addresses as text, or raises OSError."""
 
+PORTS: Final = {"http": 80, "https": 443}
+"""Where a URL leads that names no port, by how it begins."""
 ALLOW: Final = "say --allow-private (over HTTP: allow_private)"
 """How a refusal ends where somebody may open private networks."""
 _UNICAST_6: Final = ipaddress.IPv6Network("2000::/3")

@@ -9,9 +9,15 @@ from typing import Final
 import httpx
 
 from envelopes.strict import Refused
-from orchestrator.courier.address import ALLOW, Resolve, checked_host, require_readable, resolve
+from orchestrator.courier.address import (
+    ALLOW,
+    PORTS,
+    Resolve,
+    checked_host,
+    require_readable,
+    resolve,
+)
 
-_PORTS: Final = {"http": 80, "https": 443}
 _PORT_END: Final = 2**16
 
 
@@ -33,7 +39,7 @@ def checked(text: str, *, allow_private: bool, resolve: Resolve = resolve) -> En
     url = _read(text, allow_private=allow_private)
     host = url.raw_host.decode("ascii")
     addresses = checked_host(
-        host, url.port or _PORTS[url.scheme], allow_private=allow_private, resolve=resolve
+        host, url.port or PORTS[url.scheme], allow_private=allow_private, resolve=resolve
     )
     return Endpoint(url, addresses)
 
@@ -44,7 +50,7 @@ def _read(text: str, *, allow_private: bool) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError, ValueError) as error:
         raise Refused("url", f"not a URL: {error}") from None
-    if url.scheme not in _PORTS:
+    if url.scheme not in PORTS:
         raise Refused("url", "it must begin with https://")
     if url.scheme == "http" and not allow_private:
         raise Refused(

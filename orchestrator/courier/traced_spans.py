@@ -12,21 +12,23 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
 from time import perf_counter
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from redis import Redis
 from redis.exceptions import RedisError
 
 from envelopes.exports import SCOPE, Exports
 from envelopes.keys import Keys
+from envelopes.measured import HTTP_SECONDS, histogram
 from envelopes.onward import going_on
 from envelopes.trace import Place
 from envelopes.trace_context import going_on_from, place_of, span_context
+from orchestrator.courier.address import PORTS
 from orchestrator.courier.box import Claimed, Sent, Verb
 from orchestrator.courier.subscription import Subscription, SubscriptionKind
 from orchestrator.courier.traced import UNTOLD, Attempt, Silent
@@ -37,9 +39,6 @@ log = logging.getLogger("buckstop.courier")
 _WELL: Final = {Verb.DONE, Verb.MOOT}
 _NO_STATUS: Final = "_OTHER"
 """As the conventions call an error of no class: nobody answered, or the address is refused."""
-_PORTS: Final = {"http": 80, "https": 443}
-_SECONDS: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
-"""As the conventions advise for a request over HTTP, which most deliveries are."""
 
 
 class Deliveries(Silent):
@@ -134,15 +133,11 @@ def _where(to: Subscription) -> Mapping[str, Any]:
     return {
         "http.request.method": "POST",
         "server.address": parts.hostname or "",
-        "server.port": parts.port or _PORTS[parts.scheme],
+        "server.port": parts.port or PORTS[parts.scheme],
     }
 
 
-@cache
-def _seconds() -> metrics.Histogram:
-    return metrics.get_meter(SCOPE).create_histogram(
-        "buckstop.delivery.duration",
-        "s",
-        "How long an attempt at a delivery took, by kind and outcome.",
-        explicit_bucket_boundaries_advisory=_SECONDS,
-    )
+def _seconds() -> Histogram:
+    """Most deliveries are requests over HTTP."""
+    about = "How long an attempt at a delivery took, by kind and outcome."
+    return histogram("buckstop.delivery.duration", about, HTTP_SECONDS)

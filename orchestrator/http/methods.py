@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from envelopes.strict import Refused
 from orchestrator.http.problems import Problem, shown_path
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+"""What anything here can be asked; a stranger's own method is no name in figures and spans."""
 _IMPLIED: Final = frozenset({"OPTIONS"})
 _SHOWN: Final = 80
 """Characters of a stranger's parameter that are said again."""

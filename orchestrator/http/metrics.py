@@ -32,6 +32,7 @@ from orchestrator.http.access import Measures
 from orchestrator.http.figure import Figure, Seen
 from orchestrator.http.figures import DEPLOYMENT
 from orchestrator.http.figures_redis import REDIS
+from orchestrator.http.methods import METHODS
 from orchestrator.store import Store
 
 router = APIRouter(tags=["health"])
@@ -40,7 +41,6 @@ ALL: Final[tuple[Figure, ...]] = (*DEPLOYMENT, *REDIS)
 """Every figure that is the deployment's."""
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "none"
 
 
@@ -74,7 +74,7 @@ class Meters:
 
     def count(self, method: str, route: str, status: int, seconds: float, *, stream: bool) -> None:
         """Count one request. A stranger's paths and methods make no series of their own."""
-        known = method if method in _METHODS else "other"
+        known = method if method in METHODS else "other"
         self._requests.labels(known, route or _NO_ROUTE, status).inc()
         if not stream:
             self._seconds.labels(route or _NO_ROUTE).observe(seconds)

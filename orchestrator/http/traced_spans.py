@@ -7,23 +7,21 @@ the stream may last for days.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
 
 from envelopes.exports import SCOPE
 from envelopes.lines import about
+from envelopes.measured import HTTP_SECONDS, histogram
 from envelopes.trace import Place
 from envelopes.trace_context import going_on_from, place_of
-
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
-_SECONDS: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
-"""As the conventions advise."""
+from orchestrator.http.methods import METHODS
 
 
 class Answer:
@@ -85,14 +83,9 @@ def serving(scope: Scope, send: Send, caller: Place | None) -> Iterator[Answer]:
 def _method(scope: Scope) -> str:
     """Return the method; a stranger's own makes no name of its own."""
     method: str = scope["method"]
-    return method if method in _METHODS else "_OTHER"
+    return method if method in METHODS else "_OTHER"
 
 
-@cache
-def _seconds() -> metrics.Histogram:
-    return metrics.get_meter(SCOPE).create_histogram(
-        "http.server.request.duration",
-        "s",
-        "How long a request took to its last byte.",
-        explicit_bucket_boundaries_advisory=_SECONDS,
-    )
+def _seconds() -> Histogram:
+    took = "How long a request took to its last byte."
+    return histogram("http.server.request.duration", took, HTTP_SECONDS)

@@ -14,18 +14,19 @@ Where no span goes anywhere, what the client says of its trace is passed on to t
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from time import perf_counter
 from typing import Any, Final
 
 import mcp_types as types
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from opentelemetry import metrics, trace
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from pydantic import ValidationError
 
 from envelopes.exports import SCOPE, traced
+from envelopes.measured import histogram
 from envelopes.onward import going_on
 from envelopes.trace import Place, heard
 from envelopes.trace_context import going_on_from, place_of
@@ -41,7 +42,7 @@ _METHODS: Final = frozenset(
 )
 _OTHER: Final = "_OTHER"
 """What a stranger's own name is called: it makes no name of its own."""
-_SECONDS: Final = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 """As the conventions advise."""
 
 
@@ -140,11 +141,6 @@ def _class_of(error: BaseException) -> tuple[str, int | None]:
     return str(code), code
 
 
-@cache
-def _seconds() -> metrics.Histogram:
-    return metrics.get_meter(SCOPE).create_histogram(
-        "mcp.server.operation.duration",
-        "s",
-        "How long a request of MCP took.",
-        explicit_bucket_boundaries_advisory=_SECONDS,
-    )
+def _seconds() -> Histogram:
+    about = "How long a request of MCP took."
+    return histogram("mcp.server.operation.duration", about, _SECONDS)
