@@ -31,6 +31,7 @@ from orchestrator.wanted import Wanted
 from orchestrator.wire import Wire
 from tests.collector import look_at
 from tests.faulty import CLOCK, Client, Crash, Fault, Tape
+from tests.until import PATIENCE_S
 from tests.witness import Witness
 from tests.worlds import on_desk
 from workers.agent import Agent
@@ -466,7 +467,7 @@ def open_stages(server: EmbeddedServer) -> Iterator[Callable[..., Stage]]:
     """Make stages on a server that has nothing else to do; quick, for nothing here must last."""
     if not server.alive:
         server.restart()  # another test has killed it
-    client = connect(server.url)
+    client = connect(server.url, socket_timeout=PATIENCE_S)  # a lost reply is for a story to say
     before = client.config_get("appendfsync", "hz")
     client.config_set("appendfsync", "no")
     client.config_set("hz", 500)  # the precision with which a wait of one millisecond ends

@@ -19,7 +19,11 @@ from tests.until import soon
 WITHIN_S = 60
 """What anything here may take at most; it takes a fraction of it."""
 NEWS, HINTS = "xread", "psubscribe"
-"""What each of the two connections has last said to the server."""
+"""The two connections of a hub, by what they have said to the server."""
+IS: dict[str, Callable[[dict[str, str]], bool]] = {
+    NEWS: lambda line: line["cmd"] == NEWS,
+    HINTS: lambda line: line["psub"] != "0",  # it says "ping" too, once it was quiet for long
+}
 
 
 class Heard:
@@ -49,9 +53,13 @@ def losing(call: Callable[..., Any], lost: list[str], instead: object) -> Callab
     return called
 
 
-def break_line(client: Redis, last: str) -> None:
-    """Break the one connection that has said this last."""
-    [line] = [each for each in client.client_list() if each["cmd"] == last]
+def lines(client: Redis, which: str) -> list[dict[str, str]]:
+    return [line for line in client.client_list() if IS[which](line)]
+
+
+async def break_line(client: Redis, which: str) -> None:
+    """Break one of the two connections."""
+    [line] = await soon("it listens", lambda: lines(client, which))
     client.client_kill_filter(_id=line["id"])
 
 
@@ -59,12 +67,8 @@ def break_line(client: Redis, last: str) -> None:
 async def hearing(fresh: Fresh, heard: Heard) -> AsyncIterator[Hub]:
     """Run a hub, once both of its listeners wait for the server."""
     async with asyncio.timeout(WITHIN_S), Hub(lambda: fresh.url, fresh.keys, heard) as hub:
-        await soon("both listen", lambda: {NEWS, HINTS} <= said(fresh.client))
+        await soon("both listen", lambda: all(lines(fresh.client, which) for which in IS))
         yield hub
-
-
-def said(client: Redis) -> set[str]:
-    return {each["cmd"] for each in client.client_list()}
 
 
 @pytest.mark.parametrize("broken", [NEWS, HINTS])
@@ -82,7 +86,7 @@ def test_a_listener_whose_cancellation_is_lost_does_not_go_on_alone(
         """Hear one thing on each connection, in whatever order the two bring them."""
         async with hearing(fresh, heard) as hub:
             begun = hub.ring.end
-            break_line(fresh.client, broken)
+            await break_line(fresh.client, broken)
             await soon("the other was told to end", lambda: lost)
             fresh.client.xadd(fresh.keys.news, {"event": "missed", "at_ms": 1})
             await soon("it was away, and is back", lambda: heard.turns == [True, False])

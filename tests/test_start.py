@@ -34,7 +34,7 @@ def loaded(code: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=100,
     )
     return set(json.loads(told.stdout.splitlines()[-1]))
 
