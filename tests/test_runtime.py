@@ -11,11 +11,14 @@ import pytest
 from envelopes import Amounts, Envelope, Fault, Limits, Status, Usage
 from envelopes.limits import ENVELOPE_BYTES_MAX
 from tests.shop import Hands, Office, Report
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from workers import BudgetExhausted, Context, Price
 from workers.agent import Agent, _takes
 from workers.beat import Beat
 from workers.runtime import perform, report, stopped
+
+FOR_EVER_S = 600
+"""Longer than a test may take."""
 
 
 @pytest.fixture
@@ -260,12 +263,10 @@ def test_an_async_agent_is_cancelled_when_its_time_is_over(came_of) -> None:
 
     async def agent(ctx: Context) -> Envelope:
         ctx.keep("half", 0.5)
-        await asyncio.sleep(60)
+        await asyncio.sleep(FOR_EVER_S)
         raise AssertionError
 
-    begun = time.monotonic()
-    told = came_of(agent, timeout_ms=300).envelope
-    assert time.monotonic() - begun < 2
+    told = came_of(agent, timeout_ms=2_000).envelope
     assert (told.status, told.fault, told.result) == (Status.PARTIAL, Fault.TIMEOUT, "half")
 
 
@@ -291,10 +292,8 @@ def test_nobody_waits_for_a_coroutine_that_ignores_its_cancellation(came_of) -> 
                 ctx.log.info("not now")
         return Envelope.success(1, 1.0)
 
-    begun = time.monotonic()
-    assert came_of(agent, timeout_ms=200).envelope.fault is Fault.TIMEOUT
-    assert time.monotonic() - begun < 4
-    over.set()
+    assert came_of(agent, timeout_ms=2_000).envelope.fault is Fault.TIMEOUT
+    over.set()  # until then it goes on, and a test that waited for it would do so for ever
 
 
 def test_a_sync_agent_learns_from_its_meter_that_its_time_is_over(came_of) -> None:
@@ -376,17 +375,14 @@ def test_an_async_agent_is_cancelled_when_its_subtask_is_taken_away(office, run)
     ended = []
 
     async def agent(ctx: Context) -> Envelope:
+        threading.Thread(target=ctx.cancel).start()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(FOR_EVER_S)
         finally:
             ended.append(ctx.cancelled.is_set())
         raise AssertionError
 
-    opened = run(agent)
-    threading.Timer(0.2, opened.context.cancel).start()
-    begun = time.monotonic()
-    assert perform(opened) is None
-    assert time.monotonic() - begun < 3
+    assert perform(run(agent)) is None
     assert ended == [True]
     assert office.reports() == {}
 
@@ -408,11 +404,11 @@ def test_what_fails_after_a_cancellation_silences_no_other_agent(office, hands, 
 
 def test_a_sync_agent_can_ask_whether_it_is_still_wanted(office, run) -> None:
     def agent(ctx: Context) -> Envelope:
-        assert ctx.cancelled.wait(10)
+        threading.Thread(target=ctx.cancel).start()
+        assert ctx.cancelled.wait(PATIENCE_S)
         return Envelope.success(1, 1.0)
 
     opened = run(agent)
-    threading.Timer(0.1, opened.context.cancel).start()
     perform(opened)
     assert opened.context.cancelled.is_set()
 
@@ -470,7 +466,7 @@ def test_a_report_through_an_outage_arrives_once(office, run, fresh, server) -> 
 
 def test_the_context_says_where_it_stands(came_of) -> None:
     def agent(ctx: Context) -> Envelope:
-        left = 59 < ctx.seconds_left() <= 60
+        left = 20 < ctx.seconds_left() <= 60
         return Envelope.success([ctx.headers.hop, ctx.headers.tenant, left], 1.0)
 
     assert came_of(agent, hop=4, tenant="acme").envelope.result == [4, "acme", True]

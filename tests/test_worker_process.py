@@ -16,7 +16,11 @@ from envelopes import Amounts, Fault, Status
 from envelopes.limits import BEAT_MS
 from orchestrator.keyfile import encode, public_of
 from tests.shop import PRIVATE_KEY, ROOT, Office, Worker
-from tests.until import until
+from tests.until import PATIENCE_S, until
+
+pytestmark = pytest.mark.timeout(300)
+FOR_EVER_S = 5 * PATIENCE_S
+"""What nobody here waits for: an agent that takes so long is still at work at a test's end."""
 
 
 @pytest.fixture
@@ -67,14 +71,14 @@ def test_the_same_agents_run_under_every_pool(pool, office, worker) -> None:
             *send_many(office, "payer", 20),
             *send_many(office, "waiter", 4, 0.05),
         ]
-        until("64 reports", lambda: len(office.reports()) == 64, 30)
+        until("64 reports", lambda: len(office.reports()) == 64)
         told = office.reports()
         assert all(told[each].envelope.status is Status.SUCCESS for each in sent)
         assert all(told[each].charged == Amounts(30, 0, 1) for each in sent[40:])
         assert sorted(running.ran()) == sorted(sent), "each ran once"
         assert office.store.stats()["reports"] == 64
         until("one line for each subtask", lambda: ended_lines(running.log) == 64)
-        assert running.terminate(10) == 0
+        assert running.terminate(PATIENCE_S) == 0
 
 
 def test_hundreds_of_async_agents_wait_in_one_process(office, worker) -> None:
@@ -83,17 +87,16 @@ def test_hundreds_of_async_agents_wait_in_one_process(office, worker) -> None:
         running.wait_ready()
         send_many(office, "noop", 1)
         until("the pool is warm", lambda: len(office.reports()) == 1)
-        begun = time.monotonic()
-        send_many(office, "watcher", 200, 1.0)
-        until("all reports", lambda: len(office.reports()) == 201, 20)
-        assert time.monotonic() - begun < 6
+        send_many(office, "watcher", 200, FOR_EVER_S)
+        until("all of them are at work", lambda: len(running.ran()) == 201)
+        assert len(office.reports()) == 1, "at once: none of them has ended"
 
 
 def test_a_slow_agent_hoards_nothing_that_another_worker_could_do(office, worker) -> None:
     """Fetch no more than there are free slots."""
     with worker("threads", 2) as running:
         running.wait_ready()
-        send_many(office, "sleeper", 10, 5)
+        send_many(office, "sleeper", 10, FOR_EVER_S)
         until("both slots are taken", lambda: len(running.ran()) == 2)
         time.sleep(1.5)  # longer than one wait at the bell
         assert office.store.queue_depth("sleeper") == 8
@@ -102,10 +105,10 @@ def test_a_slow_agent_hoards_nothing_that_another_worker_could_do(office, worker
 def test_a_busy_slow_agent_does_not_keep_a_quick_one_from_its_slot(office, worker) -> None:
     with worker("threads", 2) as running:
         running.wait_ready()
-        slow = send_many(office, "sleeper", 1, 3)
+        slow = send_many(office, "sleeper", 1, FOR_EVER_S)
         until("the slow one runs", lambda: running.ran() == slow)
-        send_many(office, "noop", 300)
-        until("the quick ones, beside the slow one", lambda: len(office.reports()) == 300, 2.5)
+        quick = send_many(office, "noop", 300)
+        until("the quick ones, beside the slow one", lambda: office.reports().keys() == {*quick})
 
 
 def test_the_orchestrator_learns_which_agents_there_are(office, worker) -> None:
@@ -125,18 +128,24 @@ def test_remote_control_works_beside_the_gate(office, worker) -> None:
     """Stock Celery workers, `celery inspect` and Flower see ordinary messages."""
     with worker() as running:
         running.wait_ready()
-        slow = send_many(office, "sleeper", 1, 20)
+        slow = send_many(office, "sleeper", 1, FOR_EVER_S)
         until("the slow one runs", lambda: running.ran() == slow)
-        inspected = subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "workers.app", "inspect", "active", "--json"],
-            cwd=ROOT,
-            env=os.environ | {"BUCKSTOP_URL": running.url},
-            capture_output=True,
-            timeout=30,
-            check=True,
-        )
+        # Celery asks for so many seconds, and says by its exit code that nobody has answered.
+        inspected = until("it answers", lambda: inspect(running), good=lambda it: not it.returncode)
         (active,) = json.loads(inspected.stdout).values()
         assert [(each["id"], each["name"]) for each in active] == [(slow[0], "agent.sleeper")]
+
+
+def inspect(worker: Worker) -> subprocess.CompletedProcess[bytes]:
+    words = ["-A", "workers.app", "inspect", "--timeout", "3", "active", "--json"]
+    return subprocess.run(
+        [sys.executable, "-m", "celery", *words],
+        cwd=ROOT,
+        env=os.environ | {"BUCKSTOP_URL": worker.url},
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
 
 
 def test_what_is_missing_is_named_and_the_worker_does_not_start(fresh, tmp_path) -> None:
@@ -154,7 +163,7 @@ def test_what_is_missing_is_named_and_the_worker_does_not_start(fresh, tmp_path)
         ({"BUCKSTOP_GRACE": "soon"}, "BUCKSTOP_GRACE"),
     ):
         with Worker(fresh.url, fresh.keys, tmp_path, environ=environ) as refused:
-            assert refused.process.wait(20) == 2
+            assert refused.process.wait(PATIENCE_S) == 2
             assert said in refused.log.read_text()
             assert "Traceback" not in refused.log.read_text()
 
@@ -185,19 +194,19 @@ def test_told_to_stop_it_ends_what_runs_and_gives_back_the_rest(pool, office, wo
     with worker(pool, 2) as running:
         running.wait_ready()
         quick = send_many(office, "napper", 400)  # so that it takes some work ahead
-        until("it is under load", lambda: len(office.reports()) > 300, 20)
+        until("it is under load", lambda: len(office.reports()) > 300)
         slow = send_many(office, "napper", 60, 0.7)
-        until("a slow one runs", lambda: any(each in running.ran() for each in slow), 10)
-        assert running.terminate(30) == 0
+        until("a slow one runs", lambda: any(each in running.ran() for each in slow))
+        assert running.terminate(PATIENCE_S) == 0
         told, ran = office.reports(), set(running.ran())
         assert ran == set(told), "what began was ended and reported"
         left = [each for each in [*quick, *slow] if each not in ran]
-        assert len(left) >= 40
+        assert left, "there was more than it could do in a minute"
         assert states(office, left) == {"issued": len(left)}
         assert office.store.queue_depth("napper") == len(left), "for another worker to take"
         assert len(running.ran()) == len(ran), "none ran twice"
     with worker(pool, 10) as another:
-        until("another worker does the rest", lambda: len(office.reports()) == 460, 30)
+        until("another worker does the rest", lambda: len(office.reports()) == 460)
         assert Counter(another.ran()).most_common(1)[0][1] == 1
 
 
@@ -208,11 +217,11 @@ def test_what_does_not_end_within_the_grace_is_reported_as_stopped(
     """Then report those still running as failed, fault=stopped, and exit."""
     with worker(pool, 2, BUCKSTOP_GRACE="1") as running:
         running.wait_ready()
-        sent = send_many(office, "sleeper", 2, 60)
+        sent = send_many(office, "sleeper", 2, FOR_EVER_S)
         until("both slots are taken", lambda: len(running.ran()) == 2)
         begun = time.monotonic()
-        assert running.terminate(10) == 0
-        assert 1 <= time.monotonic() - begun < 5
+        assert running.terminate(PATIENCE_S) == 0
+        assert time.monotonic() - begun >= 1, "they had their grace"
         for each in sent:
             told = office.reports()[each].envelope
             assert (told.fault, told.result) == (Fault.STOPPED, kept)
@@ -222,9 +231,9 @@ def test_what_does_not_end_within_the_grace_is_reported_as_stopped(
 def test_an_async_agent_that_does_not_end_is_stopped_too(office, worker) -> None:
     with worker("threads", 2, BUCKSTOP_GRACE="1") as running:
         running.wait_ready()
-        (sent,) = send_many(office, "watcher", 1, 60)
+        (sent,) = send_many(office, "watcher", 1, FOR_EVER_S)
         until("it runs", lambda: running.ran() == [sent])
-        assert running.terminate(10) == 0
+        assert running.terminate(PATIENCE_S) == 0
         assert office.reports()[sent].envelope.fault is Fault.STOPPED
 
 
@@ -235,7 +244,7 @@ def test_a_killed_child_falls_silent_while_its_worker_lives_on(office, worker) -
     """SIGKILL pool child mid-call: the main survives, and does not beat for the child."""
     with worker("prefork", 2) as running:
         running.wait_ready()
-        (sent,) = send_many(office, "sleeper", 1, 60)
+        (sent,) = send_many(office, "sleeper", 1, FOR_EVER_S)
         until("it runs", lambda: running.ran() == [sent])
         until(
             "its worker has said that it lives",
@@ -243,10 +252,10 @@ def test_a_killed_child_falls_silent_while_its_worker_lives_on(office, worker) -
         )
         for child in children(running.process.pid):
             os.kill(child, signal.SIGKILL)
-        killed_ms = int(office.claim(sent)["beat_ms"])
         assert office.report(send_many(office, "noop", 1)[0]).envelope.status is Status.SUCCESS
+        last_ms = office.claim(sent)["beat_ms"]  # by now what was on its way has come
         time.sleep(BEAT_MS / 1000 + 0.5)
-        assert int(office.claim(sent)["beat_ms"]) <= killed_ms + 100
+        assert office.claim(sent)["beat_ms"] == last_ms
         assert sent not in office.reports()
         assert running.process.poll() is None
 
@@ -259,8 +268,8 @@ def test_a_child_that_ignores_its_deadline_is_killed_and_reported(office, worker
     """`time_limit` on prefork: the hard kill of code that ignores the meter."""
     with worker("prefork", 1) as running:
         running.wait_ready()
-        (sent,) = send_many(office, "sleeper", 1, 60, timeout_ms=500)
-        told = office.report(sent, 20).envelope
+        (sent,) = send_many(office, "sleeper", 1, FOR_EVER_S, timeout_ms=3_000)
+        told = office.report(sent).envelope
         assert told.fault is Fault.TIMEOUT
         assert "killed" in (told.reason or "")
         assert office.report(send_many(office, "noop", 1)[0]).envelope.status is Status.SUCCESS
@@ -272,10 +281,10 @@ def test_an_agent_whose_subtask_is_taken_away_is_cancelled_and_its_slot_free(
     """On revoked: ctx.cancelled is set and async agents are cancelled."""
     with worker("threads", 1) as running:
         running.wait_ready()
-        (sent,) = send_many(office, "watcher", 1, 60)
+        (sent,) = send_many(office, "watcher", 1, FOR_EVER_S)
         until("it runs", lambda: running.ran() == [sent])
         office.store.look(office.task, [], [1])
-        until("its cancellation", lambda: running.ran() == [sent, sent], BEAT_MS / 1000 + 2)
+        until("its cancellation", lambda: running.ran() == [sent, sent])
         office.report(office.send("noop"))
         assert sent not in office.reports()
 
@@ -287,9 +296,9 @@ def test_a_server_that_is_not_there_yet_is_waited_for(server, fresh, office, wor
     """Unreachable server at start: retry."""
     server.kill()
     with worker() as running:
-        until("the worker has noticed", lambda: "Cannot connect" in running.log.read_text(), 20)
+        until("the worker has noticed", lambda: "Cannot connect" in running.log.read_text())
         server.restart()
-        running.wait_ready(20)
+        running.wait_ready()
         assert office.report(office.send("noop")).envelope.status is Status.SUCCESS
 
 
@@ -305,7 +314,7 @@ def test_a_server_that_restarts_under_load_costs_nothing(
         server.kill()
         threading.Event().wait(2.5)
         server.restart()
-        until("all reports", lambda: len(office.reports()) == 300, 30)
+        until("all reports", lambda: len(office.reports()) == 300)
         assert running.process.poll() is None
         assert sorted(running.ran()) == sorted(sent), "each ran once"
         assert states(office, sent) == {"reported": 300}
