@@ -4,10 +4,10 @@ import json
 import re
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from orchestrator.wanted import Wanted
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import without_reload
 
@@ -80,6 +80,22 @@ def test_the_list_of_tasks_follows_them_without_a_reload(
         expect(row).to_have_count(0)
 
 
+def test_what_comes_while_the_stream_is_still_on_its_way_is_seen_too(
+    visit: Visit, bed: Bed, ada: Person, tenant: str
+) -> None:
+    """The issue: "Live by SSE, no reload": what comes behind the first reading nobody announces."""
+    held: list[Route] = []
+    page = visit(ada)
+    page.context.route("**/v1/events", lambda route: held.append(route))  # noqa: PLW0108 - marked
+    with page.expect_request("**/v1/events"):
+        page.goto("/tasks")
+    expect(page.get_by_role("heading", name="No tasks yet")).to_be_visible()
+    bed.submit(tenant, goal="Not announced").wait(WITHIN_S)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("row").filter(has_text="Not announced")).to_contain_text("completed")
+
+
 def test_a_letter_comes_to_the_desk_by_itself_and_is_counted_everywhere(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
@@ -122,7 +138,7 @@ def test_somebody_outside_answers_by_a_link_and_the_page_sees_it(
         expect(shown).to_be_visible()
         url = shown.evaluate("each => each.value ?? each.textContent").strip()
         said = httpx.post(url, json={"answer": "Elbe"}, timeout=30)
-        assert (said.status_code, task.wait(30).result) == (200, "Elbe")
+        assert (said.status_code, task.wait(WITHIN_S).result) == (200, "Elbe")
         now(page, "completed")
     assert httpx.post(url, json={"answer": "Rhine"}, timeout=30).status_code == 410
 

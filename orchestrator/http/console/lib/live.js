@@ -14,7 +14,8 @@
 
    A stream that breaks comes back by itself, with back-off. Then `epoch` (api.js) is raised, and
    everything that useRead shows is read again: what was announced meanwhile is not missed, and a
-   page that stays open over a restart of the server heals without being touched.
+   page that stays open over a restart of the server heals without being touched. The same is done
+   once the first stream stands.
 
    A page in the background gives its streams up soon: a browser has six connections to a
    server for all its tabs, and forgotten tabs would take them all. */
@@ -97,7 +98,9 @@ function disconnect(stream) {
 }
 
 function isBack(stream) {
-  const missed = stream.broken;
+  // A page reads before its first stream stands: what came in between was announced to nobody.
+  const first = stream.path === "/v1/events" && stream.state === "connecting";
+  const missed = stream.broken || first;
   Object.assign(stream, { state: "live", tries: 0, broken: false });
   if (stream.path === "/v1/events") cellsAway.set(NONE); // Those that still are, are told of at once.
   judge();
