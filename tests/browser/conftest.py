@@ -16,7 +16,7 @@ from tests.browser.bed import Bed, Person
 from tests.browser.eyes import Eyes
 from tests.browser.scenery import Scenery, put_up
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 """How long a condition may take on a machine that is busy with other things."""
 _NO_CHROMIUM = (
     "these tests look at the console in a real browser, and there is no Chromium on PATH; "
@@ -106,4 +106,4 @@ def log_in(request: Any, bed: Bed, person: Person) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give a test that starts a deployment and a browser the time for it."""
     for item in items:
-        item.add_marker(pytest.mark.timeout(180))
+        item.add_marker(pytest.mark.timeout(400))

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from orchestrator.tokens import Scope
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.until import until
 
 VENDORS = ["Nordwärme", "Thermia Süd", "Ventus"]
@@ -125,7 +125,7 @@ def _vendors(bed: Bed) -> str:
         plan=[*looks, report, check],
         labels={"project": "lund", "quarter": "Q3"},
     )
-    task.wait(60)
+    task.wait(WITHIN_S)
     return task.id
 
 
@@ -177,13 +177,13 @@ def _lost_ways(bed: Bed) -> None:
     """Let some tasks end otherwise: handed over, out of budget, cancelled."""
     over = {"to": "review", "reason": "the terms are legal, not technical"}
     handed = {**over, "then": {"says": "Clause 7 is fine.", "confidence": 0.88}}
-    bed.submit("acme", goal="Read the terms of the new supplier", input=handed).wait(60)
+    bed.submit("acme", goal="Read the terms of the new supplier", input=handed).wait(WITHIN_S)
     for river in ("Elbe", "Rhine", "Danube"):
         poor = {"goal": f"Forecast the level of the {river}", "budget": {"tokens": 300}}
         bed.letter_of(bed.submit("globex", **poor, input={"costs": 900}))
     task = bed.submit("globex", goal="Watch the prices of copper", input={"waits": "/nowhere"})
     task.cancel("the contract is signed", "ada")
-    task.wait(60)
+    task.wait(WITHIN_S)
 
 
 def _judged(bed: Bed) -> None:

@@ -3,7 +3,7 @@
 from playwright.sync_api import Locator, Page, expect
 
 from orchestrator.tokens import Scope
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 from tests.hands import Hand
 from tests.until import until
@@ -33,7 +33,7 @@ def test_an_agent_at_work_is_seen_without_a_reload(visit: Visit, bed: Bed, tenan
     expect(fact(page, "translate", "In flight")).to_contain_text("2")
     gate.touch()
     for task in tasks:
-        task.wait(30)
+        task.wait(WITHIN_S)
     expect(fact(page, "translate", "In flight")).to_contain_text("0")
     expect(fact(page, "translate", "Since yesterday")).to_contain_text("2 good")
     expect(fact(page, "translate", "Spent")).to_contain_text("400 tokens")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.scenery import Scenery
 from tests.browser.test_looks import settled
@@ -67,7 +67,7 @@ def test_what_failed_is_submitted_again_as_it_was(
 ) -> None:
     """A peer's page of a run starts it again; so does ours, once, however often it is clicked."""
     first = bed.submit(tenant, goal="Once more", labels={"ticket": "4711"})
-    first.wait(30)
+    first.wait(WITHIN_S)
     page = visit(ada, f"tasks/{first.id}")
     page.get_by_role("button", name="Submit again").click()
     sent = posts(page)
@@ -130,6 +130,7 @@ def test_a_session_that_ends_in_the_middle_of_an_amendment_loses_no_text(
     page.get_by_test_id("verb-amend").click()
     editor = page.get_by_test_id("editor")
     editor.fill('{"title": "Mine", "price": 13}')
+    expect(page.get_by_test_id("editor-verdict")).to_contain_text("Fits")  # nothing more is asked
     page.context.clear_cookies()
     page.get_by_test_id("send").click()
     expect(page.get_by_role("status").first).to_contain_text("what you typed is kept in this tab")

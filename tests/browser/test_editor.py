@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 
 SCHEMA = {
@@ -205,4 +205,4 @@ def test_a_result_that_is_one_text_is_amended_as_text(
     page.get_by_role("button", name="Text", exact=True).click()
     page.get_by_test_id("send").click()
     expect(page.get_by_test_id("after")).to_contain_text("You amended this.")
-    assert task.wait(30).result == f"{said}\n\nYours"
+    assert task.wait(WITHIN_S).result == f"{said}\n\nYours"

@@ -45,5 +45,6 @@ def test_what_no_page_may_do_is_refused_or_seen(
         return page.evaluate("true") and any(re.search(seen, each) for each in eyes.seen)
 
     until(f"{seen} is seen", is_seen)
+    page.context.close()  # of one thing that is done more may be told, but nothing after this
     assert "console: owned" not in eyes.seen
     eyes.seen.clear()

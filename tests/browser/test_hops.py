@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.bed import Bed
+from tests.browser.bed import WITHIN_S, Bed
 
 Json = dict[str, Any]
 
@@ -81,7 +81,7 @@ def test_a_real_journal_is_drawn_whole(draw: Any, bed: Bed, tenant: str) -> None
     steps = [{"id": "one", "agent": "write"}, {"id": "two", "agent": "write"}]
     steps.append({"id": "three", "agent": "write", "needs": ["one", "two"]})
     task = bed.submit(tenant, agent=None, plan=steps)
-    task.wait(60)
+    task.wait(WITHIN_S)
     nodes = draw([dict(line) for line in task.show().journal], {"plan": steps})
     assert [(node["step"], node["state"]) for node in nodes] == [
         *(("one", "success"), ("two", "success"), ("three", "success"))

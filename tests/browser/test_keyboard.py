@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.bed import Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import without_reload
+from tests.browser.keys import drawn, typed
 
 TABS_MAX = 80
 
@@ -18,11 +19,6 @@ def tab_to(page: Page, what: str) -> None:
     raise AssertionError(f"{TABS_MAX} times Tab did not lead to {what}")
 
 
-def drawn(page: Page) -> None:
-    """Let the page finish what it draws: its keys are known once it has."""
-    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
-
-
 def test_shortcuts_lead_from_the_list_to_a_decided_letter(
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
@@ -31,6 +27,7 @@ def test_shortcuts_lead_from_the_list_to_a_decided_letter(
     page = visit(ada, "tasks")
     expect(page.get_by_role("row").nth(1)).to_contain_text("on the desk")
     with without_reload(page):
+        drawn(page)
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         expect(page.get_by_text("This task waits for a person.")).to_be_visible()
@@ -87,9 +84,11 @@ def test_the_keys_are_listed_on_a_page_of_their_own(visit: Visit, ada: Person) -
     """A shortcut that nobody can find is none."""
     page = visit(ada, "tasks")
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    drawn(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("go to Desk")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    page.keyboard.type("gb")
-    expect(page.get_by_role("heading", name="Budget")).to_be_focused()
+    budget = page.get_by_role("heading", name="Budget", exact=True)
+    typed(page, "gb", budget)
+    expect(budget).to_be_focused()

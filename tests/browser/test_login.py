@@ -1,11 +1,12 @@
 """Who may look: tokens, links that log in once, what ends a session, and what a stranger can do."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from orchestrator.tokens import Scope
 from tests.browser.bed import Bed, Person
 from tests.browser.conftest import Visit
+from tests.browser.keys import typed
 
 STRANGER = "http://127.0.0.1:65001"
 """Another port of the same host: to SameSite the same site, so the cookie is sent."""
@@ -15,8 +16,12 @@ def tasks_shown(page: Page) -> None:
     expect(page.get_by_role("heading", name="Tasks", level=1)).to_be_visible()
 
 
+def door(page: Page) -> Locator:
+    return page.get_by_label("Token", exact=True)
+
+
 def door_shown(page: Page) -> None:
-    expect(page.get_by_label("Token", exact=True)).to_be_visible()
+    expect(door(page)).to_be_visible()
 
 
 def test_a_token_logs_in_and_is_kept_nowhere_in_the_page(visit: Visit, ada: Person) -> None:
@@ -65,8 +70,7 @@ def test_a_revoked_token_ends_its_sessions(visit: Visit, bed: Bed, ada: Person) 
     page = visit(ada, "tasks")
     tasks_shown(page)
     bed.tokens.revoke(ada.token_id)
-    page.keyboard.type("gd")  # the next thing that is read, if the stream has not told it already
-    door_shown(page)
+    typed(page, "gd", door(page))  # the next thing read, if the stream has not told it already
 
 
 def test_logging_out_ends_the_session_on_the_server_too(visit: Visit, ada: Person) -> None:
@@ -89,8 +93,7 @@ def test_one_tab_that_logs_out_takes_the_others_along(visit: Visit, ada: Person)
     tasks_shown(other)
     page.get_by_role("button", name="Log out").click()
     door_shown(page)
-    other.keyboard.type("gd")
-    door_shown(other)
+    typed(other, "gd", door(other))
 
 
 FORM = """<form method="post" enctype="text/plain" action="{to}">

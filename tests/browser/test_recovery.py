@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import Eyes, without_reload
 from tests.until import until
@@ -31,14 +31,14 @@ def test_a_page_lives_through_a_kill_of_the_app_and_shows_what_happened_meanwhil
     visit: Visit, bed: Bed, ada: Person, tenant: str
 ) -> None:
     """The issue: "server restart while the page is open (it recovers by itself)"."""
-    bed.submit(tenant, goal="Before").wait(30)
+    bed.submit(tenant, goal="Before").wait(WITHIN_S)
     page = visit(ada, "tasks")
     expect(page.get_by_role("row").filter(has_text="Before")).to_contain_text("completed")
     line(page, "Live")
     with without_reload(page):
         bed.cut("http-1")
         line(page, "Reconnecting")
-        bed.submit(tenant, goal="Meanwhile").wait(30)
+        bed.submit(tenant, goal="Meanwhile").wait(WITHIN_S)
         letter = bed.escalated(tenant)
         bed.http()
         line(page, "Live")
@@ -46,7 +46,7 @@ def test_a_page_lives_through_a_kill_of_the_app_and_shows_what_happened_meanwhil
         expect(page.get_by_role("link", name="Desk")).to_contain_text("1")
         page.get_by_role("link", name="Desk").click()
         expect(page.get_by_test_id("queue-row")).to_have_attribute("data-letter", letter)
-        bed.submit(tenant, goal="Afterwards").wait(30)
+        bed.submit(tenant, goal="Afterwards").wait(WITHIN_S)
         page.get_by_role("link", name="Tasks").click()
         expect(page.get_by_role("row").filter(has_text="Afterwards")).to_be_visible()
 
@@ -63,7 +63,7 @@ def test_a_task_that_is_watched_goes_on_where_its_stream_broke(
         bed.cut("http-1")
         line(page, "Reconnecting")
         gate.touch()
-        task.wait(30)
+        task.wait(WITHIN_S)
         bed.http()
         expect(page.locator(".standing .badge")).to_have_text("completed")
         lines = page.get_by_role("region", name="Timeline").locator("li.line")
@@ -115,7 +115,7 @@ def test_the_list_heals_after_a_kill_of_the_store(
 ) -> None:
     """The issue: "it recovers by itself"; what was accepted before the kill is still there."""
     eyes.forgive(503, 504)
-    bed.submit(tenant, goal="Before").wait(30)
+    bed.submit(tenant, goal="Before").wait(WITHIN_S)
     page = visit(ada, "tasks")
     line(page, "Live")
     with without_reload(page):
@@ -123,6 +123,6 @@ def test_the_list_heals_after_a_kill_of_the_store(
         line(page, "away")
         bed.server.restart()
         line(page, "Live")
-        bed.submit(tenant, goal="Afterwards").wait(30)
+        bed.submit(tenant, goal="Afterwards").wait(WITHIN_S)
         expect(page.get_by_role("row").filter(has_text="Before")).to_contain_text("completed")
         expect(page.get_by_role("row").filter(has_text="Afterwards")).to_contain_text("completed")

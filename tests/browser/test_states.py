@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from orchestrator.tokens import Scope
-from tests.browser.bed import Bed, Person
+from tests.browser.bed import WITHIN_S, Bed, Person
 from tests.browser.conftest import Visit
 from tests.browser.eyes import Eyes
 
@@ -14,8 +14,32 @@ READ_BY = {
     "agents": "**/v1/agents",
     "budget": "**/v1/spend?*",
 }
+PROBLEM = {
+    "type": "urn:buckstop:problem:bug",
+    "title": "Our mistake",
+    "status": 500,
+    "detail": "It is in the log.",
+}
 TABS = 7
 """One more than the connections that a browser has to one server."""
+
+
+class Broken:
+    """A server that first says nothing at all, and then of each request that it made a mistake."""
+
+    def __init__(self) -> None:
+        self._held: list[Route] | None = []
+
+    def asked(self, route: Route) -> None:
+        if self._held is None:
+            route.fulfill(status=500, json=PROBLEM)
+        else:
+            self._held.append(route)
+
+    def answer(self) -> None:
+        held, self._held = self._held or [], None
+        for route in held:
+            self.asked(route)
 
 
 def loading(page: Page) -> None:
@@ -47,19 +71,20 @@ def test_a_page_that_cannot_be_read_says_so_and_is_read_again(
 ) -> None:
     """The issue: "empty, loading and error states": first nothing comes, then an error, then it."""
     eyes.forgive(500)
-    held: list[Route] = []
+    broken = Broken()
     page = visit(bed.person("rita", Scope.READ, Scope.DECIDE), "login")
-    page.route(READ_BY[place], lambda route: held.append(route))  # noqa: PLW0108 - it is marked
+    page.route(READ_BY[place], broken.asked)
     with page.expect_request(READ_BY[place]):
         page.goto(f"/{place}")
     loading(page)
-    problem = {"type": "urn:buckstop:problem:bug", "title": "Our mistake", "status": 500}
-    for route in held:
-        route.fulfill(status=500, json={**problem, "detail": "It is in the log."})
-    page.unroute(READ_BY[place])
+    broken.answer()
     alert = page.get_by_role("alert")
     expect(alert.first).to_contain_text("It is in the log.")
-    page.get_by_role("button", name="Try again").first.click()
+    again = page.get_by_role("button", name="Try again")
+    with page.expect_request(READ_BY[place]):
+        again.first.click()
+    page.unroute(READ_BY[place])
+    again.evaluate_all("all => all[0]?.click()")  # none is left where it was read meanwhile
     expect(alert).to_have_count(0)
     expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
@@ -93,7 +118,7 @@ def test_more_tabs_than_a_browser_has_connections_are_all_served(
         turn(tabs[-1], away=True)
         tabs.append(first.context.new_page())
         tabs[-1].goto("/tasks")
-    bed.submit(tenant, goal="Seen in every tab").wait(30)
+    bed.submit(tenant, goal="Seen in every tab").wait(WITHIN_S)
     for before, tab in zip([tabs[-1], *tabs], tabs, strict=False):
         turn(before, away=True)
         turn(tab, away=False)

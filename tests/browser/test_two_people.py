@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.bed import Bed
+from tests.browser.bed import WITHIN_S, Bed
 from tests.browser.conftest import Visit
 
 LATER = "button => void setTimeout(() => button.click())"
@@ -44,7 +44,7 @@ def test_two_decide_at_once_and_one_of_them_is_told_who_was_first(
     expect(said[lost]).to_contain_text(f"{winner} was first")
     expect(said[lost]).to_contain_text("changed nothing")
     expect(said[lost]).to_contain_text(f"says {names[lost]}")
-    assert task.wait(30).outcome == ("completed" if winner == "ada" else "aborted")
+    assert task.wait(WITHIN_S).outcome == ("completed" if winner == "ada" else "aborted")
 
 
 def test_whoever_looks_on_sees_it_decided_and_keeps_what_was_typed(
