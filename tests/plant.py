@@ -19,7 +19,7 @@ from seeded_bugs import Bug
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("envelopes", "orchestrator")
-SEEDS, TASKS = 16, 640
+SEEDS, TASKS = 16, 704
 """Worlds and tasks for each bug; without a bug, they reach every rule and break no promise."""
 MORE_WORLDS = 4
 """How often as many other worlds are tried: what needs an accident of timing may miss the first."""
