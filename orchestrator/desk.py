@@ -80,6 +80,8 @@ class Desk:
         letter = self.letter(letter_id)
         if LetterKind(letter["kind"]).of_a_message:
             raise Refused("verb", f"{letter_id} is a message that no task waits on: replay|discard")
+        if letter["allowed"] and Verb.AMEND not in letter["allowed"]:
+            raise Refused("verb", f"{letter_id} takes no result; say {_verbs(letter)}")
         stored = self.store.task(letter["task"])
         if stored is None:
             raise none_or_several(letter["task"])

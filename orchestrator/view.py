@@ -6,11 +6,15 @@ core/task.py.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from envelopes import Ledger, TaskRequest
+from msgspec import MsgspecError
+
+from envelopes import Ledger, Limits, TaskRequest, limits
+from envelopes.shortened import shortened
 from orchestrator.caps import AgentSeen
 from orchestrator.core import state
 from orchestrator.core.task import Outcome, Phase, StepPhase, StepState, Task
@@ -155,7 +159,17 @@ def agent_view(name: str, seen: AgentSeen, waiting: int, workers: int) -> AgentV
 
 
 def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
-    """Read a task's hash."""
+    """Read a task's hash; of one that cannot be read, what is known all the same.
+
+    One broken record, or one of a newer version, must not keep anybody from seeing the others.
+    """
+    try:
+        return _view(task_id, stored)
+    except (ValueError, LookupError, TypeError, MsgspecError) as wrong:
+        return _unreadable(task_id, stored, wrong)
+
+
+def _view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
     request = TaskRequest.model_validate_json(stored["request"])
     task = state.read(task_id, int(stored["accepted_ms"]), request, stored)
     return TaskView(
@@ -184,6 +198,51 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
         confidence=task.confidence,
         cell=stored["cell"].decode() if "cell" in stored else None,
     )
+
+
+def _unreadable(task_id: str, stored: Mapping[str, bytes], wrong: Exception) -> TaskView:
+    """Tell what the store's own scripts have written of a task, and what its caller has."""
+    asked, accepted_ms = _object(stored.get("request")), int(stored.get("accepted_ms", b"0"))
+    why = shortened(" ".join(str(wrong).split()), limits.FIELD_CHARS_MAX)
+    return TaskView(
+        id=task_id,
+        version=int(stored.get("version", b"0")),
+        state=_stage(stored),
+        goal=str(asked.get("goal", "")),
+        tenant=stored.get("tenant", b"").decode(),
+        labels={},
+        accepted_ms=accepted_ms,
+        deadline_ms=accepted_ms,
+        hop=0,
+        hops_max=0,
+        subtasks=0,
+        subtasks_max=0,
+        replans=0,
+        plan_number=0,
+        ledger=Ledger(Limits()),
+        steps=(),
+        kept={},
+        at_work=stored.get("place") == b"work",
+        rooms=(),
+        letter=_object(stored.get(state.UNDECIDABLE)).get("letter"),
+        stop_reason=f"its record cannot be read here: {type(wrong).__name__}: {why}",
+        result=None,
+        confidence=None,
+        cell=stored["cell"].decode() if "cell" in stored else None,
+    )
+
+
+def _stage(stored: Mapping[str, bytes]) -> State:
+    if "outcome" in stored:
+        return State(stored["outcome"].decode())
+    return State.ON_DESK if stored.get("place") == b"desk" else State.WORKING
+
+
+def _object(text: bytes | None) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(text or b"{}")
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def state_of(task: Task) -> State:

@@ -302,9 +302,13 @@ def test_a_broken_record_is_a_person_s_to_end(
     [listed] = buckstop.letters().items
     assert listed["reason"] == "undecidable"
     settle(loop)
+    assert (task.status().state, task.status().letter) == ("on_desk", listed["id"])
+    assert {each.id for each in buckstop.tasks().items} == {task.id, other.id}
+    with pytest.raises(Refused, match=r"takes no result; say retry\|abort"):
+        buckstop.check_amendment(listed["id"], 1)
     say(buckstop, listed["id"], Verb.ABORT)
     settle(loop)
-    assert fresh.client.hget(fresh.keys.task(task.id), "outcome") == b"aborted"
+    assert (task.status().state, task.status().letter) == ("aborted", None)
     assert buckstop.letter(listed["id"])["state"] == "decided"
     [job] = [job for job in hand.take() if job.headers.agent == "write"]
     hand.answer(job, Envelope.success(1, 0.9))

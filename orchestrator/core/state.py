@@ -17,6 +17,8 @@ from orchestrator.core.task import StepState, Task, terms_of
 HEAD: Final = "head"
 STEP: Final = "s:"
 ORDER: Final = "order"
+UNDECIDABLE: Final = "undecidable"
+"""Stands beside them where no decision can be made (undecidable/); the core never reads it."""
 
 _KEPT_ELSEWHERE = {"id", "terms", "steps"}
 _IN_HEAD = [each for each in msgspec.structs.fields(Task) if each.name not in _KEPT_ELSEWHERE]

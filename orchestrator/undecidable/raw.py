@@ -11,7 +11,7 @@ from envelopes import Ledger, Limits, TaskRequest, limits
 from orchestrator.core import state
 from orchestrator.store import Loaded
 
-FIELD: Final = "undecidable"
+FIELD: Final = state.UNDECIDABLE
 """Where a task's hash says that it is one; COMMIT writes it like a field of the core."""
 
 
