@@ -21,7 +21,7 @@ from tests.adapted import (
     refusal_under_a_ceiling,
 )
 from tests.openai_server import Calls, Fails, OpenAIServer, Says
-from workers import BudgetExhausted
+from workers import BudgetExhausted, telemetry
 from workers.adapters.langgraph import from_langgraph
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -129,6 +129,27 @@ def test_a_retry_of_the_graphs_own_passes_the_meter_each_time() -> None:
     assert done.envelope.result == "x is 42"
     assert done.usage.calls == len(server.requests) == 2
     assert done.usage.tokens == done.worst[0] + 47
+
+
+def test_a_call_that_failed_is_told_to_have_ended_like_any_other(monkeypatch) -> None:
+    """telemetry.py: "every metered call, whoever makes it": one without an end is never sent."""
+    ended: list[type[BaseException] | None] = []
+
+    class Told(telemetry.Asking):
+        def over(self, error: type[BaseException] | None) -> None:
+            ended.append(error)
+
+    class Heard(telemetry.Invocation):
+        def asking(self, _model: str, _max_tokens: int) -> telemetry.Asking:
+            return Told()
+
+    monkeypatch.setattr(telemetry, "UNTOLD", Heard())
+    with OpenAIServer(Fails(500), Says("x is 42")) as server:
+        model = chat(server).with_retry(stop_after_attempt=2, wait_exponential_jitter=False)
+        came(one_node(lambda state: {"messages": [model.invoke(state["messages"])]}))
+    failed, done = ended
+    assert failed is not None
+    assert done is None
 
 
 def test_an_answer_that_is_longer_than_what_is_left_is_not_asked_for() -> None:

@@ -152,9 +152,11 @@ class _Metering(BaseCallbackHandler):
             call.used(into, out, written_tokens=written)
         call.__exit__(None, None, None)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002 - theirs
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """Leave the worst case booked: nobody knows what a failed call cost."""
-        self._open.pop(run_id, None)
+        call = self._open.pop(run_id, None)
+        if call is not None:
+            call.__exit__(type(error), error, None)
 
     def _charge(
         self, run_id: UUID, model: dict[str, Any], sent: Sequence[Any], settings: dict[str, Any]
