@@ -68,13 +68,13 @@ def parse(model: type[Model], raw: bytes | str, *, bytes_max: int, what: str) ->
 
 def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
     """Turn pydantic's first complaint into ours."""
-    return refusals(error, model, what)[0]
+    return next(refusals(error, model, what))
 
 
-def refusals(error: ValidationError, model: type[Frozen], what: str) -> list[Refused]:
-    """Turn all of pydantic's complaints into ours."""
-    found = error.errors(include_url=False, include_input=False)
-    return [_refused(one, model, what) for one in found]
+def refusals(error: ValidationError, model: type[Frozen], what: str) -> Iterator[Refused]:
+    """Turn pydantic's complaints into ours, as many as somebody wants: there may be thousands."""
+    for one in error.errors(include_url=False, include_input=False):
+        yield _refused(one, model, what)
 
 
 def _refused(one: ErrorDetails, model: type[Frozen], what: str) -> Refused:

@@ -100,3 +100,15 @@ def test_a_line_said_in_python_is_held_to_the_same_bounds() -> None:
     ):
         with pytest.raises(ValidationError):
             wrong()
+
+
+@pytest.mark.parametrize(("width", "depth"), [(30_000, 1), (8, 5)])
+def test_of_thousands_of_wrong_conditions_the_first_is_told(width: int, depth: int) -> None:
+    """What strangers send is refused quickly: nobody looks for what is wrong with each of them."""
+    line: dict[str, Anything] = {"kind": "confidence", "at_least": 7}
+    for _ in range(depth):
+        line = {"kind": "any", "of": [line] * width}
+    with pytest.raises(ValidationError) as caught:
+        LINE.validate_json(json.dumps(line))
+    [only] = caught.value.errors()
+    assert only["loc"] == ("any", "of", 0) * depth + ("confidence", "at_least")

@@ -1,11 +1,13 @@
 """Judge a message at the door: a submission, or every field that is wrong with it.
 
 The same code refuses here as for the command line and over HTTP (orchestrator/intake.py). The one
-difference is that nobody is there to ask again, so all faults are named, not the first.
+difference is that nobody is there to ask again, so all faults are named, not the first (of those
+among conditions that are joined, the first is: envelopes/until.py).
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,17 +61,21 @@ def _once(submission: Submission, message: str) -> Submission:
 
 
 def _faults(fields: Mapping[str, Any], first: Refused) -> Iterator[str]:
-    found = _field_faults(fields) or [first]
-    for fault in found[:DOOR_FAULTS_MAX]:
+    found, more = _field_faults(fields)
+    for fault in found or [first]:
         yield shortened(str(fault), DOOR_FAULT_CHARS)
-    if len(found) > DOOR_FAULTS_MAX:
-        yield f"and {len(found) - DOOR_FAULTS_MAX} more"
+    if more:
+        yield f"and {more} more"
 
 
-def _field_faults(fields: Mapping[str, Any]) -> list[Refused]:
-    """Find what is wrong with single fields; faults between fields are found one by one."""
+def _field_faults(fields: Mapping[str, Any]) -> tuple[list[Refused], int]:
+    """Find what is wrong with single fields: the first faults, and how many more there are.
+
+    Faults between fields are found one by one.
+    """
     try:
         TaskRequest.model_validate_json(compact(fields))
     except ValidationError as error:
-        return refusals(error, TaskRequest, "request")
-    return []
+        found = list(islice(refusals(error, TaskRequest, "request"), DOOR_FAULTS_MAX))
+        return found, error.error_count() - len(found)
+    return [], 0
