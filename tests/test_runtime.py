@@ -104,7 +104,7 @@ def test_only_metered_figures_count(came_of) -> None:
         (None, "nothing"),
         ({"status": "success"}, "dict {'status': 'success'}"),
         (object, "type <class 'object'>"),
-        ("x" * 10_000, "..."),
+        ("x" * 10_000, "…"),
     ],
 )
 def test_anything_else_it_returns_is_a_failure_that_names_it(came_of, returned, named) -> None:

@@ -26,6 +26,7 @@ from envelopes.headers import Headers
 from envelopes.letter import LetterKind
 from envelopes.limits import JSON_DEPTH_MAX, MESSAGE_BYTES_MAX
 from envelopes.seal import Forged
+from envelopes.shortened import shortened
 from envelopes.strict import Refused, check_json, deeper_than, refusal
 from envelopes.versions import OLDEST_VERSION, SCHEMA_VERSION
 
@@ -332,5 +333,4 @@ def _shown(celery: dict[str, Any], name: str) -> str:
 
 def _quoted(value: object) -> str:
     """Quote a stranger's value, shortened."""
-    text = repr(value)
-    return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}..."
+    return shortened(repr(value), _QUOTED_CHARS)

@@ -34,6 +34,7 @@ from envelopes.claims import Reported
 from envelopes.envelope import Delegate, Envelope, Fault, Handoff, Question, Replan
 from envelopes.lines import about
 from envelopes.request import Step
+from envelopes.shortened import shortened
 from envelopes.strict import Refused, refusal
 from envelopes.trace import trace_of
 from workers.agent import Agent
@@ -327,9 +328,7 @@ def _named(returned: object) -> str:
     """Say what a wrong answer was, without repeating all of it."""
     if returned is None:
         return "nothing"
-    text = _text_of(returned, repr)
-    short = text if len(text) <= _RETURNED_CHARS else f"{text[:_RETURNED_CHARS]}..."
-    return f"{type(returned).__name__} {short}"
+    return f"{type(returned).__name__} {shortened(_text_of(returned, repr), _RETURNED_CHARS)}"
 
 
 @dataclass(frozen=True, slots=True)

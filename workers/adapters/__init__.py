@@ -12,6 +12,7 @@ which it is taken in (terms.py). It is registered like any `@agent`.
     from_openai_agents        agents.Agent                  openai-agents    openai_agents.py
     from_langgraph            a compiled graph              langgraph        langgraph.py
     from_callable             any function of one argument  none             function.py
+    as_agent                  a Celery task                 none             celery.py
 
 Each meters at the framework's own model interface, through tap.py, so that every call passes it:
 tool loops, sub-agents, streams. What cannot be seen there, or not be bounded, is refused under a
