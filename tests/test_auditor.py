@@ -120,13 +120,14 @@ def _half_a_letter(evidence: Evidence) -> Evidence:
 
 
 def _unfinished(evidence: Evidence) -> Evidence:
-    """Call a task completed whose steps are not."""
-    task = next(
-        t
-        for t in evidence.tasks.values()
-        if t.outcome == "partial" and t.head and t.head["stop_reason"] in {"deadline", "budget"}
-    )
-    return _task(evidence, lambda each: each is task, outcome="completed")
+    """Call tasks completed that were cut off, most of them in the middle of their steps."""
+    cut = {
+        task.id: replace(task, outcome="completed")
+        for task in evidence.tasks.values()
+        if task.outcome == "partial"
+        if task.head and task.head["stop_reason"] in {"deadline", "budget"}
+    }
+    return replace(evidence, tasks={**evidence.tasks, **cut})
 
 
 def _never_told(evidence: Evidence) -> Evidence:
