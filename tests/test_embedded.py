@@ -15,6 +15,7 @@ from redis.exceptions import AuthenticationError
 
 from orchestrator import embedded, leash, running
 from orchestrator.embedded import EmbeddedError, EmbeddedServer, find_binary
+from tests.until import PATIENCE_S, until
 
 OWNER = """
 import sys
@@ -26,18 +27,16 @@ sys.stdin.read()
 """
 
 
-def gone_within(pid: int, seconds: float) -> bool:
-    """Wait until a process that is not our child has ended."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
-            return True
-        time.sleep(0.02)
-    return False
+def is_gone(pid: int) -> bool:
+    """Say whether a process that is not our child has ended."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_gone(pid: int) -> None:
+    until("it has ended", lambda: is_gone(pid))
 
 
 def start_owner(directory: Path) -> tuple[subprocess.Popen[str], int]:
@@ -86,15 +85,18 @@ def test_a_second_server_on_one_directory_is_told_where_the_first_is(tmp_path: P
         assert first.alive
 
 
-def test_it_ends_when_its_owner_is_sigkilled_and_its_directory_is_free(tmp_path: Path) -> None:
+def test_it_ends_when_its_owner_is_sigkilled_and_its_directory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Embedded server: "stopped with its parent even when that is killed"."""
+    monkeypatch.setattr(embedded, "_LOCK_WITHIN_S", PATIENCE_S)
     owner, server_pid = start_owner(tmp_path)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     # No pause: a server on its way out is waited for, not called a rival.
     with EmbeddedServer(tmp_path) as next_one:
         assert next_one.alive
-    assert gone_within(server_pid, 3)
+    wait_gone(server_pid)
 
 
 def test_a_directory_is_taken_until_its_last_server_is_gone(
@@ -105,13 +107,14 @@ def test_a_directory_is_taken_until_its_last_server_is_gone(
     os.kill(server_pid, signal.SIGSTOP)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    monkeypatch.setattr(embedded, "_LOCK_WITHIN_S", 0.3)
     try:
-        with pytest.raises(EmbeddedError, match=f"pid {server_pid}"):
-            EmbeddedServer(tmp_path)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(embedded, "_LOCK_WITHIN_S", 0.3)
+            with pytest.raises(EmbeddedError, match=f"pid {server_pid}"):
+                EmbeddedServer(tmp_path)
     finally:
         os.kill(server_pid, signal.SIGCONT)
-    assert gone_within(server_pid, 3)
+    wait_gone(server_pid)
     with EmbeddedServer(tmp_path) as next_one:
         assert next_one.alive
 
@@ -135,7 +138,7 @@ def test_a_leashed_program_ends_with_its_parent(tmp_path: Path, watch: list[str]
         time.sleep(0.01)  # it puts the leash on before it becomes the program
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    assert gone_within(child, 3)
+    wait_gone(child)
 
 
 def test_a_server_started_from_a_thread_outlives_the_thread(tmp_path: Path) -> None:

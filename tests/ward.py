@@ -35,6 +35,7 @@ class Ward:
         record = {"agents": agents, "declares": declares, "keys": public, "concurrency": 8}
         hand.claims._worker = name
         hand.claims.beat([], json.dumps(record | said))
+        self.client.persist(self.keys.worker(name))  # it lives for as long as the test looks
         return hand
 
     def submit(self, agent: str = "a") -> str:
@@ -42,6 +43,7 @@ class Ward:
 
     def turn(self) -> None:
         self.loop.turn(idle_ms_max=1)
+        self.client.persist(self.keys.serving)
 
     def examine(self) -> tuple[Finding, ...]:
         deployment = Deployment.of(self.client, self.keys, signing_key=KEY)
