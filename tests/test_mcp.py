@@ -25,9 +25,10 @@ from orchestrator.settings import Settings
 from tests.conftest import Fresh
 from tests.editor import BUCKSTOP, PAGE, STDIO, Place, editor, run, told
 from tests.pages import block
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from tests.web import TASK, running
 
+pytestmark = pytest.mark.timeout(300)  # the first of them waits for a whole deployment
 ALL = ("submit", "read", "decide")
 
 
@@ -123,7 +124,7 @@ def test_a_wait_goes_on_though_the_api_is_killed(place: Place, token: str) -> No
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=place.api, headers=headers, timeout=30) as client:
             _, made = await (api := Api(client)).post("/v1/tasks", request)
-            await until_it_matters(api, made["id"], 50, report)
+            await until_it_matters(api, made["id"], PATIENCE_S, report)
             return await api.get(f"/v1/tasks/{made['id']}")
 
     assert run(act)["result"] == "it was there"

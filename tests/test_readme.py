@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +21,12 @@ from tests.llm_server import KEY, ModelServer, completion, wants
 from tests.openai_server import Calls, OpenAIServer, Says
 from tests.pages import commands
 from tests.reader import sh
+from tests.until import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BUCKSTOP = Path(sys.executable).parent / "buckstop"
-STARTED_WITHIN_S = 60
+pytestmark = pytest.mark.timeout(400)  # each command is a process, and each page a deployment
 
 
 def block(beginning: str) -> str:
@@ -40,13 +40,21 @@ def started(module: str, folder: Path) -> Iterator[Path]:
     (folder / f"{module}.py").write_text(block(f"# {module}.py"))
     with (folder / "up.log").open("wb") as log:
         up = subprocess.Popen([BUCKSTOP, "up", module], cwd=folder, stdout=log, stderr=log)
-    give_up = time.monotonic() + STARTED_WITHIN_S
-    while "console: " not in (folder / "up.log").read_text() and time.monotonic() < give_up:
-        assert up.poll() is None, (folder / "up.log").read_text()
-        time.sleep(0.05)
-    yield folder
-    up.send_signal(signal.SIGINT)
-    assert up.wait(60) == 0, "one Ctrl-C stops all"
+    try:
+        said = until(
+            "it is ready", (folder / "up.log").read_text, good=lambda said: _over(up, said)
+        )
+        assert "console: " in said, said
+        yield folder
+    finally:
+        up.send_signal(signal.SIGINT)
+        code = up.wait(2 * PATIENCE_S)
+    assert code == 0, "one Ctrl-C stops all"
+
+
+def _over(up: subprocess.Popen[bytes], said: str) -> bool:
+    """Say whether there is nothing to wait for any more: it is ready, or has given up."""
+    return "console: " in said or up.poll() is not None
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +255,9 @@ def curl(line: str, token: str) -> httpx.Response:
 
 def asked(folder: Path) -> str:
     """Wait until somebody asks a person something, and return the letter's id."""
-    give_up = time.monotonic() + STARTED_WITHIN_S
-    while time.monotonic() < give_up:
-        if letters := json.loads(run([BUCKSTOP, "letters", "--json"], folder)):
-            return str(letters[0]["id"])
-    raise AssertionError("nobody has asked anything")
+    ask = [BUCKSTOP, "letters", "--json"]
+    letters = until("somebody asks", lambda: json.loads(run(ask, folder)))
+    return str(letters[0]["id"])
 
 
 def test_every_command_of_the_cli_stands_in_the_readme():
