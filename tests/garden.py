@@ -15,10 +15,11 @@ from redis import Redis
 from envelopes.keys import Keys
 from orchestrator import flower
 from orchestrator.client import Buckstop
-from orchestrator.embedded import EmbeddedServer, free_port
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.leash import leashed
 from tests import acl
 from tests.fleet import ROOT, Fleet
+from tests.ports import free_port
 from tests.until import until
 
 KEYS = Keys()

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.conftest import Fresh
 from tests.pages import ROOT
 
-WITHIN_S = 90
+WITHIN_S = 180
 """What a command of a page may take at most."""
 
 

@@ -14,10 +14,11 @@ from redis import Redis
 from envelopes.decision import Decision, Verb
 from envelopes.keys import PREFIX_DEFAULT, Keys
 from orchestrator.client import Buckstop, TaskHandle
-from orchestrator.embedded import EmbeddedServer, free_port
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.settings import Settings
 from orchestrator.tokens import Scope, Tokens, id_of
 from tests.fleet import Fleet
+from tests.ports import free_port
 from tests.until import until
 
 WITHIN_S = 90

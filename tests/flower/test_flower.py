@@ -15,6 +15,7 @@ from tests.garden import BOUNDS, KEYS, Garden, planted
 from tests.until import until
 from workers.outcome import event_of, outcome_line
 
+pytestmark = pytest.mark.timeout(400)
 SECRET = "correct horse battery staple"
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 import httpx
 import yaml
 
-from orchestrator.embedded import free_port
 from orchestrator.leash import leashed
+from tests.ports import free_port
+from tests.until import until
 
 RULES = Path(__file__).parents[2] / "deploy/prometheus"
-WITHIN_S = 60
+WITHIN_S = 90
 
 
 class Prometheus:
     """One that runs."""
 
     def __init__(self, port: int) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30)
 
     def ask(self, path: str, **params: str) -> Any:
         """Ask its API; an error of a query is an error here."""
@@ -38,15 +38,7 @@ class Prometheus:
 
     def wait(self, expression: str) -> list[Any]:
         """Return what an expression finds, once it finds anything."""
-        give_up = time.monotonic() + WITHIN_S
-        while time.monotonic() < give_up:
-            try:
-                if found := self.query(expression):
-                    return found
-            except httpx.TransportError:
-                pass  # it is just starting
-            time.sleep(0.2)
-        raise AssertionError(f"{expression}: nothing within {WITHIN_S} s")
+        return until(expression, lambda: self.query(expression), WITHIN_S, every_s=0.2)
 
 
 @contextmanager
@@ -67,7 +59,7 @@ def prometheus(folder: Path, target: str, token: str) -> Iterator[Prometheus]:
         yield Prometheus(port)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(WITHIN_S)
 
 
 def _configured(target: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.hands import Hand
 from tests.monitoring.server import Prometheus, prometheus
 from tests.web import TASK, Web, asked, on_the_desk, orchestrating, running, set_aside
 
+pytestmark = pytest.mark.timeout(400)
 DASHBOARDS = sorted((Path(__file__).parents[2] / "deploy/grafana/dashboards").glob("*.json"))
 QUERIES = [
     (page.stem, panel["title"], target["expr"])

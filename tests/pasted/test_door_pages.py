@@ -1,7 +1,6 @@
 """docs/how-to/celery.md and the examples for Celery and the shell, as a reader pastes them."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.running import Running
 from orchestrator.settings import Settings
 from tests.pages import ROOT, block, commands
-from tests.reader import running, sh, up
+from tests.reader import WITHIN_S, running, sh, up
+from tests.until import until
 
 PAGE = "docs/how-to/celery.md"
 CELERY, SHELL = "examples/celery/README.md", "examples/shell/README.md"
 EXAMPLE = ROOT / "examples" / "celery"
-WITHIN_S = 60
 RUN, WAIT = "$ python submit.py", '$ buckstop submit --goal "otter soup"'
 _CALL = '$ celery -b "$(buckstop broker)" call buckstop.submit --queue buckstop:submit --kwargs '
 GOOD = f"""{_CALL}'{{"goal": "otters", "agent":"""
@@ -44,13 +43,8 @@ def buckstop(folder: Path) -> Iterator[Buckstop]:
 
 def next_task(buckstop: Buckstop, known: int) -> TaskHandle:
     """Wait for one task more than there were."""
-    give_up = time.monotonic() + WITHIN_S
-    while time.monotonic() < give_up:
-        found = buckstop.tasks().items
-        if len(found) > known:
-            return buckstop.task(found[0].id)
-        time.sleep(0.05)
-    raise AssertionError("no task has come")
+    found = until("it comes", lambda: buckstop.tasks().items, good=lambda all_: len(all_) > known)
+    return buckstop.task(found[0].id)
 
 
 def test_a_stock_client_submits_as_pasted(folder: Path, buckstop: Buckstop) -> None:
@@ -81,10 +75,7 @@ def test_a_mistake_is_a_letter_that_names_the_fields(folder: Path, buckstop: Buc
     """The issue: "malformed ones become letters that say what was wrong"."""
     wrong, look = commands(block(PAGE, WRONG))
     message = sh([wrong], folder).strip()
-    give_up = time.monotonic() + WITHIN_S
-    while not (found := buckstop.letters().items):
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    found = until("it is a letter", lambda: buckstop.letters().items)
     why = found[0]["why"]
     assert all(part in why for part in ("gaol: ", "budget: ", "timeout: ", "until: ", message))
     assert found[0]["id"] in sh([look], folder)

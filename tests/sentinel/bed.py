@@ -9,7 +9,6 @@ needs another one (tests/tls/).
 """
 
 import os
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.embedded import find_binary
 from orchestrator.leash import leashed
+from tests.ports import free_port
 from tests.sentinel.line import Line
 from tests.tls.bed import Certificates
 from tests.until import until
@@ -37,15 +37,6 @@ PATIENCE_S = 120
 """For what Sentinels do: one that has stood still keeps out of everything for half a minute, and an
 election that came to nothing is held again after twenty seconds."""
 NODES, SENTINELS = 3, 3
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody has; all are held until the last is found, so they differ."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Bed:
@@ -67,7 +58,7 @@ class Bed:
         self._tls = tls
         self._asked, self._down_after_ms = replicas_to_write, down_after_ms
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        ports = free_ports(NODES + SENTINELS)
+        ports = [free_port() for _ in range(NODES + SENTINELS)]
         self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
         self.line = Line(self.nodes[0]) if cuttable else None
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)

@@ -16,4 +16,4 @@ if __name__ == "__main__":
         print("LEFT OUT: TLS to Redis was not tested: there is no redis-server that speaks it")  # noqa: T201 -- for a person
         print(f"On Debian: apt install redis-server; or name one in {SERVER}")  # noqa: T201 -- the same
         sys.exit(os.environ.get("CI") == "true")
-    sys.exit(pytest.main(["-q", "--timeout=300", *sys.argv[1:], "tests/tls/cases.py"]))
+    sys.exit(pytest.main(["-q", "--timeout=400", *sys.argv[1:], "tests/tls/cases.py"]))
