@@ -52,7 +52,7 @@ def test_no_command_waits_for_what_it_does_not_use() -> None:
         ("orchestrator.client", SLOW | {"rich", "yaml"}),
         ("orchestrator.serve", STREAMED | {"rich"}),
         ("workers.app", STREAMED | {"rich", "orchestrator"}),
-        ("orchestrator.http.__main__", SERVED),
+        ("orchestrator.http.__main__", SERVED | {"rich", "orchestrator.cli"}),
         ("orchestrator.courier.__main__", SLOW - {"apprise", "httpx", "requests", "rich.progress"}),
     ],
 )

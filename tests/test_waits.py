@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.cli.waits import waits
 from orchestrator.client import Buckstop
 from orchestrator.core.task import StepPhase
 from orchestrator.settings import Settings
+from orchestrator.standstill import waits
 from orchestrator.view import AgentView, State
 
 WISH = {"goal": "x", "agent": "a", "budget": {"tokens": 900}, "timeout": 60}

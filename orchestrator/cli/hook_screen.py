@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Column, Table
 from rich.text import Text
 
-from orchestrator.cli.screen import moment
+from orchestrator.clock import moment
 from orchestrator.courier.delivery import Delivery
 from orchestrator.courier.subscription import Subscription
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from envelopes.limits import MICROS_PER_USD
-from orchestrator.cli.screen import moment
+from orchestrator.clock import moment
 
 _SAID: Final[Mapping[str, str]] = {
     "approve": "approve  # deliver what is kept",

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +13,7 @@ from envelopes import Ledger
 from envelopes.limits import MICROS_PER_USD
 from orchestrator.calibration import Calibration
 from orchestrator.client import Result, Story
+from orchestrator.clock import moment
 from orchestrator.core.task import StepPhase
 from orchestrator.view import AgentView, State, TaskView
 
@@ -287,11 +287,6 @@ def _whole(title: str) -> Column:
 def _folded(title: str) -> Column:
     """Head a column of sentences; a word that is too long is broken, not cut."""
     return Column(title, overflow="fold")
-
-
-def moment(at_ms: int) -> str:
-    """Write a moment in the reader's own time."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _short_moment(at_ms: int) -> str:

@@ -8,8 +8,8 @@ import click
 from orchestrator.cells.facade import agents_of
 from orchestrator.cli.options import complain, connected, json_option, url_option, write_json
 from orchestrator.cli.screen import console, story, task_table
-from orchestrator.cli.waits import waits
 from orchestrator.client import Buckstop
+from orchestrator.standstill import waits
 from orchestrator.wanted import Place, Stage, TasksWanted
 
 

@@ -21,8 +21,9 @@ from orchestrator.cli.options import (
     url_option,
     write_json,
 )
-from orchestrator.cli.screen import console, moment
+from orchestrator.cli.screen import console
 from orchestrator.client import NotFound
+from orchestrator.clock import moment
 from orchestrator.tokens import Scope, Token, Tokens, id_of
 
 _SCOPES: Final = click.Choice([each.value for each in Scope])

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Header, Query, Response
 from envelopes import TaskRequest, limits
 from envelopes.strict import Refused
 from orchestrator.cells.facade import agents_of
-from orchestrator.cli.waits import waits
 from orchestrator.client import Buckstop, NotFound, TaskHandle
 from orchestrator.http.access import Caller, Client, Reads, Submits
 from orchestrator.http.bodies import json_body, takes
@@ -34,6 +33,7 @@ from orchestrator.http.shown_tasks import (
     summary,
     whole,
 )
+from orchestrator.standstill import waits
 from orchestrator.unstaffed import beginners
 from orchestrator.view import State, TaskView, view
 from orchestrator.wanted import Stage, TasksWanted

@@ -1,13 +1,13 @@
 """Why a task does not move, in sentences that say what to do about it.
 
-Pure: from what the client returned. Called by show.py, for a person who wonders.
+Pure: from what the client returned. For a person who wonders, at a terminal or over HTTP.
 
 Not here: who has to wait, and when that ends (core/crew.py, and the commit that frees a place).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from orchestrator.cli.screen import moment
+from orchestrator.clock import moment
 from orchestrator.core.task import StepPhase
 from orchestrator.view import AgentView, State, TaskView
 
