@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from envelopes.limits import AMOUNT_DIGITS_MAX
+
 CapKind = Literal["agent", "tenant"]
 """What a cap bounds: messages of an agent in flight, or tasks of a tenant at work."""
 
@@ -53,14 +55,31 @@ def agents_seen(
     """Put five hashes together, by agent; the cap that an operator has set comes first."""
     seen: dict[str, AgentSeen] = {}
     for name in {**known, **in_flight, **breakers}:
-        cap = caps.get(b"agent:" + name, declared.get(name))
-        seen[name.decode()] = AgentSeen(
-            facts=json.loads(known.get(name, b"{}")),
+        cap = caps.get(b"agent:" + name, declared.get(name, b""))
+        seen[name.decode("utf-8", "backslashreplace")] = AgentSeen(
+            facts=said_by_workers(known.get(name, b"{}"), "handoffs", "skills"),
             in_flight=int(in_flight.get(name, 0)),
-            cap=None if cap is None else int(cap),
+            cap=int(cap) if cap.isdigit() and len(cap) <= AMOUNT_DIGITS_MAX else None,
             breaker=_breaker(breakers[name]) if name in breakers else CLOSED,
         )
     return seen
+
+
+def said_by_workers(text: bytes, *lists: str) -> dict[str, Any]:
+    """Read an object that workers have written; empty where it, or a list of names, makes no sense.
+
+    Every orchestrator reads it before it decides anything, and workers may write what they like.
+    """
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    sound = isinstance(said, dict) and all(_are_names(said.get(each, [])) for each in lists)
+    return said if sound else {}
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _breaker(line: bytes) -> BreakerSeen:

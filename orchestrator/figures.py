@@ -120,15 +120,16 @@ def read(scripts: Scripts, workers: Sequence[Mapping[str, Any]], spend: Sequence
 
 
 def _agent(now_ms: int, row: list[Any], running: Counter[str]) -> tuple[str, AgentFigures]:
-    name, in_flight, cap, room, is_open, waiting, oldest_ms = row
-    return name.decode(), AgentFigures(
+    text, in_flight, cap, room, is_open, waiting, oldest_ms = row
+    name = text.decode("utf-8", "backslashreplace")
+    return name, AgentFigures(
         in_flight=in_flight,
         cap=int(cap) if cap else None,
         room=room,
         breaker_open=bool(is_open),
         waiting=waiting,
         oldest_s=_age_s(now_ms, oldest_ms),
-        workers=running[name.decode()],
+        workers=running[name],
     )
 
 

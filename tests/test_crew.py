@@ -58,6 +58,30 @@ def fail(hand, job, fault=Fault.RAISED):
     hand.answer(job, Envelope.failed("it fell over", fault))
 
 
+def test_what_workers_say_without_sense_stops_nobody(fresh, store, loop):
+    """Whoever may write what workers say mints no budget, and stops no orchestrator either."""
+    keys, client = fresh.keys, fresh.client
+    said = {
+        b"a": b"\xff{",
+        b"b": b"[]",
+        b"c": b'{"skills": 5}',
+        b"d": b'{"skills": [[]]}',
+        b"\xff": b"1",
+    }
+    client.hset(keys.agents, mapping=said)
+    client.hset(keys.declared_caps, mapping=dict.fromkeys(said, b"many"))
+    for worker, about in ((b"v", b"{"), (b"w", b"7"), (b"\xff", b'{"agents": [[]]}')):
+        client.zadd(keys.workers, {worker: 4e12})
+        client.set(keys.worker("").encode() + worker, about)
+    submit(store, agent="a")
+    settle(loop)
+    assert len(Hand(client, keys, "a").take()) == 1
+    agents, figures = store.agents(), store.figures()
+    assert store.workers() == []
+    assert [(agents[name].facts, agents[name].cap) for name in "bcd"] == [({}, None)] * 3
+    assert [figures.agents[name].cap for name in "bcd"] == [None] * 3
+
+
 # --- breakers and bulkheads ----------------------------------------------------------------------
 
 

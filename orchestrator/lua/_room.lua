@@ -26,8 +26,7 @@ end
 
 -- How many more messages an agent may be sent.
 local function room_left(agent)
-  local cap = redis.call('HGET', KEY.caps, 'agent:' .. agent)
-    or redis.call('HGET', KEY.declared_caps, agent)
+  local cap = cap_of(agent)
   return cap and cap - (redis.call('HGET', KEY.inflight, agent) or 0) or math.huge
 end
 

@@ -33,7 +33,7 @@
 -- something came free for the task while it was held; rooms; the tenant's places; bells; counters;
 -- the event; the news. Whoever can use what came free is woken. Messages of settled claims that
 -- nobody has fetched come off their queues, as far as they lie at the head.
--- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _room, _places, _stages, _claim_header, _stale
+-- needs: _time, _amounts, _bell, _facets, _news, _letter, _chunks, _journal, _books, _lanes, _breaker, _rouse, _caps, _room, _places, _stages, _claim_header, _stale
 local task, mail, journal = KEYS[1], KEYS[2], KEYS[3]
 local id, op, raises, outcome, event = ARGV[1], ARGV[3], ARGV[4] == '1', ARGV[7], ARGV[10]
 local expected, base = string.match(ARGV[2], '^(%S+) ?(%S*)$')

@@ -14,7 +14,7 @@
 --                    there is something to do or 0, subscriptions, disabled, failing}
 --
 -- Writes nothing. Counts nothing one by one but agents, lanes, tenants and receivers: all are few.
--- needs: _time, _amounts, _breaker, _issued
+-- needs: _time, _amounts, _breaker, _caps, _issued
 local now = now_ms()
 
 local function first_score(key)
@@ -79,9 +79,8 @@ local function agents()
   end
   for agent in pairs(known) do
     local waiting, oldest = waiting_for(agent)
-    local cap = redis.call('HGET', KEY.caps, 'agent:' .. agent)
-      or redis.call('HGET', KEY.declared_caps, agent) or ''
-    table.insert(found, {agent, tonumber(redis.call('HGET', KEY.inflight, agent) or 0), cap,
+    local in_flight = tonumber(redis.call('HGET', KEY.inflight, agent) or 0)
+    table.insert(found, {agent, in_flight, cap_of(agent) or '',
       redis.call('ZCARD', KEY.room .. agent), is_open(read_breaker(agent, now)) and 1 or 0,
       waiting, oldest})
   end

@@ -6,7 +6,7 @@
 --
 -- Writes: a counter; the breaker, which is gone. Whoever waits for the agent is called in.
 -- Resetting twice is resetting once.
--- needs: _time, _amounts, _bell, _breaker, _rouse, _room
+-- needs: _time, _amounts, _bell, _breaker, _rouse, _caps, _room
 local agent, now = ARGV[1], now_ms()
 local breaker = read_breaker(agent, now)
 if not breaker.kept then

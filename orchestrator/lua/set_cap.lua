@@ -6,7 +6,7 @@
 --
 -- Checks: the kind, the figure. Setting it twice is setting it once.
 -- Writes: the cap. Whoever the new one has room for is woken.
--- needs: _time, _amounts, _bell, _breaker, _rouse, _room, _places
+-- needs: _time, _amounts, _bell, _breaker, _rouse, _caps, _room, _places
 local kind, name, cap = ARGV[1], ARGV[2], ARGV[3]
 local now = now_ms()
 if kind ~= 'agent' and kind ~= 'tenant' then

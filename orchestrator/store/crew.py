@@ -3,11 +3,10 @@
 What caps and breakers do to a decision is checked by COMMIT; see caps.py for what the loop sees.
 """
 
-import json
 from typing import Any
 
 from envelopes import limits
-from orchestrator.caps import AgentSeen, CapKind, agents_seen
+from orchestrator.caps import AgentSeen, CapKind, agents_seen, said_by_workers
 from orchestrator.store.part import Part, or_empty
 
 _TENANT = "tenant:"
@@ -27,8 +26,9 @@ class Crew(Part):
     def workers(self) -> list[dict[str, Any]]:
         """Return what every worker that lives last said of itself."""
         known = self._client.zrange(self._keys.workers, 0, -1)
-        said = self._client.mget([self._keys.worker(i.decode()) for i in known]) if known else []
-        return [json.loads(about) for about in said if about is not None]
+        stem = self._keys.worker("").encode()
+        said = self._client.mget([stem + worker for worker in known]) if known else []
+        return [one for about in said if about and (one := said_by_workers(about, "agents"))]
 
     def caps(self) -> dict[str, int]:
         """Return the caps that operators have set, by "agent:name" and "tenant:name"."""
