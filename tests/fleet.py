@@ -1,5 +1,6 @@
 """Real processes to be killed: orchestrators and Celery workers, each started again at once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -34,9 +35,10 @@ class Fleet:
         self._commands: dict[str, tuple[list[str], Path]] = {}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def orchestrator(self, name: str, tree: Path = ROOT) -> None:
-        """Start one more orchestrator, of the version that lies there."""
-        self._start(name, ["orchestrator.serve"], tree)
+    def orchestrator(self, name: str, tree: Path = ROOT, **limits: int) -> None:
+        """Start one more orchestrator, of the version that lies there; with other limits."""
+        limited = ["tests.limited", json.dumps(limits)] if limits else []
+        self._start(name, [*limited, "orchestrator.serve"], tree)
 
     def worker(
         self, name: str, pool: str = "threads", concurrency: int = 4, tree: Path = ROOT

@@ -119,7 +119,7 @@ def test_all_tasks_of_a_backup_end_once_after_a_restore_under_running_orchestrat
         assert [store.task(task) for task in lost] == [None] * AFTER, "as if never said"
         fleet.worker("threads-2")
         until("every task of the backup ends", lambda: ended(store) == BEFORE, DRAIN_S)
-        until("nothing is left", lambda: not list(client.scan_iter(KEYS.claim("*"))), 30)
+        until("nothing is left", lambda: not list(client.scan_iter(KEYS.claim("*"))))
         verdict = audit(collect(client, KEYS, kept, fleet.effects))
         broken = [
             str(one) for one in examine(Deployment.of(client, KEYS)) if one.verdict == "fault"

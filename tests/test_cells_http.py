@@ -108,7 +108,7 @@ def test_tokens_are_known_while_home_is_away(several: Several) -> None:
 def test_live_events_come_from_all_cells_and_go_on_behind_a_place(several: Several) -> None:
     """Promise: "news/live events merged; Last-Event-ID carries a place per cell"."""
     with served(several) as caller:
-        stream: dict[str, Any] = {"kinds": "task.accepted", "for_s": 30}
+        stream: dict[str, Any] = {"kinds": "task.accepted", "for_s": 60}
         with caller.stream("GET", "/v1/events", params=stream) as answer:
             events = accepted(answer)
             first = submitted(caller, "east")

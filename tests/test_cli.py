@@ -24,7 +24,7 @@ from tests.conftest import Fresh
 from tests.hands import Hand
 from tests.typed import Run, environ, typed
 from tests.typed import started as call
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from tests.worlds import commit
 
 ROOT = Path(__file__).parent.parent
@@ -270,7 +270,7 @@ def test_what_an_operator_sets_is_answered_in_json(run: Run, fresh: Fresh) -> No
 def test_each_column_of_agents_stands_under_its_heading(run: Run, fresh: Fresh) -> None:
     """`buckstop agents`: agents with workers, skills, queue, what is in flight, breaker."""
     Hand(fresh.client, fresh.keys, "greet").claims.register({"greet": {"skills": ["hello"]}})
-    heading, row = run("agents").out.splitlines()
+    heading, row = run("agents", "--all").out.splitlines()
     under = {
         name: row[heading.index(name) :].split()[0] for name in ("workers", "skills", "breaker")
     }
@@ -447,7 +447,7 @@ def test_new_letters_are_told_as_they_come(tmp_path: Path, fresh: Fresh) -> None
         letter = escalated(fresh, 2)
         assert letter in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
-        assert watch.wait(20) == Exit.INTERRUPTED
+        assert watch.wait(PATIENCE_S) == Exit.INTERRUPTED
     finally:
         watch.kill()
         watch.communicate()
@@ -588,7 +588,7 @@ def test_ctrl_c_stops_the_following_and_not_the_task(tmp_path: Path, fresh: Fres
     assert following.stderr is not None
     assert "submitted" in following.stderr.readline()
     following.send_signal(signal.SIGINT)
-    _, said = following.communicate(timeout=20)
+    _, said = following.communicate(timeout=PATIENCE_S)
     assert following.returncode == Exit.INTERRUPTED
     assert "the task goes on: buckstop show" in said
     assert call(tmp_path, "tasks", "--json", **named).json[0]["state"] == "submitted"
@@ -658,7 +658,7 @@ class Up:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     @property
     def pids(self) -> Mapping[str, int]:

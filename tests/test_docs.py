@@ -31,6 +31,8 @@ SHORTEST = len("# x")
 """A shorter beginning says nothing of a block."""
 
 
+pytestmark = pytest.mark.timeout(400)  # the site is built once in each process of the run
+
 # --- every block is run --------------------------------------------------------------------------
 
 
@@ -82,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(place)]
     environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return place

@@ -98,11 +98,11 @@ def test_what_prometheus_reads_is_what_is_so(fresh: Fresh, web: Web) -> None:
     with orchestrating(fresh):
         on_the_desk(fresh, ada)
         asked(fresh, ada)
-    set_aside(fresh)
-    for _ in range(3):
-        ada.get("/v1/tasks/none")
-    ada.get("/no/such/path/of/mine")
-    answer = ada.get("/metrics")
+        set_aside(fresh)
+        for _ in range(3):
+            ada.get("/v1/tasks/none")
+        ada.get("/no/such/path/of/mine")
+        answer = ada.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     found = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
