@@ -75,15 +75,19 @@ def test_a_commit_that_the_server_has_no_memory_for_is_a_persons(ward: Ward) -> 
     assert ward.buckstop.task(large).status().state == "working"
 
 
-def test_what_there_is_no_memory_for_stands_in_nobodys_way(ward: Ward) -> None:
+def test_what_there_is_no_memory_for_stands_in_nobodys_way(
+    ward: Ward, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not even a letter fits; "when memory comes back everything goes on with nothing lost"."""
     large = submit_large(ward)
     leave_room(ward, FOR_LITTLE)
+    caplog.set_level(logging.INFO, logger="buckstop.serve")
     for number in range(1, limits.UNDECIDED_MAX + 2):
         ward.client.zadd(ward.keys.due, {ward.submit(): 2})
         with suppress(OutOfMemoryError):
             try_again(ward, large)
         assert ward.store.queue_depth("a") == number, "others of its batch are decided"
+        assert caplog.messages.count("decided") == number, "and what was decided is told"
     ward.client.config_set("maxmemory", 0)
     try_again(ward, large)
     all_is_sent(ward, limits.UNDECIDED_MAX + 1)

@@ -113,10 +113,12 @@ def test_what_a_worker_dropped_before_the_commit_is_not_looked_for(world: World)
 
 
 def test_a_message_that_was_fetched_is_not_looked_for(world: World) -> None:
-    publish(world, 1)
-    fetch_one(world)
-    assert take_away(world, 2, 1)
+    publish(world, 1, 2)
+    assert fetch_one(world).subtask == "t1/1"
+    world.store.look("t1", [1], [1])
+    assert world.store.commit([commit(2, "settled", settled=settled(1))]) == [True]
     assert (withdrawn(world), remembers_nothing(world)) == (0, True)
+    assert world.store.queue_depth("a") == 1
 
 
 def test_a_message_that_was_handed_back_is_withdrawn(world: World) -> None:
