@@ -45,13 +45,18 @@ class Crew(Part):
             for name, cap in set_caps.items()
             if name.startswith(_TENANT)
         }
+        names = sorted(at_work.keys() | caps.keys())
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zcard(self._keys.waiting(name))
+            waiting = pipe.execute()
         return {
             name: {
                 "at_work": int(at_work.get(name, 0)),
                 "cap": caps.get(name, limits.TENANT_TASKS_MAX),
-                "waiting": int(self._client.zcard(self._keys.waiting(name))),
+                "waiting": int(count),
             }
-            for name in sorted(at_work.keys() | caps.keys())
+            for name, count in zip(names, waiting, strict=True)
         }
 
     def set_cap(self, kind: CapKind, name: str, cap: int | None) -> None:
