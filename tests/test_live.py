@@ -299,14 +299,18 @@ def test_who_comes_while_much_happens_hears_each_thing_once(start: Started):
 def test_a_new_stream_has_a_place_before_anything_happens(start: Started):
     """Issue: «it recovers by itself», also a stream cut off before its first event."""
     desk = start()
-    last = desk.tell()
 
-    async def follow() -> str:
-        stream = await desk.events("/v1/events?for_s=0.2")
-        assert await stream.ended()
-        return stream.last_id
+    async def follow() -> None:
+        before = await desk.events()
+        last = desk.tell()
+        await before.take(1)  # so this process has heard of it
+        stream = await desk.events()
+        listening = asyncio.create_task(stream.ended())
+        await soon("it has a place", lambda: stream.last_id)
+        listening.cancel()
+        assert stream.last_id == last
 
-    assert run(follow()) == last
+    run(follow())
 
 
 def test_a_stream_begins_once_the_server_is_heard(fresh, monkeypatch: pytest.MonkeyPatch):
@@ -425,7 +429,10 @@ def test_an_outage_is_said_once_and_loses_nothing(start: Started, server):
     for heard in (news, one):
         turns = [event.name for event in heard if event.name in {"away", "back"}]
         assert turns == ["away", "back"] * (len(turns) // 2), "each of them once"
-    assert [event.id for event in news if event.name == "task.accepted"] == told
+    # It may begin with one that was told before it, and was heard after.
+    ids = [event.id for event in news if event.name == "task.accepted"]
+    assert ids[-len(told) :] == told
+    assert len(set(ids)) == len(ids) <= len(told) + 1
     assert places(one, "note") == list(range(len(desk.store.journal(task))))
 
 
