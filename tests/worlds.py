@@ -22,6 +22,7 @@ from orchestrator.sim.store import SimClaims, SimStore
 from orchestrator.store import Commit, Mark, Outgoing, Settled, Store, Submission, Verdict
 from orchestrator.wanted import ALL, Wanted
 from tests.conftest import Fresh
+from tests.until import PATIENCE_S
 from workers.claims import LUA, Claims
 
 KINDS = ("simulated", "real")
@@ -203,8 +204,8 @@ class RealWorld:
 
 
 def breakable(url: str, wire: Wire) -> Any:
-    """Make a client as `connect` does, over connections that can be told to break."""
-    known = connect(url).connection_pool.connection_kwargs
+    """Make a client as `connect` does, over connections that break when told to, and only then."""
+    known = connect(url, socket_timeout=PATIENCE_S).connection_pool.connection_kwargs
     pool = ConnectionPool(
         connection_class=BreakableConnection,
         **(known | {"wire": wire}),
