@@ -6,11 +6,11 @@
    Queue depths are announced by nobody, so the page looks again every few seconds, and at once when
    a task has changed. */
 
-import { html, useEffect, useRef, useState } from "../lib/hooks.js";
+import { html, useState } from "../lib/hooks.js";
 import { DIMENSIONS, amounts, count, duration, useNow } from "../lib/format.js";
 import { may, post, useRead } from "../lib/api.js";
 import { Dialog, confirmed } from "../lib/dialog.js";
-import { useEvents } from "../lib/live.js";
+import { useEvents, useGathered } from "../lib/live.js";
 import { Badge, Empty, Field, Icon, Page, ProblemBox, Shown, Tip } from "../lib/parts.js";
 import { useTitle } from "../lib/router.js";
 import { useRhythm } from "../lib/rhythm.js";
@@ -24,11 +24,7 @@ export function Agents() {
   useTitle("Agents");
   const crew = useRead("/v1/agents");
   useRhythm(crew.again, LOOK_MS);
-  const gathered = useRef(null);
-  useEvents("/v1/events", () => {
-    gathered.current ??= setTimeout(() => ((gathered.current = null), crew.again()), GATHER_MS);
-  });
-  useEffect(() => () => clearTimeout(gathered.current), []);
+  useEvents("/v1/events", useGathered(crew.again, GATHER_MS));
   return html`<${Page} title="Agents" class="agents">
     <${Shown} read=${crew} empty=${nobody}>
       ${({ items }) => html`<${Crew} items=${items} again=${crew.again} />`}

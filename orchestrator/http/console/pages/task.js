@@ -3,7 +3,7 @@
    The record is read once and then told by the task's own stream, as are the lines of the journal;
    after a reconnect the stream begins at the first line again, and lines that are known are skipped. */
 
-import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/hooks.js";
+import { html, useCallback, useMemo, useRef, useState } from "../lib/hooks.js";
 import { may, useRead } from "../lib/api.js";
 import { Ago, Countdown, DIMENSIONS, confidence, moment, shortAmount, shortId } from "../lib/format.js";
 import { Json, Result } from "../lib/json.js";
@@ -64,15 +64,9 @@ function useFollowed(path, read) {
 /* Lines come one by one, and hundreds at once at first: they are drawn together. */
 function useNotes() {
   const [notes, setNotes] = useState([]);
-  const came = useRef({ lines: new Map(), timer: null }).current;
-  useEffect(() => () => clearTimeout(came.timer), []);
-  const take = useCallback((note) => {
-    came.lines.set(note.n, note);
-    came.timer ??= setTimeout(() => {
-      came.timer = null;
-      setNotes([...came.lines.values()].sort((a, b) => a.n - b.n));
-    }, FLUSH_MS);
-  }, []);
+  const lines = useRef(new Map()).current;
+  const soon = useGathered(() => setNotes([...lines.values()].sort((a, b) => a.n - b.n)), FLUSH_MS);
+  const take = useCallback((note) => (lines.set(note.n, note), soon()), []);
   return [notes, take];
 }
 

@@ -1,8 +1,8 @@
 /* Causes: what letters have in common, by number. What is one cause is decided once. */
 
-import { html, useEffect, useState } from "../../lib/hooks.js";
+import { html, useState } from "../../lib/hooks.js";
 import { may, query, useRead } from "../../lib/api.js";
-import { useEvents } from "../../lib/live.js";
+import { useEvents, useGathered } from "../../lib/live.js";
 import { count } from "../../lib/format.js";
 import { Empty, Icon, STATES, Shown, Tabs } from "../../lib/parts.js";
 import { Link } from "../../lib/router.js";
@@ -21,7 +21,8 @@ export function Causes({ heads, filter, onBack }) {
   const [facet, setFacet] = useState("reason");
   const [chosen, choose] = useState(null);
   const read = useRead(`/v1/letters/counts${query({ by: facet, ...filter })}`);
-  useGathered(read.again);
+  const soon = useGathered(read.again, GATHER_MS);
+  useEvents("/v1/events", ({ kind }) => kind.startsWith("letter.") && soon());
   const Title = heads ? "h1" : "h2";
   return html`<section class="causes" aria-labelledby="causes-title">
     <header class="causes-head">
@@ -80,16 +81,4 @@ function Cause({ facet, value, n, most, onDecide }) {
         aria-label=${`Decide all: ${label}`}>Decide all…</button>`}
     </span>
   </li>`;
-}
-
-function useGathered(again) {
-  const [waiting] = useState({ timer: null });
-  useEvents("/v1/events", ({ kind }) => {
-    if (!kind.startsWith("letter.")) return;
-    waiting.timer ??= setTimeout(() => {
-      waiting.timer = null;
-      again();
-    }, GATHER_MS);
-  });
-  useEffect(() => () => clearTimeout(waiting.timer), []);
 }

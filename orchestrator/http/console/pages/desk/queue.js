@@ -13,7 +13,7 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "../../lib/hooks.js";
 import { get, query, useRead } from "../../lib/api.js";
-import { useEvents } from "../../lib/live.js";
+import { useEvents, useGathered } from "../../lib/live.js";
 
 const PAGE = 50;
 const PAGE_BY_DUE = 500; // The API lists by age; by due time, what is shown must be known whole.
@@ -27,7 +27,7 @@ export function useQueue(filter, sort, chosen) {
   const [older, setOlder] = useState({ path, items: [], next: undefined });
   const [version, raise] = useState(0);
   const decided = useDecided(chosen);
-  const again = useGathered(() => (read.again(), raise((n) => n + 1)));
+  const again = useGathered(() => (read.again(), raise((n) => n + 1)), GATHER_MS);
   useEvents("/v1/events", ({ kind, data }) => {
     if (kind === "letter.decided" && data?.letter) decided.note(data.letter, data);
     if (kind.startsWith("letter.")) again();
@@ -85,17 +85,4 @@ function laid(before, items, decided) {
   const ghosts = before.filter(({ id }) => !open.has(id) && decided.stays(id));
   const told = ghosts.map((row) => ({ ...row, decided: decided.known.get(row.id) }));
   return [...open.values(), ...told].sort((a, b) => b.filed_ms - a.filed_ms || (a.id < b.id ? 1 : -1));
-}
-
-function useGathered(run) {
-  const timer = useRef(null);
-  const current = useRef(run);
-  current.current = run;
-  useEffect(() => () => clearTimeout(timer.current), []);
-  return useCallback(() => {
-    timer.current ??= setTimeout(() => {
-      timer.current = null;
-      current.current();
-    }, GATHER_MS);
-  }, []);
 }
