@@ -17,7 +17,6 @@ from orchestrator.store import Store
 from orchestrator.view import TaskView  # noqa: F401
 from orchestrator.wire import Wire
 from tests.hands import Hand
-from tests.until import PATIENCE_S
 from tests.worlds import commit
 
 PRIVATE = os.urandom(32)
@@ -208,9 +207,11 @@ def test_every_commit_says_which_task_of_whom_is_where_by_now(fresh, store, loop
         (job,) = hand.take()
         hand.answer(job, Envelope.success(1, 0.9))
         settle(loop)
-        said = [json.loads(events.get(PATIENCE_S))]
-        while said[-1]["state"] != "completed":
-            said.append(json.loads(events.get(PATIENCE_S)))
+        said: list[dict] = []
+        for line in events:
+            said.append(json.loads(line))
+            if said[-1]["state"] == "completed":
+                break
     assert [(line["task"], line["tenant"]) for line in said] == [(task_id, "acme")] * len(said)
     assert [line["version"] for line in said] == list(range(2, len(said) + 2))
     assert said[0]["state"] == "working"
