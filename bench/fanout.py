@@ -29,6 +29,7 @@ from redis import Redis
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from envelopes.limits import SUBTASKS_CEILING  # noqa: E402
 from orchestrator import keyfile  # noqa: E402
 from orchestrator.client import Buckstop  # noqa: E402
 from orchestrator.embedded import EmbeddedServer  # noqa: E402
@@ -152,7 +153,7 @@ def fan_out(width: int, buckstop: Buckstop) -> float:
         "goal": "fan out",
         "plan": [{"id": f"s{number}", "agent": "noop"} for number in range(width)],
         "budget": {"tokens": 10 * width, "calls": 2 * width},
-        "subtasks_max": width,
+        "subtasks_max": min(2 * width, SUBTASKS_CEILING),  # a machine that stalls loses workers
         "timeout": PATIENCE_S,
         "until": {"kind": "plan_done"},
     }

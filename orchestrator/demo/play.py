@@ -9,7 +9,7 @@ from orchestrator.client import TaskHandle
 from orchestrator.demo.stage import Seen, Stage
 from orchestrator.view import State, TaskView
 
-ACT_WITHIN_S: Final = 60
+ACT_WITHIN_S: Final = 120
 _SHOWN: Final = {
     "publish": "cyan",
     "envelope": "green",

@@ -22,7 +22,7 @@ from orchestrator.settings import Settings
 from orchestrator.view import TaskView
 
 AGENTS: Final = "workers.demo.agents"
-READY_WITHIN_S: Final = 30
+READY_WITHIN_S: Final = 90
 _WORKERS: Final = 3
 
 
