@@ -520,10 +520,9 @@ def _subtask_cap(turn: Turn, outgoing: list[publish.Outgoing]) -> Ruling | Look 
     task = turn.task
     if task.subtasks + len(outgoing) <= task.terms.subtasks_max:
         return None
-    text = (
-        f"{counted(task.subtasks, 'subtask')} published, {len(outgoing)} more asked for, at most "
-    )
-    return _stuck(turn, "subtask_cap", f"{text}{task.terms.subtasks_max} in all")
+    sent, most = counted(task.subtasks, "subtask"), task.terms.subtasks_max
+    text = f"{sent} published, {len(outgoing)} more asked for, at most {most} in all"
+    return _stuck(turn, "subtask_cap", text)
 
 
 def _repetition(turn: Turn, outgoing: list[publish.Outgoing]) -> Ruling | Look | None:

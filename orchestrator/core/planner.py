@@ -281,13 +281,16 @@ def _unaffordable(turn: Turn, plan: Plan) -> str | None:
 
 def _told(plan: Plan) -> str:
     """Write a plan as the journal shows it."""
-    return compact(
-        [
-            {"id": step.id, "agent": step.agent or f"any {step.skill}", "needs": list(step.needs),
-             "goal": step.goal[:_NOTED_CHARS]}
-            for step in plan
-        ]
-    )  # fmt: skip
+    told = [
+        {
+            "id": step.id,
+            "agent": step.agent or f"any {step.skill}",
+            "needs": list(step.needs),
+            "goal": step.goal[:_NOTED_CHARS],
+        }
+        for step in plan
+    ]
+    return compact(told)
 
 
 def _noted(plan: Plan) -> Plan:
