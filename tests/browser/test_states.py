@@ -89,6 +89,30 @@ def test_a_page_that_cannot_be_read_says_so_and_is_read_again(
     expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
 
+def test_a_task_that_is_forgotten_while_its_row_is_shown_breaks_no_list(
+    visit: Visit, bed: Bed, eyes: Eyes, ada: Person, tenant: str
+) -> None:
+    """tasks/list.js: "a row that is shown stays where it is", though its task was purged."""
+    eyes.forgive(404)
+    gates = [bed.gates / f"{tenant}-{name}" for name in ("stays", "ends", "comes")]
+    _, ends = (
+        bed.submit(tenant, goal=f"It {gate.name}", input={"waits": str(gate)}) for gate in gates[:2]
+    )
+    page = visit(ada, "tasks?state=open")
+    shown = page.get_by_role("row").filter(has_text=f"It {gates[1].name}")
+    expect(shown).to_be_visible()
+    address = f"**/v1/tasks/{ends.id}"
+    page.route(address, lambda route: route.fulfill(status=404, json={**PROBLEM, "status": 404}))
+    with page.expect_request(address):
+        gates[1].touch()
+    bed.submit(tenant, goal=f"It {gates[2].name}", input={"waits": str(gates[2])})
+    expect(page.get_by_role("row").filter(has_text=f"It {gates[2].name}")).to_be_visible()
+    expect(shown).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    for gate in gates:
+        gate.touch()
+
+
 def test_a_page_that_is_nowhere_says_where_to_go(visit: Visit, ada: Person) -> None:
     """House rule: what to do next is said."""
     page = visit(ada, "tasks")

@@ -77,18 +77,19 @@ async function refresh(now, setState, wanted, still) {
     if (!page) return undefined;
     const seen = new Map(page.items.map((item) => [item.id, row(item)]));
     for (const gone of await lookedUp(rows, seen, page)) seen.set(gone.id, gone);
-    setState((old) => merged(old, page, seen, still()));
+    if (now.current.key === query(wanted)) setState((old) => merged(old, page, seen, still()));
   } catch (problem) {
     setState((old) => ({ ...old, problem }));
   }
   return undefined;
 }
 
-/* Rows that are shown and are not in the answer have changed their state: see which they are in. */
+/* Rows that are shown and are not in the answer have changed their state: see which they are in. One
+   that cannot be looked up, for it was purged or its cell is away, stays as it was. */
 function lookedUp(rows, seen, page) {
   const oldest = page.items.at(-1)?.accepted_ms ?? 0;
   const gone = rows.filter((each) => !seen.has(each.id) && each.accepted_ms >= oldest && !isFinal(each));
-  const looks = gone.slice(0, LOOKED_UP_MAX).map((each) => get(`/v1/tasks/${each.id}`).then(row));
+  const looks = gone.slice(0, LOOKED_UP_MAX).map((each) => get(`/v1/tasks/${each.id}`).then(row, () => each));
   return Promise.all(looks);
 }
 
