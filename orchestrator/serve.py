@@ -180,14 +180,10 @@ class Orchestrator:
         if now_ms < self._desk_ms:
             return
         discarded, pruned = self._store.discard_due(), self._store.prune_tasks()
-        withdrawn = self._store.withdraw()
+        more_stale = self._store.withdraw()
         if discarded:
             log.warning("messages nobody decided are let go", extra={"letters": discarded})
-        if (
-            discarded == limits.DISCARD_MAX
-            or pruned == limits.PRUNE_MAX
-            or withdrawn == limits.WITHDRAW_MAX
-        ):
+        if discarded == limits.DISCARD_MAX or pruned == limits.PRUNE_MAX or more_stale:
             return  # there may be more: the next turn looks again
         self._desk_ms = now_ms + limits.DESK_LOOK_MS
         finding = desk(self._store.count_letters())

@@ -57,11 +57,13 @@ local function withdraw_first(queue)
   return subtask
 end
 
+local function is_enough()
+  return withdrawn.count >= LIMIT.WITHDRAW_MAX or withdrawn.bytes >= LIMIT.WITHDRAW_BYTES_MAX
+end
+
 local function withdraw(queue)
-  repeat
-    local is_full = withdrawn.count >= LIMIT.WITHDRAW_MAX
-      or withdrawn.bytes >= LIMIT.WITHDRAW_BYTES_MAX
-  until is_full or not withdraw_first(queue)
+  while not is_enough() and withdraw_first(queue) do
+  end
   forget_what_is_gone(queue)
 end
 

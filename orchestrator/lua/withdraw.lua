@@ -2,7 +2,7 @@
 --
 -- KEYS   none
 -- ARGV   none
--- Reply  how many were taken: LIMIT.WITHDRAW_MAX where there may be more
+-- Reply  1 where there may be more, else 0
 --
 -- COMMIT takes off what it can at once; this is for what lay behind a message that has gone since, and
 -- for what was too much at once. It looks at some of the queues that have any, others each time.
@@ -12,4 +12,4 @@ for _, queue in ipairs(redis.call('SRANDMEMBER', KEY.stale, LIMIT.WITHDRAW_QUEUE
   withdraw(queue)
 end
 count_withdrawn()
-return withdrawn.count
+return is_enough() and 1 or 0

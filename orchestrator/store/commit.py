@@ -134,12 +134,12 @@ class Commits(Part):
             calls.append(("commit", [*keys, self._keys.journal(c.task_id)], _commit_args(c)))
         return [bool(reply) for reply in raised(self._scripts.run_many(calls))]
 
-    def withdraw(self) -> int:
-        """Take messages that can never run off their queues; WITHDRAW_MAX where there may be more.
+    def withdraw(self) -> bool:
+        """Take messages that can never run off their queues; say whether there may be more.
 
         A commit does so with its own; this is for what lay behind others then.
         """
-        return int(self._scripts.run("withdraw", [], []))
+        return bool(self._scripts.run("withdraw", [], []))
 
 
 def _commit_args(c: Commit) -> list[Arg]:

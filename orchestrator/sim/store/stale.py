@@ -19,10 +19,14 @@ def claim_header(raw: bytes) -> tuple[str, str] | None:
     return None if found is None else (found[1].decode(), found[2].decode())
 
 
+def _is_enough(count: int, size: int) -> bool:
+    return count >= limits.WITHDRAW_MAX or size >= limits.WITHDRAW_BYTES_MAX
+
+
 class SimStale(SimPart):
     """What is withdrawn."""
 
-    def withdraw(self) -> int:
+    def withdraw(self) -> bool:
         """Take messages that can never run off the heads of their queues."""
         return self.send("withdraw", lambda: self._withdraw(sorted(self.stale)))
 
@@ -31,19 +35,16 @@ class SimStale(SimPart):
         if claim.sha1 and claim.state is ClaimState.REVOKED and not claim.token:
             self.stale[claim.queue][subtask] = claim.sha1
 
-    def _withdraw(self, queues: list[str]) -> int:
+    def _withdraw(self, queues: list[str]) -> bool:
+        """Withdraw what is stale at the heads of these queues; say whether there may be more."""
         count, size = 0, 0
         for queue in queues:
-            while (
-                count < limits.WITHDRAW_MAX
-                and size < limits.WITHDRAW_BYTES_MAX
-                and (raw := self._withdraw_first(queue)) is not None
-            ):
+            while not _is_enough(count, size) and (raw := self._withdraw_first(queue)) is not None:
                 count, size = count + 1, size + len(raw)
             self._strike(queue)
         self.counters["withdrawn"] += count
         self.counters["withdrawn_bytes"] += size
-        return count
+        return _is_enough(count, size)
 
     def _withdraw_first(self, queue: str) -> bytes | None:
         """Take the first message off, if it is the very one that was pushed, and stale."""
