@@ -24,6 +24,7 @@ from workers.llm.patience import retry_after_s
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}, 0),
         ({}, None),
         *(({"retry-after": text}, None) for text in ("", "soon", "-3", "nan", "inf", "1e999")),
+        ({"retry-after": f"Wed, 21 Oct {10**20} 07:28:00 GMT"}, None),
     ],
 )
 def test_a_servers_wish_is_read_in_every_spelling(headers, seconds):
