@@ -34,8 +34,11 @@ from types import TracebackType
 from typing import Self
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
 from orchestrator.leash import leashed
 from orchestrator.running import Running, forget
@@ -43,9 +46,11 @@ from orchestrator.running import Running, forget
 VERSION_MIN = (6, 2)
 """What the scripts need: script effects replication by default, and ZADD/SET options of 6.2."""
 _READY_WITHIN_S = 60
-"""A large append-only file takes its time to load."""
+"""A large append-only file takes its time to load, and a machine may stand still."""
+_ANSWER_S = 5
+"""How long one answer is waited for meanwhile; then it is asked again."""
 _STOP_WITHIN_S = 10
-_LOCK_WITHIN_S = 3
+_LOCK_WITHIN_S = 10
 """How long a server whose owner was killed may take to go before its directory counts as taken."""
 _LOOK_EVERY_S = 0.01
 _PORT_TRIES = 5
@@ -192,12 +197,12 @@ class EmbeddedServer:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Ask until it answers; it can only tell that it is ready by answering."""
-        give_up = time.monotonic() + _READY_WITHIN_S
-        with Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5) as client:
+        give_up, once = time.monotonic() + _READY_WITHIN_S, Retry(NoBackoff(), 0)
+        with Redis.from_url(self.url, socket_timeout=_ANSWER_S, retry=once) as client:
             while time.monotonic() < give_up:
                 if process.poll() is not None:
                     raise EmbeddedError(self._why_it_ended(process.returncode))
-                with suppress(RedisConnectionError, BusyLoadingError):
+                with suppress(RedisConnectionError, RedisTimeoutError, BusyLoadingError):
                     client.ping()
                     return
                 time.sleep(_LOOK_EVERY_S)
@@ -225,7 +230,11 @@ def version_of(binary: Path) -> tuple[int, int]:
     """Ask a server program for its version, major and minor."""
     try:
         said = subprocess.run(  # noqa: S603 -- a program that this machine's owner chose
-            [binary, "--version"], capture_output=True, text=True, timeout=10, check=True
+            [binary, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=_READY_WITHIN_S,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedError(f"{binary} cannot be run: {error}") from None

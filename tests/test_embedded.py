@@ -166,6 +166,27 @@ def test_a_leashed_program_is_not_started_for_a_parent_that_is_gone() -> None:
     assert "started" not in said.stdout
 
 
+LATE = """#!{python}
+import os, re, socket, sys, time
+port = re.search(r"^port (\\d+)", open(sys.argv[1]).read(), re.MULTILINE)[1]
+with socket.create_server(("127.0.0.1", int(port))):
+    time.sleep(0.5)
+os.execv({server!r}, [{server!r}, sys.argv[1]])
+"""
+
+
+def test_a_server_that_takes_calls_and_answers_late_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embedded server: a machine that stands still at the start is no failure."""
+    monkeypatch.setattr(embedded, "_ANSWER_S", 0.05)
+    late = tmp_path / "late-server"
+    late.write_text(LATE.format(python=sys.executable, server=str(find_binary(os.environ))))
+    late.chmod(0o755)
+    with EmbeddedServer(tmp_path / "data", late) as server, Redis.from_url(server.url) as client:
+        assert client.ping()
+
+
 def test_only_its_owner_can_read_the_password(tmp_path: Path) -> None:
     """The note and the configuration hold the password: mode 0600; and it is asked for."""
     with EmbeddedServer(tmp_path) as server:
