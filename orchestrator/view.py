@@ -222,14 +222,21 @@ def _unreadable(task_id: str, stored: Mapping[str, bytes], wrong: Exception) -> 
         ledger=Ledger(Limits()),
         steps=(),
         kept={},
-        at_work=stored.get("place") == b"work",
+        at_work=stored.get("place") != b"waiting",
         rooms=(),
-        letter=_object(stored.get(state.UNDECIDABLE)).get("letter"),
+        letter=_letter(stored),
         stop_reason=f"its record cannot be read here: {type(wrong).__name__}: {why}",
         result=None,
         confidence=None,
         cell=stored["cell"].decode() if "cell" in stored else None,
     )
+
+
+def _letter(stored: Mapping[str, bytes]) -> str | None:
+    """Name the open letter, as either record has it."""
+    asked = _object(stored.get(state.HEAD)).get("letter")
+    known = asked.get("id") if isinstance(asked, dict) else None
+    return _object(stored.get(state.UNDECIDABLE)).get("letter") or known
 
 
 def _stage(stored: Mapping[str, bytes]) -> State:

@@ -330,6 +330,20 @@ def test_a_task_is_found_by_the_beginning_of_its_id(buckstop: Buckstop) -> None:
         buckstop.task(shared)
 
 
+def test_a_task_that_a_newer_version_has_written_is_shown_with_its_letter(
+    buckstop: Buckstop, fresh: Fresh, serving: None
+) -> None:
+    """Rolling upgrade: a field that is not known here keeps nobody from seeing what there is."""
+    letter = on_the_desk(buckstop, fresh)
+    task = buckstop.letter(letter)["task"]
+    request = json.loads(fresh.client.hget(fresh.keys.task(task), "request") or b"")
+    fresh.client.hset(fresh.keys.task(task), "request", json.dumps(request | {"flavour": "new"}))
+    [shown] = buckstop.tasks().items
+    assert (shown.id, shown.state, shown.letter) == (task, State.ON_DESK, letter)
+    assert (shown.goal, shown.tenant) == ("say hello", "default")
+    assert "flavour" in (shown.stop_reason or "")
+
+
 def test_cancelling_stops_a_task_once(buckstop: Buckstop, loop: Orchestrator) -> None:
     """Cancellation: the owner stops; a task that has ended cannot be stopped again."""
     task = buckstop.submit(**FIELDS)
