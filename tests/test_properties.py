@@ -178,6 +178,7 @@ def test_a_replan_differs_from_every_plan_before_it(data: st.DataObject) -> None
         assert len(plans) >= task.replans + 1
 
 
+@settings(lively, max_examples=100)
 @given(plans(), plans())
 def test_plans_have_one_name_if_and_only_if_they_are_equal(
     one: list[dict[str, Any]], other: list[dict[str, Any]]
@@ -189,6 +190,7 @@ def test_plans_have_one_name_if_and_only_if_they_are_equal(
     assert (plan_fingerprint(first) == plan_fingerprint(second)) == (first == second)
 
 
+@settings(lively, max_examples=100)
 @given(st.lists(st.sampled_from([1.0, 0.5, 0.7]), min_size=1, max_size=4))
 def test_a_chain_is_as_sure_as_its_weakest_link(confidences: list[float]) -> None:
     """Composed confidence "defaults to the weakest link"; every stage is one hop."""
