@@ -384,6 +384,31 @@ def test_who_answers_in_the_apis_place_is_said_to_be_somebody_else(
     assert run(act) == f"HTTP {status}: not an answer of Buckstop's API; is --api its address?"
 
 
+def test_a_wait_goes_on_though_a_proxy_answers_in_the_apis_place_meanwhile() -> None:
+    """docs/how-to/mcp.md: "a server that is away meanwhile is waited for"; behind a proxy, too."""
+    task = {"state": "completed", "hop": 1, "steps": []}
+    ended = f"event: task\ndata: {json.dumps(task)}\n\n"
+    answers = iter(
+        [
+            httpx.Response(200, json=task),
+            httpx.Response(502, content=b"<h1>Bad Gateway</h1>"),
+            httpx.Response(200, content=ended.encode()),
+        ]
+    )
+    told: list[str] = []
+
+    async def report(_: float, line: str) -> None:
+        told.append(line)
+
+    async def act() -> None:
+        proxy = httpx.MockTransport(lambda _: next(answers))
+        async with httpx.AsyncClient(base_url="http://proxy", transport=proxy) as client:
+            await until_it_matters(Api(client), "t1", PATIENCE_S, report)
+
+    run(act)
+    assert told == ["completed: hop 1, 0 of 0 steps done"]
+
+
 def test_an_api_that_is_away_is_said_to_be() -> None:
     assert "nothing accepted is lost" in refusal_of("http://127.0.0.1:9", "bk_x")
 

@@ -80,17 +80,12 @@ def _read(status: int, body: bytes) -> dict[str, Any]:
     try:
         said = dict(json.loads(body))
     except (ValueError, TypeError):
-        raise _none_of_ours(status, {}) from None
-    if status < httpx.codes.BAD_REQUEST:
+        said = {}
+    if said and status < httpx.codes.BAD_REQUEST:
         return said
-    if "detail" not in said:
-        raise _none_of_ours(status, said)
-    raise NotDone(str(said["detail"]), said)
-
-
-def _none_of_ours(status: int, said: Mapping[str, Any]) -> NotDone:
-    why = f"HTTP {status}: not an answer of Buckstop's API; is --api its address?"
-    return NotDone(why, {**said, "status": status})
+    if "detail" in said:
+        raise NotDone(str(said["detail"]), said)
+    raise NotDone(f"HTTP {status}: not an answer of Buckstop's API; is --api its address?")
 
 
 def _said(query: Mapping[str, Any]) -> dict[str, Any]:
