@@ -16,6 +16,8 @@ const ROWS_MIN = 8;
 const ROWS_MAX = 22;
 const DIFF_LINES_MAX = 400;
 const DIFF_CHARS = 2000;
+const NARROW = matchMedia("(max-width: 640px)");
+const WRAPPED_LINES_MAX = 2000; // Each is an element then; of more, nobody reads all on a phone.
 
 const pretty = (value) => JSON.stringify(value, null, 2);
 
@@ -113,11 +115,14 @@ function marks(read, checked) {
 function Area({ text, marks: marked, problem, onText }) {
   const gutter = useRef(null);
   const lines = text.split("\n").length;
+  const wraps = useNarrow() && lines <= WRAPPED_LINES_MAX;
   const follow = (event) => (gutter.current.scrollTop = event.target.scrollTop);
   const wrong = marked.size > 0 || problem?.field === "result";
-  return html`<div class="editor-area">
+  return html`<div class=${`editor-area ${wraps ? "is-wrapped" : ""}`}>
     <div class="editor-gutter figure" aria-hidden="true" ref=${gutter}>
-      <${Numbers} lines=${lines} marked=${marked} />
+      ${wraps
+        ? html`<${WrappedNumbers} text=${text} marked=${marked} />`
+        : html`<${Numbers} lines=${lines} marked=${marked} />`}
     </div>
     <textarea
       class="editor-text"
@@ -128,7 +133,7 @@ function Area({ text, marks: marked, problem, onText }) {
       aria-describedby="editor-verdict"
       aria-invalid=${wrong ? "true" : undefined}
       rows=${Math.min(ROWS_MAX, Math.max(ROWS_MIN, lines))}
-      wrap="off"
+      wrap=${wraps ? "soft" : "off"}
       spellcheck=${false}
       autocapitalize="off"
       autocomplete="off"
@@ -137,6 +142,24 @@ function Area({ text, marks: marked, problem, onText }) {
       onScroll=${follow}
     />
   </div>`;
+}
+
+/* On a phone long lines wrap: else a text that is one line would be read through a keyhole. */
+function useNarrow() {
+  const [narrow, setNarrow] = useState(NARROW.matches);
+  useEffect(() => {
+    const look = () => setNarrow(NARROW.matches);
+    NARROW.addEventListener("change", look);
+    return () => NARROW.removeEventListener("change", look);
+  }, []);
+  return narrow;
+}
+
+/* A number stands where its line begins: each line is laid out once more, unseen, as wide. */
+function WrappedNumbers({ text, marked }) {
+  return text.split("\n").map((line, n) => html`<div key=${n} class="editor-line">
+    <span class=${marked.has(n + 1) ? "editor-mark" : ""}>${n + 1}</span>${line || "\u200b"}
+  </div>`);
 }
 
 /* Thousands of numbers are one text; only marked lines are elements of their own. */
