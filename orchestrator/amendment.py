@@ -5,9 +5,10 @@ from typing import Any
 
 from envelopes import TaskRequest, limits
 from envelopes.decision import Decision, Verb
-from envelopes.strict import compact, parse
+from envelopes.strict import Refused, compact, parse
 from orchestrator.core import state
 from orchestrator.core.gate import content_faults
+from orchestrator.view import CANNOT_BE_READ
 
 
 def amendment_faults(
@@ -24,6 +25,10 @@ def amendment_faults(
         )
     except ValueError as wrong:  # Refused, or a number that JSON does not know
         return [("", str(wrong))]
-    request = TaskRequest.model_validate_json(stored["request"])
-    task = state.read(task_id, int(stored["accepted_ms"]), request, stored)
+    try:
+        request = TaskRequest.model_validate_json(stored["request"])
+        task = state.read(task_id, int(stored["accepted_ms"]), request, stored)
+    except CANNOT_BE_READ:
+        why = f"its task {task_id} cannot be read here; ask where a newer version runs"
+        raise Refused("letter", why) from None
     return content_faults(task, compact(said.result))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import MsgspecError
 
@@ -18,6 +18,9 @@ from envelopes.shortened import shortened
 from orchestrator.caps import AgentSeen
 from orchestrator.core import state
 from orchestrator.core.task import Outcome, Phase, StepPhase, StepState, Task
+
+CANNOT_BE_READ: Final = (ValueError, LookupError, TypeError, MsgspecError)
+"""What reading a record raises that is broken, or of a newer version."""
 
 
 class State(StrEnum):
@@ -165,7 +168,7 @@ def view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
     """
     try:
         return _view(task_id, stored)
-    except (ValueError, LookupError, TypeError, MsgspecError) as wrong:
+    except CANNOT_BE_READ as wrong:
         return _unreadable(task_id, stored, wrong)
 
 

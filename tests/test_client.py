@@ -342,6 +342,8 @@ def test_a_task_that_a_newer_version_has_written_is_shown_with_its_letter(
     assert (shown.id, shown.state, shown.letter) == (task, State.ON_DESK, letter)
     assert (shown.goal, shown.tenant) == ("say hello", "default")
     assert "flavour" in (shown.stop_reason or "")
+    with pytest.raises(Refused, match="cannot be read here"):
+        buckstop.check_amendment(letter, {"said": "h"})
 
 
 def test_cancelling_stops_a_task_once(buckstop: Buckstop, loop: Orchestrator) -> None:
