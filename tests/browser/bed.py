@@ -13,6 +13,7 @@ from redis import Redis
 
 from envelopes.decision import Decision, Verb
 from envelopes.keys import PREFIX_DEFAULT, Keys
+from envelopes.limits import TOKEN_PER_MINUTE_MAX
 from orchestrator.client import Buckstop, TaskHandle
 from orchestrator.embedded import EmbeddedServer
 from orchestrator.settings import Settings
@@ -83,7 +84,8 @@ class Bed(Fleet):
 
     def person(self, name: str, *scopes: Scope, tenant: str | None = None) -> Person:
         """Give somebody a token; with every scope that a tenant can give, unless told otherwise."""
-        text = self.tokens.new(name, scopes or EVERYTHING, tenant=tenant)
+        wanted = scopes or EVERYTHING
+        text = self.tokens.new(name, wanted, tenant=tenant, per_minute=TOKEN_PER_MINUTE_MAX)
         return Person(name, text, id_of(text))
 
     def submit(self, tenant: str, **fields: Any) -> TaskHandle:

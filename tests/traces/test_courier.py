@@ -107,7 +107,7 @@ def test_a_message_about_several_tasks_is_linked_to_each(
         for task in tasks:
             filed = {"task": task, "letter": f"{task}.1", "kind": "escalation", "reason": "hop_cap"}
             at_once.hset(fresh.keys.letter(f"{task}.1"), mapping=filed)
-            line: Any = {"event": "letter.filed", "at_ms": 1_800_000_000_000, "why": SECRET}
+            line: Any = {"event": "letter.filed", "at_ms": 4_000_000_000_000, "why": SECRET}
             at_once.xadd(fresh.keys.news, line | filed)
         at_once.execute()
     (told,) = until("a message", lambda: collector.named("buckstop.deliver"))
