@@ -80,7 +80,8 @@ def running(fresh: Fresh, environ: dict[str, str] | None = None) -> Iterator[Web
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         web = Web(url, fresh.client, fresh.keys, Tokens(fresh.client, fresh.keys))
         try:
-            until("it answers", lambda: httpx.get(f"{url}/healthz", timeout=PATIENCE_S).is_success)
+            with httpx.Client(base_url=url, timeout=PATIENCE_S) as knock:
+                until("it answers", lambda: knock.get("/healthz").is_success)
             yield web
         finally:
             for client in web.clients:
