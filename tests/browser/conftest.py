@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
         pytest.exit(_NO_CHROMIUM, returncode=1)
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
+        browser = playwright.chromium.launch(executable_path=found, timeout=2 * PATIENCE_MS)
         yield browser
         browser.close()
 

@@ -80,7 +80,7 @@ def submit(deployment: Deployment, way: str) -> str:
     """Submit by MCP, as a client that has a trace of its own; then do two things that fail."""
 
     async def act() -> str:
-        async with asyncio.timeout(60), deployment.client(way) as client:
+        async with asyncio.timeout(120), deployment.client(way) as client:
             made = await client.call_tool("submit", {**TASK, "agent": "a"}, meta=SAYS)
             await client.call_tool("status", {"task": "sk-planted-secret"})
             with pytest.raises(MCPError):
@@ -158,7 +158,7 @@ def test_a_client_that_traces_nothing_has_a_trace_from_its_call_on(
     """Without a context of the client's the call of the tool is the trace's beginning."""
 
     async def act() -> str:
-        async with asyncio.timeout(60), deployment.client("stdio") as client:
+        async with asyncio.timeout(120), deployment.client("stdio") as client:
             said = {"traceparent": "no context at all"}
             made = await client.call_tool("submit", {**TASK, "agent": "a"}, meta=said)
             assert made.structured_content is not None
