@@ -53,9 +53,12 @@ class Expander:
                     on_deliveries()
                 failures = 0
             except RedisError as error:
-                pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+                time.sleep(said_away(error, failures))
                 failures += 1
-                log.warning(
-                    "the server is away", extra={"error": str(error), "again_in_s": pause_s}
-                )
-                time.sleep(pause_s)
+
+
+def said_away(error: RedisError, failures: int) -> float:
+    """Log that the server is away, after so many failures; return for how long to leave it so."""
+    pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+    log.warning("the server is away", extra={"error": str(error), "again_in_s": pause_s})
+    return pause_s

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from envelopes import limits
 from orchestrator.courier.box import Box, Claimed, Due, Sent, Verb
-from orchestrator.courier.expander import BACK_OFF_S
+from orchestrator.courier.expander import BACK_OFF_S, said_away
 from orchestrator.courier.subscription import Subscription, SubscriptionKind
 from orchestrator.courier.subscriptions import Subscriptions
 from orchestrator.courier.traced import SILENT, Silent
@@ -82,12 +82,8 @@ class Courier:
                 await self._sleep(await self.turn())
                 failures = 0
             except RedisError as error:
-                pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+                await asyncio.sleep(said_away(error, failures))
                 failures += 1
-                log.warning(
-                    "the server is away", extra={"error": str(error), "again_in_s": pause_s}
-                )
-                await asyncio.sleep(pause_s)
         await self.drain()
 
     async def turn(self) -> int:
