@@ -4,20 +4,23 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from redis.exceptions import OutOfMemoryError
 
 from envelopes import limits
 from envelopes.decision import Decision, Verb
-from envelopes.scripts import new_op
+from envelopes.keys import Keys
+from envelopes.scripts import connect, new_op
 from orchestrator.checks import Verdict
 from orchestrator.doctor import examine
 from orchestrator.doctor.deployment import Deployment
+from orchestrator.embedded import EmbeddedServer
 from orchestrator.serve import Orchestrator
 from orchestrator.wire import Signer, Wire
 from tests.conftest import Fresh
-from tests.until import until
+from tests.until import PATIENCE_S, until
 from tests.ward import KEY, PLENTY, Ward
 
 INPUT = "x" * 100_000
@@ -29,15 +32,17 @@ FOR_LITTLE = 2_000_000
 
 
 @pytest.fixture
-def ward(fresh: Fresh) -> Iterator[Ward]:
-    """Hand out a deployment whose server is given memory again, whatever happens."""
-    made = Ward(fresh)
-    made.worker("w1", "a")
-    made.turn()
-    try:
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    """Hand out a deployment on a server of its own.
+
+    The tests' common one holds every script that was ever sent to it, and intake looks at the share
+    of its memory that is used.
+    """
+    with EmbeddedServer(tmp_path / "server") as server, connect(server.url) as client:
+        made = Ward(Fresh(server.url, client, Keys("memory:")))
+        made.worker("w1", "a")
+        made.turn()
         yield made
-    finally:
-        fresh.client.config_set("maxmemory", 0)
         made.buckstop.close()
 
 
@@ -114,15 +119,15 @@ def test_a_full_server_is_called_full_and_not_away(
     running = threading.Thread(target=loop.run, daemon=True)
     with caplog.at_level(logging.WARNING, logger="buckstop.serve"):
         running.start()
-        until("it is said", lambda: "the server is out of memory" in caplog.messages, 10)
+        until("it is said", lambda: "the server is out of memory" in caplog.messages)
     assert "the server is away" not in caplog.messages
     seen = examine(Deployment.of(ward.client, ward.keys, signing_key=KEY))
     [memory] = [one for one in seen if one.check == "memory"]
     assert memory.verdict is Verdict.REFUSED
     ward.client.config_set("maxmemory", 0)
-    until("it is sent", lambda: ward.store.queue_depth("a") == 1, 10)
+    until("it is sent", lambda: ward.store.queue_depth("a") == 1)
     loop.stop()
     ward.store.ring()
-    running.join(10)
+    running.join(PATIENCE_S)
     assert not running.is_alive()
     assert ward.store.count_letters() == 0, f"{task} had no part in it"
