@@ -19,7 +19,7 @@ from a2a.types import (
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 BINDINGS = ("JSONRPC", "HTTP+JSON")
-BOUNDS = {"budget": {"tokens": 1000}, "timeout": "1m", "until": {"kind": "plan_done"}}
+BOUNDS = {"budget": {"tokens": 1000}, "timeout": "10m", "until": {"kind": "plan_done"}}
 COMPLETED, WORKING = TaskState.TASK_STATE_COMPLETED, TaskState.TASK_STATE_WORKING
 INPUT_REQUIRED = TaskState.TASK_STATE_INPUT_REQUIRED
 

@@ -33,7 +33,7 @@ TASK: dict[str, Any] = {
     "goal": "say hello",
     "agent": "greet",
     "budget": {"tokens": 1000},
-    "timeout": "1m",
+    "timeout": "10m",
     "until": {"kind": "plan_done"},
 }
 KEYS = Keys("buckstop:")

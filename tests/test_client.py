@@ -38,7 +38,7 @@ FIELDS: dict[str, Any] = {
     "goal": "say hello",
     "agent": "greet",
     "budget": {"tokens": 1000},
-    "timeout": "1m",
+    "timeout": "10m",
     "until": {"kind": "plan_done"},
 }
 

@@ -29,7 +29,7 @@ TASK = {
     "goal": "say hello",
     "agent": "greet",
     "budget": {"tokens": 1000},
-    "timeout": "1m",
+    "timeout": "10m",
     "until": {"kind": "plan_done"},
 }
 PLENTY = 600_000
