@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import islice
 
 import pytest
+from redis import Redis
 
 from envelopes import limits
 from envelopes.strict import Refused
@@ -15,7 +16,7 @@ from orchestrator.http.hubs import Hubs
 from orchestrator.http.sources import NewsSource
 from orchestrator.tokens import Scope, Token
 from tests.several import KEYS, TASK, TENANTS, Several
-from tests.until import until
+from tests.until import PATIENCE_S, until
 
 
 def test_whoever_keeps_the_last_place_misses_nothing_of_any_cell(several: Several) -> None:
@@ -87,3 +88,32 @@ def test_a_stream_that_is_cut_off_while_a_cell_is_slow_loses_no_other_cells_news
         for tenant in TENANTS.values():
             cells.submit(TASK, tenant=tenant)
         assert asyncio.run(heard(place)) == [2, 2]
+
+
+def test_news_that_went_with_an_outage_of_one_cell_are_a_gap(several: Several) -> None:
+    """The page: "`gap`: news before here are gone", whichever cell's they were."""
+    ada = Token(id="t", name="ada", scopes=(Scope.READ,), hash="", created_ms=0, per_minute=60)
+
+    def cut_and_trim(west: Redis) -> None:
+        """Cut the listener off, and let what it has not heard be gone when it comes again."""
+        with west.pipeline(transaction=True) as all_at_once:
+            all_at_once.client_kill_filter(_type="normal")
+            for _ in range(3):
+                all_at_once.xadd(KEYS.news, {"event": "task.accepted", "tenant": TENANTS["west"]})
+            all_at_once.xtrim(KEYS.news, 1, approximate=False)
+            all_at_once.execute()
+
+    async def heard(only: str | None) -> bytes:
+        async with Hubs(list(cells.cells.values()), KEYS, Follows(cells.store)) as hubs:
+            await hubs.begun()
+            async with NewsSource(hubs, Caller(ada), cell=only) as source:
+                await asyncio.to_thread(cut_and_trim, west)
+                told = b""
+                while b"event: task.accepted" not in told:
+                    told += await asyncio.wait_for(source.chunk(), PATIENCE_S) or b""
+                return told
+
+    with several.cells() as cells, Redis.from_url(several.servers["west"].url) as west:
+        cells.submit(TASK, tenant=TENANTS["west"])
+        assert b"event: gap" in asyncio.run(heard(None))
+        assert b"event: gap" in asyncio.run(heard("west"))

@@ -152,7 +152,7 @@ class Hub(Listener):
             newest: Any = await self._client.xrevrange(self._keys.news, "+", "-", 1)
             self.last = newest[0][0].decode() if newest else START
         elif await self.has_gap(self.last):
-            self.ring.add(gap(self.last))
+            self.ring.add(gap(self.last, self.cell))
         return self.last
 
     def _lost(self) -> None:
@@ -227,9 +227,9 @@ class Hints:
             self._say(task, line)
 
 
-def gap(after: str) -> Item:
+def gap(after: str, cell: str = ONE) -> Item:
     """Tell everybody that news behind this place may have been missed."""
-    return Item("gap", EVERYBODY, None, frame("gap", {"after": after}))
+    return Item("gap", EVERYBODY, None, frame("gap", {"after": after}), cell)
 
 
 def _item(line: Line, cell: str) -> Item:
