@@ -110,7 +110,8 @@ def test_news_that_went_with_an_outage_of_one_cell_are_a_gap(several: Several) -
                 await asyncio.to_thread(cut_and_trim, west)
                 told = b""
                 while b"event: task.accepted" not in told:
-                    told += await asyncio.wait_for(source.chunk(), PATIENCE_S) or b""
+                    chunk = await asyncio.wait_for(source.chunk(), PATIENCE_S)
+                    told += chunk or b""
                 return told
 
     with several.cells() as cells, Redis.from_url(several.servers["west"].url) as west:
