@@ -126,11 +126,7 @@ class Buckstop(Desk):
 
     def agents(self) -> list[AgentView]:
         """Return every agent that a worker ever ran or a message was sent to, by name."""
-        at_work = Counter(name for one in self.store.workers() for name in one.get("agents", ()))
-        found = [
-            agent_view(name, one, self.store.queue_depth(name), at_work[name])
-            for name, one in sorted(self.store.agents().items())
-        ]
+        found = agents_now(self.store)
         idle = {one.name for one in found if not (one.workers or one.waiting or one.in_flight)}
         retired = idle and idle - {row.agent for row in self.store.spend(_LATELY_DAYS)}
         return [replace(one, retired=one.name in retired) for one in found]
@@ -158,3 +154,12 @@ class Buckstop(Desk):
             checks.require_fit(self._client)
             self._fit = True
         checks.require_desk(self.store.count_letters())
+
+
+def agents_now(store: Records) -> list[AgentView]:
+    """Return agents as they are now: who is retired is not looked up, for the books are large."""
+    at_work = Counter(name for one in store.workers() for name in one.get("agents", ()))
+    return [
+        agent_view(name, one, store.queue_depth(name), at_work[name])
+        for name, one in sorted(store.agents().items())
+    ]

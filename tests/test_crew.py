@@ -10,6 +10,7 @@ from envelopes.decision import Decision
 from envelopes.seal import Signer
 from envelopes.strict import parse
 from orchestrator.calibration import calibrated
+from orchestrator.cells.facade import agents_of
 from orchestrator.client import Buckstop
 from orchestrator.serve import Orchestrator
 from orchestrator.settings import Settings
@@ -275,3 +276,18 @@ def test_the_client_lists_agents_that_no_worker_runs(fresh, store, loop):
     with Buckstop(settings=Settings(fresh.url, "the test", fresh.keys.prefix)) as buckstop:
         [nobody] = buckstop.agents()
     assert (nobody.name, nobody.known, nobody.waiting, nobody.in_flight) == ("nobody", False, 1, 1)
+
+
+def test_what_a_task_waits_for_is_said_without_reading_the_books(fresh, store, loop):
+    """ARCHITECTURE: «The way in is thin»: each submission and each look at a task asks for it."""
+    Hand(fresh.client, fresh.keys, "long_ago")
+    task = submit(store, agent="nobody")
+    settle(loop)
+    with Buckstop(settings=Settings(fresh.url, "the test", fresh.keys.prefix)) as buckstop:
+        fresh.client.config_resetstat()
+        assert [one.name for one in agents_of(buckstop, task)] == ["long_ago", "nobody"]
+        said = fresh.client.info("commandstats")
+        asked = said["cmdstat_hgetall"]["calls"]
+        assert [one.retired for one in buckstop.agents()] == [True, False]
+        said = fresh.client.info("commandstats")
+        assert said["cmdstat_hgetall"]["calls"] == 2 * asked + 2, "and of two days there"

@@ -32,7 +32,7 @@ from orchestrator.cells.reservations import Reserved
 from orchestrator.cells.shared import CellSubscriptions, CellTokens, aligned
 from orchestrator.cells.state import CellState, states
 from orchestrator.cells.waits import CellWaits
-from orchestrator.client import Buckstop, TaskHandle
+from orchestrator.client import Buckstop, TaskHandle, agents_now
 from orchestrator.settings import Settings
 from orchestrator.store import Submission
 from orchestrator.view import AgentView
@@ -189,9 +189,9 @@ def deployed(settings: Settings) -> Buckstop:
 
 
 def agents_of(buckstop: Buckstop, task_id: str) -> list[AgentView]:
-    """Return the agents that a task may wait for: those of its cell."""
+    """Return the agents that a task may wait for: those of its cell, as they are now."""
     here = buckstop.cell_of(task_id) if isinstance(buckstop, Cells) else buckstop
-    return here.agents()
+    return agents_now(here.store)
 
 
 def _key(s: Submission) -> tuple[str, str]:
