@@ -124,7 +124,7 @@ def _agent(now_ms: int, row: list[Any], running: Counter[str]) -> tuple[str, Age
     name = text.decode("utf-8", "backslashreplace")
     return name, AgentFigures(
         in_flight=in_flight,
-        cap=int(cap) if cap else None,
+        cap=None if cap == b"" else int(cap),
         room=room,
         breaker_open=bool(is_open),
         waiting=waiting,

@@ -78,6 +78,15 @@ def test_a_strangers_message_has_no_age(real: RealWorld) -> None:
     assert (agent.waiting, agent.oldest_s) == (1, 0)
 
 
+def test_an_agent_that_may_have_nothing_in_flight_has_a_cap(real: RealWorld) -> None:
+    """The page: "`buckstop_agent_in_flight_max`": none at all is a bound, no bound is none."""
+    real.worker("w").register({"a": {}})
+    assert real.store.figures().agents["a"].cap is None
+    for cap in (0, 3):
+        real.store.set_cap("agent", "a", cap)
+        assert real.store.figures().agents["a"].cap == cap
+
+
 def test_a_worker_that_fell_silent_is_told_apart_from_one_that_was_stopped(
     real: RealWorld,
 ) -> None:
