@@ -79,7 +79,7 @@ def test_a_strangers_message_has_no_age(real: RealWorld) -> None:
 
 
 def test_an_agent_that_may_have_nothing_in_flight_has_a_cap(real: RealWorld) -> None:
-    """The page: "`buckstop_agent_in_flight_max`": none at all is a bound, no bound is none."""
+    """The figure: "the agent's cap, where it has one"; that it may have none is one."""
     real.worker("w").register({"a": {}})
     assert real.store.figures().agents["a"].cap is None
     for cap in (0, 3):
