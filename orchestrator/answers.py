@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from envelopes import Ledger
 from envelopes.decision import Decision
-from orchestrator.view import KeptView, State, TaskView
+from envelopes.strict import Refused
+from orchestrator.view import KeptView, State, TaskView, Unreadable
 
 
 class NotFound(LookupError):
@@ -42,10 +43,13 @@ class Result:
 
     @classmethod
     def of(cls, task_id: str, last: TaskView | None, timeout: float | None) -> Self:
-        """Say how a task ended that was last seen so, or raise TimedOut where it has not."""
+        """Say how a task ended that was last seen so, or raise TimedOut; Refused if unreadable."""
         if last is None or not last.final:
             at = last.state if last else "unknown"
             raise TimedOut(f"task {task_id} is still {at} after {timeout:g} s; it goes on")
+        if isinstance(last, Unreadable):
+            why = f"{task_id} is {last.state}, but {last.stop_reason}"
+            raise Refused("task", f"{why}; ask where a newer version runs")
         return cls(
             task=task_id,
             outcome=last.state,

@@ -116,6 +116,13 @@ class TaskView:
         return snapshot
 
 
+class Unreadable(TaskView):
+    """A task whose record cannot be read here: its result and its ledger are not known, not empty.
+
+    Its stop reason says why.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class AgentView:
     """One agent, and what it has to do."""
@@ -203,11 +210,11 @@ def _view(task_id: str, stored: Mapping[str, bytes]) -> TaskView:
     )
 
 
-def _unreadable(task_id: str, stored: Mapping[str, bytes], wrong: Exception) -> TaskView:
+def _unreadable(task_id: str, stored: Mapping[str, bytes], wrong: Exception) -> Unreadable:
     """Tell what the store's own scripts have written of a task, and what its caller has."""
     asked, accepted_ms = _object(stored.get("request")), int(stored.get("accepted_ms", b"0"))
     why = shortened(" ".join(str(wrong).split()), limits.FIELD_CHARS_MAX)
-    return TaskView(
+    return Unreadable(
         id=task_id,
         version=int(stored.get("version", b"0")),
         state=_stage(stored),

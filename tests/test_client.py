@@ -346,6 +346,22 @@ def test_a_task_that_a_newer_version_has_written_is_shown_with_its_letter(
         buckstop.check_amendment(letter, {"said": "h"})
 
 
+def test_a_result_that_only_a_newer_version_can_read_is_refused_and_not_empty(
+    buckstop: Buckstop, fresh: Fresh, loop: Orchestrator
+) -> None:
+    """README: «It ends in exactly one outcome»: an empty one at no cost would be another."""
+    task = buckstop.submit(**FIELDS)
+    settle(loop)
+    hand = Hand(fresh.client, fresh.keys, "greet")
+    hand.answer(hand.take()[0], Envelope.success({"said": "hello"}, 0.9), Amounts(7, 0, 1))
+    settle(loop)
+    newer = json.dumps({**FIELDS, "flavour": "new"})
+    fresh.client.hset(fresh.keys.task(task.id), "request", newer)
+    assert task.status().state is State.COMPLETED
+    with pytest.raises(Refused, match=r"its record cannot be read here: .*flavour"):
+        task.result()
+
+
 def test_cancelling_stops_a_task_once(buckstop: Buckstop, loop: Orchestrator) -> None:
     """Cancellation: the owner stops; a task that has ended cannot be stopped again."""
     task = buckstop.submit(**FIELDS)
