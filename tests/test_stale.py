@@ -255,6 +255,17 @@ def test_a_claim_of_an_orchestrator_that_is_older_is_settled_as_ever(fresh: Fres
     assert fetch_one(world).state == "revoked"
 
 
+def test_a_queue_that_somebody_has_made_no_queue_stops_no_commit(fresh: Fresh) -> None:
+    """ARCHITECTURE: a commit is «all or nothing», and this look comes amid its writes."""
+    world = RealWorld(fresh)
+    publish(world, 1)
+    world.client.delete(world.keys.queue("a"))
+    world.client.set(world.keys.queue("a"), "no list")
+    assert take_away(world, 2, 1)
+    assert not world.store.withdraw()
+    assert (withdrawn(world), world.alarm("t1")) == (0, None)
+
+
 @pytest.fixture
 def ward(fresh: Fresh) -> Iterator[Ward]:
     """Hand out a deployment in which everything is well."""

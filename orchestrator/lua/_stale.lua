@@ -46,9 +46,10 @@ end
 -- What this script has withdrawn, of all queues: bounded, so that it does not hold up the server.
 local withdrawn = {count = 0, bytes = 0}
 
+-- A key that is no list holds no message of ours; to fail on it amid a commit would leave half of one.
 local function withdraw_first(queue)
-  local raw = redis.call('LINDEX', queue, -1)
-  local subtask = raw and stale_subtask(queue, raw)
+  local raw = redis.pcall('LINDEX', queue, -1)
+  local subtask = type(raw) == 'string' and stale_subtask(queue, raw)
   if subtask then
     redis.call('RPOP', queue)
     redis.call('HDEL', KEY.stale_on .. queue, subtask)
