@@ -49,7 +49,7 @@ local withdrawn = {count = 0, bytes = 0}
 -- A key that is no list holds no message of ours; to fail on it amid a commit would leave half of one.
 local function withdraw_first(queue)
   local raw = redis.pcall('LINDEX', queue, -1)
-  local subtask = type(raw) == 'string' and stale_subtask(queue, raw)
+  local subtask = raw and not raw.err and stale_subtask(queue, raw)
   if subtask then
     redis.call('RPOP', queue)
     redis.call('HDEL', KEY.stale_on .. queue, subtask)
