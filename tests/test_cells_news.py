@@ -96,6 +96,7 @@ def test_news_that_went_with_an_outage_of_one_cell_are_a_gap(several: Several) -
 
     def cut_and_trim(west: Redis) -> None:
         """Cut the listener off, and let what it has not heard be gone when it comes again."""
+        until("the listener waits for news", lambda: west.info("clients")["blocked_clients"])
         with west.pipeline(transaction=True) as all_at_once:
             all_at_once.client_kill_filter(_type="normal")
             for _ in range(3):
