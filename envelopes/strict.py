@@ -8,6 +8,7 @@ is checked twice: parse once at the edge, trust inside.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
@@ -72,8 +73,12 @@ def refusal(error: ValidationError, model: type[Frozen], what: str) -> Refused:
 
 
 def refusals(error: ValidationError, model: type[Frozen], what: str) -> Iterator[Refused]:
-    """Turn pydantic's complaints into ours, as many as somebody wants: there may be thousands."""
-    for one in error.errors(include_url=False, include_input=False):
+    """Turn pydantic's complaints into ours, as many as somebody wants: there may be thousands.
+
+    Unknown fields come first: where one is misspelt, the right one is missing only therefore.
+    """
+    found = error.errors(include_url=False, include_input=False)
+    for one in sorted(found, key=lambda one: one["type"] != "extra_forbidden"):
         yield _refused(one, model, what)
 
 
@@ -85,9 +90,17 @@ def _refused(one: ErrorDetails, model: type[Frozen], what: str) -> Refused:
     field = _field(one["loc"]) or what
     if one["type"] == "missing" and field in model.hints:
         return Refused(field, model.hints[field])
+    if one["type"] == "extra_forbidden":
+        return Refused(field, f"there is no such field{_meant(one['loc'], model)}")
     if one["type"] == "union_tag_invalid":
         return Refused(field, f"{context['tag']!r} is none of {context['expected_tags']}")
     return Refused(field, one["msg"].removeprefix("Value error, "))
+
+
+def _meant(path: tuple[int | str, ...], model: type[Frozen]) -> str:
+    """Ask whether a field of the model itself was meant that is spelled much like this one."""
+    near = get_close_matches(str(path[0]), model.model_fields, 1) if len(path) == 1 else []
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:

@@ -91,7 +91,7 @@ MALFORMED: dict[str, tuple[bytes, str, str]] = {
         "expires", "ISO 8601"),
     "expired": (sent(expires=PAST), "expired", "its sender gave it until 2001-01-01"),
     "no fields": (sent({}), "request", "budget: a task without a ceiling is refused; for example"),
-    "unknown field": (sent({**ASKED, "gaol": "x"}), "request", "gaol: Extra inputs"),
+    "unknown field": (sent({**ASKED, "gaol": "x"}), "request", "gaol: there is no such field"),
     "wrong type": (sent({**ASKED, "budget": {"tokens": "many"}}), "request", "budget.tokens: "),
     "Celery's decimal": (sent({**ASKED, "budget": {"usd": Decimal(1)}}),
         "request", "budget.usd: an amount of US dollars is a number"),

@@ -105,7 +105,7 @@ def test_the_three_statuses_mean_what_they_say(value: dict[str, Any], field: str
         ({"progress": 1}, "progress"),
         ({"progress": "yes"}, "progress"),
         ({"fault": "tired"}, "fault"),
-        ({"ask": {"kind": "delegate", "to": "write"}}, "ask.delegate.steps"),
+        ({"ask": {"kind": "delegate", "to": "write"}}, "ask.delegate.to"),
         ({"ask": {"kind": "beg", "to": "write"}}, "ask"),
         ({"ask": {}}, "ask"),
         ({"ask": {"kind": "handoff", "to": "../etc"}}, "ask.handoff.to"),

@@ -61,6 +61,24 @@ def test_without_its_bounds_a_task_is_refused_with_what_to_write(name: str, says
     assert says in found.why
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("budget", "buget"), ("until", "untill"), ("hops_max", "hop_max")]
+)
+def test_a_misspelt_field_is_told_by_the_name_that_was_written(right: str, wrong: str) -> None:
+    """README: "a mistake in them is told by its name", not as what is missing therefore."""
+    asked: dict[str, Any] = {**USUAL, "hops_max": 3}
+    found = refused({wrong if name == right else name: each for name, each in asked.items()})
+    assert found.field == wrong
+    assert found.why == f"there is no such field; did you mean {right!r}?"
+
+
+def test_a_field_that_is_like_no_other_is_told_without_a_guess() -> None:
+    """Inside another one too, where the fields of the request itself are not meant."""
+    assert str(refused(USUAL | {"zzz": 1})) == "zzz: there is no such field"
+    nested = refused(USUAL | {"budget": {"tokens": 1, "goal": 1}})
+    assert str(nested) == "budget.goal: there is no such field"
+
+
 def test_a_request_comes_back_as_it_was_stored() -> None:
     """The orchestrator reads its own record at every start: the same terms, for ever."""
     asked = read(
@@ -200,7 +218,7 @@ def test_money_is_read_as_the_decimal_that_a_person_sees(usd: object, micros: in
         ([step("a", timeout="0s")], "plan.0.timeout", "greater than or equal"),
         ([step("a", fallbacks=["b"] * 9)], "plan.0.fallbacks", "at most 8"),
         ([step("a", optional="yes")], "plan.0.optional", "boolean"),
-        ([step("a", after="b")], "plan.0.after", "not permitted"),
+        ([step("a", after="b")], "plan.0.after", "no such field"),
         ([step("a", goal="")], "plan.0.goal", "at least 1 character"),
     ],
 )
