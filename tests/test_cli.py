@@ -512,6 +512,26 @@ until: {kind: plan_done}
 """
 
 
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_standard_stream_that_is_closed_reads_and_writes_nothing(
+    tmp_path: Path, closed: str
+) -> None:
+    """No command ends in a trace because of how it was started; nor is one stream another's."""
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m orchestrator.cli submit - {closed}', sys.executable],
+        cwd=tmp_path,
+        env=environ(),
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    refusal = "" if "2" in closed else "buckstop: -: a request is an object with goal, budget"
+    assert (ended.returncode, ended.stdout) == (Exit.REFUSED, "")
+    assert ended.stderr[: len(refusal) or None] == refusal
+
+
 @pytest.mark.parametrize("text", [json.dumps(REQUEST), AS_YAML], ids=["json", "yaml"])
 def test_a_request_can_come_from_a_file_or_standard_input(
     run: Run, tmp_path: Path, text: str

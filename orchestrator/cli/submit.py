@@ -226,7 +226,9 @@ def _text(file: str) -> str:
     try:
         with click.open_file(file, encoding="utf-8") as stream:
             return str(stream.read(limits.REQUEST_BYTES_MAX + 1))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Refused(file, f"cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise Refused(file, f"cannot be read: {error}") from None
 
 
