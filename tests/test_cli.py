@@ -359,8 +359,10 @@ def test_a_message_that_was_set_aside_is_shown_and_decided(run: Run, fresh: Fres
     assert run("decide", letter, "discard", "--by", "ann", "--why", "spam").code == Exit.OK
     second = run("decide", letter, "replay")
     assert second.code == Exit.ENDED_BADLY
-    assert "discard by ann spam" in second.out
-    assert "decided: discard by ann" in run("letters", "show", letter).out
+    assert second.out == f"{letter} was decided before: discard by ann: spam\n"
+    assert re.search(
+        r"decided: discard by ann, 20[^ ]+ [^ ]+: spam\n", run("letters", "show", letter).out
+    )
 
 
 def test_a_decided_letter_is_found_by_its_beginning(run: Run, fresh: Fresh) -> None:
@@ -407,6 +409,16 @@ def test_many_letters_are_decided_alike_and_shown_before(run: Run, fresh: Fresh)
     assert done == {"decided": 7, "before": 0, "refused": {}}
     assert len(run("letters", "--json").json) == 1
     assert run("decide", *these, "discard", "--yes").out.startswith("discard: 0 decided")
+
+
+def test_a_filter_that_no_letter_fits_is_no_empty_desk(run: Run, fresh: Fresh) -> None:
+    """Every message says what to do next: a misspelt reason is not taken for "nothing waits"."""
+    assert run("letters").out == "nothing waits for a person\n"
+    escalated(fresh, 1)
+    unfit = run("letters", "--reason", "hopcap").out
+    assert unfit == "no such letter waits; see all: buckstop letters\n"
+    none = run("decide", "--all", "--reason", "hopcap", "abort").err
+    assert none == "buckstop: abort would decide 0 letters; see all: buckstop letters\n"
 
 
 def test_what_makes_no_sense_of_some_letters_is_told_of_each(run: Run, fresh: Fresh) -> None:

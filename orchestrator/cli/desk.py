@@ -45,6 +45,7 @@ _LOOK_S: Final = 1.0
 _FILED: Final = frozenset({"letter.filed", "letter.refiled"})
 _ANY: Final = "any"
 """Stands for a letter's id while it is not known which."""
+_SEE_ALL: Final = "see all: buckstop letters"
 
 
 def wanted_options(command: Command) -> Command:
@@ -123,7 +124,8 @@ def _listed(
     if as_json:
         write_json(found)
     elif not found:
-        print("nothing waits for a person")
+        whole = wanted == ALL
+        print("nothing waits for a person" if whole else f"no such letter waits; {_SEE_ALL}")
     elif group:
         console().print(cause_table(group, found))
     else:
@@ -230,7 +232,8 @@ def _decide_one(url: str | None, letter: str, decision: Decision, *, as_json: bo
     elif decided.first:
         print(f"{letter}: {decided.verb}")
     else:
-        print(f"{letter} was decided before: {decided.verb} by {decided.by} {decided.why}".rstrip())
+        why = f": {decided.why}" if decided.why else ""
+        print(f"{letter} was decided before: {decided.verb} by {decided.by}{why}")
     return Exit.OK if decided.first else Exit.ENDED_BADLY
 
 
@@ -261,7 +264,8 @@ def _preview(buckstop: Buckstop, wanted: Wanted, verb: Verb, *, as_json: bool) -
         )
     fit = counted(seen.letters - seen.refusing, "letter")
     most = "up to " if seen.letters > seen.looked_at else ""
-    complain(f"{verb} would decide {most}{fit}; say it again with --yes to do it")
+    again = "say it again with --yes to do it" if seen.letters > seen.refusing else _SEE_ALL
+    complain(f"{verb} would decide {most}{fit}; {again}")
 
 
 def _tell(done: DecidedAll, verb: Verb) -> None:

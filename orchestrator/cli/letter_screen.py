@@ -80,7 +80,8 @@ def letter_page(letter: Mapping[str, Any]) -> RenderableType:
 def _decisions(letter: Mapping[str, Any], story: Mapping[str, Any]) -> Iterator[str]:
     if letter["state"] != "open":
         decided = f"{letter['verb']} by {letter['by']}, {moment(letter['decided_ms'])}"
-        yield f"decided: {decided} {letter['decided_why']}".rstrip()
+        why = letter["decided_why"]
+        yield f"decided: {decided}: {why}" if why else f"decided: {decided}"
         if letter["said"]:
             yield f"         {_line(letter['said'], _KEPT_CHARS)}"
         return
