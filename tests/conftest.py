@@ -1,6 +1,7 @@
 """One real server for each test process, and an empty corner of it for each test."""
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.several import Several
 
 os.environ.pop("COLUMNS", None)  # xdist says 80 for want of a terminal; a pipe says nothing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 settings.load_profile("ci")
 """The same examples in each run, and no clock: --hypothesis-profile=default looks for new ones."""
 

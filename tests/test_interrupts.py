@@ -71,6 +71,17 @@ def test_an_interrupt_shows_no_trace(tmp_path: Path, moment: str, words: list[st
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_runs_in_the_background_goes_on(tmp_path: Path) -> None:
+    """A shell's `buckstop ... &` has SIGINT ignored: a Ctrl-C for another command is not for it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, out, err = interrupted(tmp_path, "click", "simulate", "--help")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (code, err) == (Exit.OK, "")
+    assert out.startswith("usage")
+
+
 def test_an_orchestrator_is_interrupted_while_it_loads(tmp_path: Path) -> None:
     """`serve` imports Celery, and some of what that imports takes an interrupt for a failure."""
     key = {"BUCKSTOP_SIGNING_KEY_FILE": str(keyfile.make(tmp_path).private)}

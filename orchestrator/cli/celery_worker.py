@@ -10,5 +10,6 @@ import runpy
 import signal
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     runpy.run_module("celery", run_name="__main__", alter_sys=True)
