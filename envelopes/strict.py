@@ -100,7 +100,7 @@ def _refused(one: ErrorDetails, model: type[Frozen], what: str) -> Refused:
 def _meant(path: tuple[int | str, ...], model: type[Frozen]) -> str:
     """Ask whether a field of the model itself was meant that is spelled much like this one."""
     near = get_close_matches(str(path[0]), model.model_fields, 1) if len(path) == 1 else []
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:

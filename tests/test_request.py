@@ -69,7 +69,7 @@ def test_a_misspelt_field_is_told_by_the_name_that_was_written(right: str, wrong
     asked: dict[str, Any] = {**USUAL, "hops_max": 3}
     found = refused({wrong if name == right else name: each for name, each in asked.items()})
     assert found.field == wrong
-    assert found.why == f"there is no such field; did you mean {right!r}?"
+    assert found.why == f"there is no such field (did you mean {right!r}?)"
 
 
 def test_a_field_that_is_like_no_other_is_told_without_a_guess() -> None:
