@@ -49,6 +49,7 @@ def test_a_link_logs_in_once_and_its_code_is_gone_from_the_address(
     assert code not in page.url
     second = visit(None, f"#code={code}")
     expect(second.get_by_role("alert")).to_contain_text("does not log in any more")
+    expect(second.get_by_role("alert")).to_contain_text("Make a new one with “buckstop console”")
     door_shown(second)
     assert code not in bed.log("http-1")
 

@@ -99,7 +99,7 @@ function linkUsed(problem) {
   return {
     title: "This link does not log in any more",
     message:
-      "A link works once, and for a few minutes. Start again with “buckstop up” for a new one, " +
+      "A link works once, and for a few minutes. Make a new one with “buckstop console”, " +
       "or paste a token.",
   };
 }
