@@ -90,11 +90,19 @@ def _refused(one: ErrorDetails, model: type[Frozen], what: str) -> Refused:
     field = _field(one["loc"]) or what
     if one["type"] == "missing" and field in model.hints:
         return Refused(field, model.hints[field])
+    if one["type"] in {"model_type", "dict_type"} and field in model.hints:
+        return Refused(field, f"{one['msg']}{_example(model.hints[field])}")
     if one["type"] == "extra_forbidden":
         return Refused(field, f"there is no such field{_meant(one['loc'], model)}")
     if one["type"] == "union_tag_invalid":
         return Refused(field, f"{context['tag']!r} is none of {context['expected_tags']}")
     return Refused(field, one["msg"].removeprefix("Value error, "))
+
+
+def _example(hint: str) -> str:
+    """Take the example out of a hint, for somebody who has written something else there."""
+    _, found, example = hint.partition("for example ")
+    return f", {found}{example}" if found else ""
 
 
 def _meant(path: tuple[int | str, ...], model: type[Frozen]) -> str:

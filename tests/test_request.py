@@ -72,6 +72,20 @@ def test_a_misspelt_field_is_told_by_the_name_that_was_written(right: str, wrong
     assert found.why == f"there is no such field (did you mean {right!r}?)"
 
 
+@pytest.mark.parametrize(
+    ("name", "short", "example"),
+    [("until", "plan_done", {"kind": "plan_done"}), ("budget", 20000, {"tokens": 20000})],
+)
+def test_a_bound_that_is_written_too_shortly_is_refused_with_an_example(
+    name: str, short: Any, example: Any
+) -> None:
+    """The command line takes `--until plan_done`, so somebody writes it so in a file."""
+    said = str(refused(USUAL | {name: short}))
+    written = json.dumps(example)
+    assert said == f'{name}: Input should be an object, for example "{name}": {written}'
+    assert read(USUAL | {name: example})
+
+
 def test_a_field_that_is_like_no_other_is_told_without_a_guess() -> None:
     """Inside another one too, where the fields of the request itself are not meant."""
     assert str(refused(USUAL | {"zzz": 1})) == "zzz: there is no such field"
