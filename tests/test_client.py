@@ -152,7 +152,7 @@ def test_the_same_idempotency_key_returns_the_same_task(buckstop: Buckstop) -> N
         ({"budget": {"tokens": 0}}, "budget.tokens", "greater than"),
         ({"budget": {"usd": float("nan")}}, "budget.usd", "NaN"),
         ({"budget": {"usd": Decimal("0.0000001")}}, "budget.usd", "decimal places"),
-        ({"surprise": 1}, "surprise", "not permitted"),
+        ({"surprise": 1}, "surprise", "no such field"),
         ({"input": "x" * 200_000}, "agent.input", "by reference|a reference"),
         ({"input": object()}, "request", "JSON"),
         ({"result_schema": {"type": "nonsense"}}, "result_schema", "not a JSON Schema"),
