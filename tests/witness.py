@@ -110,7 +110,7 @@ class Witness:
         task, raises, mail_read, alarm, outcome = (args[n] for n in (0, 3, 4, 5, 6))
         if not reply:
             return
-        had_news = mail_read or self._moved(task, args)
+        had_news = self._moved(task, args) or mail_read
         if not had_news and self._clock() < self._alarms.get(task, 0):
             self.wakes.append(Wake(task, "its version" if raises else ""))
         self._alarms[task] = int(alarm or 0)
