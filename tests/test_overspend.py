@@ -27,8 +27,8 @@ from tests.until import until
 KEYS = Keys("spend:")
 STEPS, FIT = 64, 20
 WORKERS = ("worker-1", "worker-2", "worker-3")
-CALLS_BEFORE_THE_KILL = 30
-"""More than one worker makes before it waits, so that at least one of those who die is at work."""
+SLOTS = 8
+"""Steps that each worker runs at once. Those who die have paid for each of theirs by then."""
 DRAIN_S = 90
 BOUNDS = {"goal": "spend", "timeout": 300, "until": {"kind": "plan_done"}}
 TOKENS = 1_000
@@ -68,7 +68,7 @@ def fleet(tmp_path_factory):
             for name in ("orchestrator-1", "orchestrator-2"):
                 fleet.orchestrator(name)
             for name in WORKERS:
-                fleet.worker(name, concurrency=8)
+                fleet.worker(name, concurrency=SLOTS)
             fleet.client = connect(server.url)
             fleet.store = Store(fleet.client, KEYS)
             until("agents are registered", lambda: len(fleet.store.agents()) == 3, DRAIN_S)
@@ -85,7 +85,7 @@ def aftermath(fleet) -> Aftermath:
         name: store.submit(intake.submission(wish(*asked))).task_id
         for name, asked in WISHES.items()
     }
-    until("they spend", lambda: len(_made(fleet)) > CALLS_BEFORE_THE_KILL, DRAIN_S)
+    until("all spend", lambda: len(_paid_for(fleet)) >= SLOTS * len(WORKERS), DRAIN_S)
     fleet.kill(WORKERS[0])
     fleet.kill(WORKERS[1])
     account.say(fleet.effects, "killed")
@@ -103,8 +103,9 @@ def aftermath(fleet) -> Aftermath:
     )
 
 
-def _made(fleet) -> list[dict]:
-    return [line for line in account.read(fleet.effects) if line["what"] == "called"]
+def _paid_for(fleet) -> set[str]:
+    lines = account.read(fleet.effects)
+    return {line["subtask"] for line in lines if line["what"] == "called"}
 
 
 def _over(store: Store, task_id: str) -> dict | None:
