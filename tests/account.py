@@ -9,6 +9,8 @@ import os
 import time
 from pathlib import Path
 
+FIRST = 3
+"""Calls that a spender makes before the test has said a word."""
 MODEL = "thirsty"
 """By whose name spenders' calls are booked."""
 

@@ -14,8 +14,6 @@ from workers.prices import Price
 
 INPUT, MOST, REAL = 50, 100, 40
 CALL_S = 0.1
-FIRST = 3
-"""Calls that are made before the test has said a word."""
 MICROS_PER_TOKEN = 10
 DEAR = Price.per_million(str(MICROS_PER_TOKEN), str(MICROS_PER_TOKEN))
 
@@ -29,7 +27,7 @@ def _spend(ctx: Context, micros: int) -> Envelope:
     run = uuid4().hex
     account.note("began", subtask=ctx.subtask, run=run, at_ms=account.now_ms())
     for number in range(1_000):
-        if number == FIRST:
+        if number == account.FIRST:
             account.wait_for("killed")
         line = {"subtask": ctx.subtask, "run": run, "op": f"{run}.{number}"}
         account.note("meant", at_ms=account.now_ms(), worst=_cost(MOST, micros), **line)

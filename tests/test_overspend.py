@@ -6,7 +6,7 @@ dollars; of each, the ceiling holds the allowances of twenty steps.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import pytest
@@ -28,7 +28,7 @@ KEYS = Keys("spend:")
 STEPS, FIT = 64, 20
 WORKERS = ("worker-1", "worker-2", "worker-3")
 SLOTS = 8
-"""Steps that each worker runs at once. Those who die have paid for each of theirs by then."""
+"""Steps that each worker runs at once. All of them wait for the kill, and have paid by then."""
 DRAIN_S = 90
 BOUNDS = {"goal": "spend", "timeout": 300, "until": {"kind": "plan_done"}}
 TOKENS = 1_000
@@ -85,7 +85,7 @@ def aftermath(fleet) -> Aftermath:
         name: store.submit(intake.submission(wish(*asked))).task_id
         for name, asked in WISHES.items()
     }
-    until("all spend", lambda: len(_paid_for(fleet)) >= SLOTS * len(WORKERS), DRAIN_S)
+    until("all wait", lambda: len(_waiting(fleet)) >= SLOTS * len(WORKERS), DRAIN_S)
     fleet.kill(WORKERS[0])
     fleet.kill(WORKERS[1])
     account.say(fleet.effects, "killed")
@@ -103,9 +103,10 @@ def aftermath(fleet) -> Aftermath:
     )
 
 
-def _paid_for(fleet) -> set[str]:
+def _waiting(fleet) -> list[str]:
     lines = account.read(fleet.effects)
-    return {line["subtask"] for line in lines if line["what"] == "called"}
+    made = Counter(line["subtask"] for line in lines if line["what"] == "answered")
+    return [subtask for subtask, calls in made.items() if calls == account.FIRST]
 
 
 def _over(store: Store, task_id: str) -> dict | None:
