@@ -8,7 +8,6 @@ is checked twice: parse once at the edge, trust inside.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
@@ -22,6 +21,7 @@ from envelopes.limits import (
     JSON_DIGITS_MAX,
     JSON_VALUES_MAX,
 )
+from envelopes.nearest import did_you_mean
 from envelopes.shortened import shortened
 
 
@@ -107,8 +107,7 @@ def _example(hint: str) -> str:
 
 def _meant(path: tuple[int | str, ...], model: type[Frozen]) -> str:
     """Ask whether a field of the model itself was meant that is spelled much like this one."""
-    near = get_close_matches(str(path[0]), model.model_fields, 1) if len(path) == 1 else []
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return did_you_mean(str(path[0]), model.model_fields) if len(path) == 1 else ""
 
 
 def check_json(raw: bytes | str, *, bytes_max: int, what: str) -> Any:

@@ -6,10 +6,10 @@ what is known of the agents.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from envelopes import TaskRequest
+from envelopes.nearest import did_you_mean
 from envelopes.until import Custom, parts
 from orchestrator.view import AgentView
 
@@ -77,15 +77,10 @@ def _skills_of(request: TaskRequest) -> set[str]:
 
 
 def _each(missing: Sequence[str], known: Sequence[str]) -> str:
-    return some([f"{name!r}{_meant(name, known)}" for name in missing])
+    return some([f"{name!r}{did_you_mean(name, known)}" for name in missing])
 
 
 def some(names: Sequence[str]) -> str:
     """Name as many as can be read, and say how many more there are."""
     more = len(names) - _NAMED_MAX
     return ", ".join(names[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

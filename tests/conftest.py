@@ -20,6 +20,7 @@ from workers.agent import registry
 if TYPE_CHECKING:
     from tests.editor import Place
     from tests.several import Several
+    from tests.ward import Ward
 
 os.environ.pop("COLUMNS", None)  # xdist says 80 for want of a terminal; a pipe says nothing
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -80,6 +81,18 @@ def own_registry() -> Iterator[None]:
 def client(fresh: Fresh) -> Redis:
     """Give a client of the emptied server."""
     return fresh.client
+
+
+@pytest.fixture
+def ward(fresh: Fresh) -> Iterator["Ward"]:
+    """Hand out a deployment in which everything is well."""
+    from tests.ward import Ward  # only who asks for it waits for what a deployment needs
+
+    made = Ward(fresh)
+    made.worker("w1", "a")
+    made.turn()
+    yield made
+    made.buckstop.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Each thing a deployment can have wrong is broken for real, and the doctor says what to do."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,16 +20,6 @@ from tests.ward import Ward
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/how-to/doctor.md"
-
-
-@pytest.fixture
-def ward(fresh: Fresh) -> Iterator[Ward]:
-    """Hand out a deployment in which everything is well."""
-    made = Ward(fresh)
-    made.worker("w1", "a")
-    made.turn()
-    yield made
-    made.buckstop.close()
 
 
 def test_a_healthy_deployment_is_fit(ward: Ward) -> None:

@@ -13,21 +13,10 @@ from envelopes.keys import Keys
 from orchestrator.checks import Verdict
 from orchestrator.doctor import Deployment, examine, fit, rights
 from orchestrator.embedded import EmbeddedServer
-from tests.conftest import Fresh
 from tests.ward import KEY, Ward
 
 ROOT = Path(__file__).parents[1]
 ACL = ROOT / "deploy/redis/users.acl"
-
-
-@pytest.fixture
-def ward(fresh: Fresh) -> Iterator[Ward]:
-    """Hand out a deployment in which everything is well."""
-    made = Ward(fresh)
-    made.worker("w1", "a")
-    made.turn()
-    yield made
-    made.buckstop.close()
 
 
 # --- the server ----------------------------------------------------------------------------------

@@ -273,7 +273,7 @@ def test_an_async_agent_is_cancelled_when_its_time_is_over(came_of) -> None:
 def test_an_async_agents_own_timeout_is_its_own_failure(came_of) -> None:
     async def agent(ctx: Context) -> Envelope:
         async with asyncio.timeout(0.01):
-            await asyncio.sleep(5)
+            await asyncio.sleep(FOR_EVER_S)
         raise AssertionError
 
     told = came_of(agent).envelope

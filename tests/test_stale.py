@@ -3,8 +3,6 @@
 The first part runs twice, as the conformance tests do: on the simulated store and on the real one.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from envelopes import limits
@@ -264,16 +262,6 @@ def test_a_queue_that_somebody_has_made_no_queue_stops_no_commit(fresh: Fresh) -
     assert take_away(world, 2, 1)
     assert not world.store.withdraw()
     assert (withdrawn(world), world.alarm("t1")) == (0, None)
-
-
-@pytest.fixture
-def ward(fresh: Fresh) -> Iterator[Ward]:
-    """Hand out a deployment in which everything is well."""
-    made = Ward(fresh)
-    made.worker("w1", "a")
-    made.turn()
-    yield made
-    made.buckstop.close()
 
 
 @pytest.mark.parametrize("agent", ["gone", "mispelt"])
