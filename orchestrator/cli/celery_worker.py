@@ -2,14 +2,13 @@
 
 Celery and the agents' modules take a second to import. A Ctrl-C in that time ends the process on
 the spot, as nothing has been taken from a queue yet; then Celery asks for the signal itself.
-Nothing of the orchestrator is imported with this.
+Nothing else of the orchestrator is imported with this.
 """
 
-import os
 import runpy
-import signal
+
+from orchestrator.cli.interrupts import end_at_once
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    end_at_once()
     runpy.run_module("celery", run_name="__main__", alter_sys=True)
